@@ -1,0 +1,152 @@
+"""Counters: one name for each decision to drop, and for what an operator asks first.
+
+Every stack owns one :class:`Stats`. Names are registered here with their meaning; counting an unknown name is an
+error, so that a misspelt counter fails its first test.
+"""
+
+from __future__ import annotations
+
+COUNTERS: dict[str, str] = {
+    # link
+    "link_rx_frames": "frames received",
+    "link_rx_bytes": "bytes received",
+    "link_tx_frames": "frames sent",
+    "link_tx_bytes": "bytes sent",
+    "link_output_full": "frames not sent: the interface's output queue was full",
+    "link_down": "dropped, in either direction: the interface is down",
+    "loopback_full": "packets to ourselves not sent: too many wait",
+    "link_device_gone": "devices that vanished; their interfaces are down",
+    "link_bridged": "frames forwarded untouched to the bridge peer",
+    "eth_short": "dropped: shorter than its link header",
+    "eth_other_host": "dropped: addressed to another MAC",
+    "eth_vlan_unexpected": "dropped: tagged, on an interface that is not promiscuous",
+    "eth_vlan_too_deep": "dropped: more than 16 VLAN tags",
+    "eth_unknown_type": "dropped: no such network protocol here",
+    # arp, nd
+    "arp_malformed": "dropped: ARP packet malformed",
+    "arp_requests_in": "ARP requests received",
+    "arp_replies_in": "ARP replies received",
+    "arp_requests_out": "ARP requests sent",
+    "arp_replies_out": "ARP replies sent",
+    "arp_ignored": "ARP packets that were no news for this host",
+    "arp_conflict": "ARP packets of another host that claims one of our addresses",
+    "nd_malformed": "dropped: ND message malformed or with a hop limit other than 255",
+    "nd_ns_in": "neighbour solicitations received",
+    "nd_na_in": "neighbour advertisements received",
+    "nd_ns_out": "neighbour solicitations sent",
+    "nd_na_out": "neighbour advertisements sent",
+    "nd_conflict": "neighbour advertisements of another host that claims one of our addresses",
+    "nd_ignored": "ND messages that were no news for this host",
+    "neighbor_queue_full": "dropped: too many packets waited for a neighbour's MAC",
+    "neighbor_unreachable": "dropped: the neighbour did not answer",
+    "neighbor_evicted": "neighbour entries evicted to keep the table bounded",
+    # ip
+    "ip_short": "dropped: shorter than an IP header",
+    "ip_bad_version": "dropped: IP version not that of its ethertype",
+    "ip_bad_header_length": "dropped: header length impossible",
+    "ip_bad_length": "dropped: total length impossible",
+    "ip_bad_checksum": "dropped: IPv4 header checksum wrong",
+    "ip_martian_source": "dropped: source address impossible",
+    "ip_not_ours": "dropped: destination is none of our addresses",
+    "ip_source_route": "dropped: carries a source route option",
+    "ip_bad_options": "dropped: malformed IPv4 options or IPv6 extension headers",
+    "ip_unknown_protocol": "dropped: no such transport protocol here",
+    "ip_no_route": "not sent: no route",
+    "ip_tx_fragments": "fragments sent",
+    "frag_rx": "fragments received",
+    "frag_bad": "dropped: fragment malformed",
+    "frag_overlap": "dropped: fragments overlap; the whole datagram is",
+    "frag_too_many": "dropped: datagram with too many fragments",
+    "frag_evicted": "incomplete datagrams evicted to keep memory bounded",
+    "frag_timeout": "incomplete datagrams that timed out",
+    "frag_reassembled": "datagrams reassembled",
+    # icmp
+    "icmp_rx": "ICMP and ICMPv6 messages received",
+    "icmp_tx": "ICMP and ICMPv6 messages sent",
+    "icmp_short": "dropped: ICMP message too short",
+    "icmp_bad_checksum": "dropped: ICMP checksum wrong",
+    "icmp_ignored": "ICMP messages of a type that is ignored",
+    "icmp_bad_quote": "dropped: ICMP error that quotes too little, or no flow of ours",
+    "icmp_rate_limited": "ICMP messages not sent: rate limit",
+    # udp
+    "udp_rx": "UDP datagrams received",
+    "udp_tx": "UDP datagrams sent",
+    "udp_short": "dropped: UDP header or length malformed",
+    "udp_bad_checksum": "dropped: UDP checksum wrong or, over IPv6, missing",
+    "udp_no_port": "dropped: nobody listens on the UDP port",
+    "udp_buffer_full": "dropped: the UDP socket's receive buffer is full",
+    # tcp
+    "tcp_rx": "TCP segments received",
+    "tcp_tx": "TCP segments sent",
+    "tcp_short": "dropped: TCP segment shorter than its header",
+    "tcp_bad_checksum": "dropped: TCP checksum wrong",
+    "tcp_bad_port": "dropped: TCP port 0",
+    "tcp_no_connection": "segments for no connection and no listener",
+    "tcp_rst_in": "RSTs received",
+    "tcp_rst_out": "RSTs sent",
+    "tcp_rst_rate_limited": "RSTs not sent: rate limit",
+    "tcp_rst_out_of_window": "dropped: RST outside the window (RFC 5961)",
+    "tcp_challenge_ack": "challenge ACKs sent (RFC 5961)",
+    "tcp_challenge_ack_limited": "challenge ACKs not sent: per-connection limit",
+    "tcp_out_of_window": "dropped: segment outside the receive window",
+    "tcp_paws": "dropped: timestamp too old (RFC 7323 PAWS)",
+    "tcp_timestamp_missing": "dropped: timestamp missing though negotiated",
+    "tcp_no_ack": "dropped: segment without ACK",
+    "tcp_ack_too_new": "dropped: ACK of data never sent",
+    "tcp_ack_too_old": "dropped: ACK older than any window (RFC 5961)",
+    "tcp_listen_overflow": "dropped: accept queue or SYN cache full",
+    "tcp_syn_dropped": "dropped: SYN with flags or source that no listener takes",
+    "tcp_syncache_added": "half-open connections remembered in the SYN cache",
+    "tcp_syncache_evicted": "half-open connections evicted from the SYN cache",
+    "tcp_syncache_timeout": "half-open connections that timed out",
+    "tcp_syncache_reset": "half-open connections reset by the peer",
+    "tcp_syncookie_sent": "SYN cookies sent",
+    "tcp_syncookie_ok": "connections made from a SYN cookie",
+    "tcp_syncookie_bad": "dropped: ACK with a wrong SYN cookie",
+    "tcp_syn_deferred": "SYNs deferred by a SYN filter",
+    "tcp_syn_deferred_again": "retransmissions of deferred SYNs that were absorbed",
+    "tcp_syn_deferred_full": "dropped: too many deferred SYNs",
+    "tcp_syn_deferred_timeout": "deferred SYNs whose time ran out",
+    "tcp_syn_rejected_rst": "SYNs rejected with a RST by a SYN filter",
+    "tcp_syn_rejected_silent": "SYNs rejected silently by a SYN filter",
+    "tcp_syn_filter_error": "SYN filters that raised, or answered with no verdict that there is; the SYN was dropped",
+    "tcp_accepted": "connections accepted",
+    "tcp_connected": "connections opened",
+    "tcp_closed": "connections closed",
+    "tcp_timed_out": "connections that timed out",
+    "tcp_retransmit": "segments retransmitted",
+    "tcp_rto": "retransmission timeouts",
+    "tcp_fast_retransmit": "fast retransmissions",
+    "tcp_dup_ack_in": "duplicate ACKs received",
+    "tcp_out_of_order": "segments received out of order",
+    "tcp_ooo_full": "dropped: out-of-order data beyond the limit",
+    "tcp_duplicate": "segments received with nothing new in them",
+    "tcp_after_close": "dropped: data after the socket was closed",
+    "tcp_persist_probe": "zero-window probes sent",
+    "tcp_keepalive_probe": "keepalive probes sent",
+    "tcp_time_wait_recycled": "TIME-WAIT connections replaced by a new one",
+    "tcp_time_wait_evicted": "TIME-WAIT connections evicted to keep the table bounded",
+    "tcp_port_exhausted": "connects that found no free local port",
+    # engine
+    "upcall_error": "upcalls that raised; their connection was reset",
+}
+
+
+class Stats:
+    """The counters of one stack. `count` adds, ``stats["name"]`` reads, `as_dict` tells those that are not zero."""
+
+    __slots__ = ("values",)
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Adds `n` to the counter `name`; KeyError if there is no such counter."""
+        self.values[name] = self.values[name] + n
+
+    def __getitem__(self, name: str) -> int:
+        return self.values[name]
+
+    def as_dict(self, *, zeros: bool = False) -> dict[str, int]:
+        """The counters by name; those at zero only if `zeros`."""
+        return {name: value for name, value in self.values.items() if value or zeros}

@@ -1,0 +1,41 @@
+cimport cython
+
+
+cdef long long TICK, SPAN, NEVER
+cdef int TICK_SHIFT, SLOT_BITS, SLOTS, SLOT_MASK, LEVELS
+
+
+cdef class Timer:
+    cdef public long long deadline
+    cdef long long slot
+    cdef int level
+    cdef Timer wheel_next
+    cdef Timer wheel_previous
+    cpdef expire(self, long long now)
+
+
+@cython.final
+cdef class Wheel:
+    cdef public long long current
+    cdef public Py_ssize_t count
+    cdef long long soonest
+    cdef bint advancing
+    cdef list heads
+    cdef list filed
+    cdef _empty(self, Timer head)
+    @cython.locals(tick=cython.longlong)
+    cpdef arm(self, Timer timer, long long deadline)
+    cpdef disarm(self, Timer timer)
+    @cython.locals(current=cython.longlong, differs=cython.longlong, level=cython.int, head=Timer, last=Timer)
+    cdef _file(self, Timer timer, long long tick)
+    @cython.locals(before=Timer, after=Timer)
+    cdef _unlink(self, Timer timer)
+    @cython.locals(level=cython.int, shift=cython.int, index=cython.longlong, first=cython.longlong,
+                   here=cython.longlong, base=cython.longlong, head=Timer)
+    cdef long long _next_filled(self)
+    @cython.locals(level=cython.int, shift=cython.int, head=Timer, timer=Timer)
+    cdef _open(self, long long tick, long long now)
+    cdef _refile(self, Timer timer)
+    @cython.locals(target=cython.longlong, tick=cython.longlong)
+    cpdef advance(self, long long now)
+    cpdef long long next_deadline(self)

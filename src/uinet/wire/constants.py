@@ -1,0 +1,35 @@
+"""Assigned numbers that more than one file needs.
+
+Plain integers of a module that is never compiled: a hot file imports them by name and declares them as C integers in
+its own ``.pxd``.
+"""
+
+from __future__ import annotations
+
+ETHERTYPE_IPV4 = 0x0800
+ETHERTYPE_ARP = 0x0806
+ETHERTYPE_IPV6 = 0x86DD
+
+PROTO_ICMP = 1
+PROTO_TCP = 6
+PROTO_UDP = 17
+PROTO_ICMPV6 = 58
+
+# IPv4's flags and fragment offset field
+MORE_FRAGMENTS = 0x2000
+OFFSET_MASK = 0x1FFF
+
+# TCP's control bits (RFC 9293, 3.1; RFC 3168)
+FIN = 0x01
+SYN = 0x02
+RST = 0x04
+PSH = 0x08
+ACK = 0x10
+URG = 0x20
+ECE = 0x40
+CWR = 0x80
+
+# the high half of an IPv4-mapped address's low 64 bits: ::ffff:0:0/96
+V4_MAPPED = 0x0000FFFF00000000
+
+NO_WSCALE = 255  # what `Segment.wscale` is without the option

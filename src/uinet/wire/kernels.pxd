@@ -1,0 +1,17 @@
+cpdef unsigned int load_u8(bytes data, Py_ssize_t offset) except? 0xA5
+cpdef unsigned int load_u16(bytes data, Py_ssize_t offset) except? 0xA5A5
+cpdef unsigned int load_u32(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5
+cpdef unsigned long long load_u64(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5A5A5A5A5
+cpdef int store_u8(bytearray data, Py_ssize_t offset, unsigned int value) except -1
+cpdef int store_u16(bytearray data, Py_ssize_t offset, unsigned int value) except -1
+cpdef int store_u32(bytearray data, Py_ssize_t offset, unsigned int value) except -1
+cpdef int store_u64(bytearray data, Py_ssize_t offset, unsigned long long value) except -1
+cpdef int store_bytes(bytearray target, Py_ssize_t at, object source, Py_ssize_t offset, Py_ssize_t length) except -1
+cpdef unsigned int checksum(object data, Py_ssize_t offset, Py_ssize_t length, unsigned int initial) except? 0x1A5A5
+cpdef bytes take(object source, Py_ssize_t offset, Py_ssize_t length)
+cpdef bytes join2(bytearray head, Py_ssize_t head_length, object source, Py_ssize_t offset, Py_ssize_t length)
+cpdef int extend(bytearray target, object source, Py_ssize_t offset, Py_ssize_t length) except -1
+cpdef unsigned long long hash5(
+    unsigned long long k0, unsigned long long k1, unsigned long long a, unsigned long long b,
+    unsigned long long c, unsigned long long d, unsigned long long e)
+cpdef object untrack(object value)

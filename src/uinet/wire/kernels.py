@@ -1,0 +1,169 @@
+"""Loads, stores, checksum, copy: the interpreted twin of ``kernels.pyx``.
+
+The compiled module is the only code of the package that touches raw memory. Every access, here as there, stands
+behind a length check that raises ``IndexError``: callers check lengths first, so an ``IndexError`` from here is a
+bug in the caller and never the answer to a malformed packet.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TypeVar
+
+T = TypeVar("T")
+Buffer = bytes | bytearray
+
+MASK64 = 0xFFFFFFFFFFFFFFFF
+
+_U16 = struct.Struct(">H")
+_U32 = struct.Struct(">I")
+_U64 = struct.Struct(">Q")
+
+
+def _check(size: int, offset: int, length: int) -> None:
+    if offset < 0 or length < 0 or offset > size - length:
+        raise IndexError(f"{length} bytes at {offset} of {size}")
+
+
+def load_u8(data: bytes, offset: int) -> int:
+    """The byte at `offset`."""
+    _check(len(data), offset, 1)
+    return data[offset]
+
+
+def load_u16(data: bytes, offset: int) -> int:
+    """The big-endian 16-bit integer at `offset`."""
+    _check(len(data), offset, 2)
+    return int(_U16.unpack_from(data, offset)[0])
+
+
+def load_u32(data: bytes, offset: int) -> int:
+    """The big-endian 32-bit integer at `offset`."""
+    _check(len(data), offset, 4)
+    return int(_U32.unpack_from(data, offset)[0])
+
+
+def load_u64(data: bytes, offset: int) -> int:
+    """The big-endian 64-bit integer at `offset`."""
+    _check(len(data), offset, 8)
+    return int(_U64.unpack_from(data, offset)[0])
+
+
+def store_u8(data: bytearray, offset: int, value: int) -> int:
+    """Stores the low 8 bits of `value` at `offset`."""
+    _check(len(data), offset, 1)
+    data[offset] = value & 0xFF
+    return 0
+
+
+def store_u16(data: bytearray, offset: int, value: int) -> int:
+    """Stores the low 16 bits of `value`, big-endian, at `offset`."""
+    _check(len(data), offset, 2)
+    _U16.pack_into(data, offset, value & 0xFFFF)
+    return 0
+
+
+def store_u32(data: bytearray, offset: int, value: int) -> int:
+    """Stores `value`, 32 bits big-endian, at `offset`."""
+    _check(len(data), offset, 4)
+    _U32.pack_into(data, offset, value)
+    return 0
+
+
+def store_u64(data: bytearray, offset: int, value: int) -> int:
+    """Stores `value`, 64 bits big-endian, at `offset`."""
+    _check(len(data), offset, 8)
+    _U64.pack_into(data, offset, value)
+    return 0
+
+
+def store_bytes(target: bytearray, at: int, source: Buffer, offset: int, length: int) -> int:
+    """Copies `length` bytes from `source` (bytes or bytearray) at `offset` over those of `target` at `at`."""
+    if length == 0:
+        return 0
+    _check(len(target), at, length)
+    _check(len(source), offset, length)
+    target[at : at + length] = source[offset : offset + length]
+    return 0
+
+
+def checksum(data: Buffer, offset: int, length: int, initial: int) -> int:
+    """The 16-bit ones' complement sum (RFC 1071) of `length` bytes at `offset`, added to `initial`.
+
+    Not inverted. An odd last byte counts as the high half of a word, so only the last piece of a sum may
+    have an odd length. `initial` may be any 32-bit sum of 16-bit words.
+    """
+    total = initial
+    if length:
+        _check(len(data), offset, length)
+        piece = bytes(data[offset : offset + length])
+        if length & 1:
+            piece += b"\0"
+        # 2**16 is 1 modulo 65535, so the whole piece as one big number has the sum's value: no loop needed
+        value = int.from_bytes(piece, "big")
+        if value:
+            total += value % 0xFFFF or 0xFFFF
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def take(source: Buffer, offset: int, length: int) -> bytes:
+    """A copy of `length` bytes at `offset`; `source` itself if it is a bytes object and all of it is wanted."""
+    _check(len(source), offset, length)
+    return bytes(source[offset : offset + length])
+
+
+def join2(head: bytearray, head_length: int, source: Buffer, offset: int, length: int) -> bytes:
+    """The first `head_length` bytes of `head` followed by `length` bytes of `source` at `offset`."""
+    _check(len(head), 0, head_length)
+    _check(len(source), offset, length)
+    return bytes(head[:head_length]) + source[offset : offset + length]
+
+
+def extend(target: bytearray, source: Buffer, offset: int, length: int) -> int:
+    """Appends `length` bytes of `source` at `offset` to `target` (another object)."""
+    _check(len(source), offset, length)
+    if length and source is target:
+        raise ValueError("a buffer can't be added to itself")
+    target += source[offset : offset + length]
+    return 0
+
+
+def _rotl(value: int, bits: int) -> int:
+    return ((value << bits) | (value >> (64 - bits))) & MASK64
+
+
+def _sipround(v0: int, v1: int, v2: int, v3: int) -> tuple[int, int, int, int]:
+    v0 = (v0 + v1) & MASK64
+    v1 = _rotl(v1, 13) ^ v0
+    v0 = _rotl(v0, 32)
+    v2 = (v2 + v3) & MASK64
+    v3 = _rotl(v3, 16) ^ v2
+    v0 = (v0 + v3) & MASK64
+    v3 = _rotl(v3, 21) ^ v0
+    v2 = (v2 + v1) & MASK64
+    v1 = _rotl(v1, 17) ^ v2
+    return v0, v1, _rotl(v2, 32), v3
+
+
+def hash5(k0: int, k1: int, a: int, b: int, c: int, d: int, e: int) -> int:
+    """SipHash-1-3 of five 64-bit words under the key (k0, k1) (Aumasson and Bernstein 2012)."""
+    v0, v1 = k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D
+    v2, v3 = k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573
+    for word in (a, b, c, d, e, 40 << 56):
+        v3 ^= word
+        v0, v1, v2, v3 = _sipround(v0, v1, v2, v3)
+        v0 ^= word
+    v2 ^= 0xFF
+    for _ in range(3):
+        v0, v1, v2, v3 = _sipround(v0, v1, v2, v3)
+    return v0 ^ v1 ^ v2 ^ v3
+
+
+def untrack(value: T) -> T:
+    """Takes `value` out of the cyclic collector's sight and returns it; interpreted, does nothing.
+
+    For objects that live long and number millions: whoever calls this breaks their cycles by hand.
+    """
+    return value

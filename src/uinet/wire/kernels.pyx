@@ -1,0 +1,259 @@
+"""Loads, stores, checksum, copy: the only code of the package that touches raw memory.
+
+Every access stands behind a length check that raises ``IndexError``: callers check lengths first, so an
+``IndexError`` from here is a bug in the caller and never the answer to a malformed packet. ``kernels.py`` is
+the interpreted twin; a property test holds the two against each other.
+"""
+
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_CheckExact, PyByteArray_GET_SIZE, PyByteArray_Resize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcpy, memmove
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+
+    #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__)
+    #define UINET_CLONES __attribute__((target_clones("avx2", "default"), optimize("O3")))
+    #elif defined(__GNUC__) && !defined(__clang__)
+    #define UINET_CLONES __attribute__((optimize("O3")))
+    #else
+    #define UINET_CLONES
+    #endif
+
+    /* RFC 1071: the sum may be taken over words of any size in any byte order and folded at the end. */
+    UINET_CLONES static uint64_t uinet_sum32(const unsigned char *p, size_t words)
+    {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < words; i++) {
+            uint32_t w;
+            memcpy(&w, p + 4 * i, 4);
+            sum += w;
+        }
+        return sum;
+    }
+
+    static uint32_t uinet_checksum(const unsigned char *p, size_t n, uint32_t initial)
+    {
+        uint64_t sum = uinet_sum32(p, n / 4);
+        uint32_t tail = 0;
+        if (n & 3)
+            memcpy(&tail, p + (n & ~(size_t)3), n & 3);
+        sum += tail;
+        sum = (sum & 0xffffffffu) + (sum >> 32);
+        sum = (sum & 0xffffffffu) + (sum >> 32);
+        sum = (sum & 0xffffu) + (sum >> 16);
+        sum = (sum & 0xffffu) + (sum >> 16);
+        sum = (sum & 0xffffu) + (sum >> 16);
+    #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        sum = ((sum & 0xff) << 8) | (sum >> 8);
+    #endif
+        sum += initial;
+        sum = (sum & 0xffffu) + (sum >> 16);
+        sum = (sum & 0xffffu) + (sum >> 16);
+        return (uint32_t)sum;
+    }
+
+    static uint32_t uinet_load16(const unsigned char *p) { return (uint32_t)p[0] << 8 | p[1]; }
+    static uint32_t uinet_load32(const unsigned char *p) {
+        return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+    }
+    static uint64_t uinet_load64(const unsigned char *p) {
+        return (uint64_t)uinet_load32(p) << 32 | uinet_load32(p + 4);
+    }
+    static void uinet_store16(unsigned char *p, uint32_t v) { p[0] = v >> 8; p[1] = v; }
+    static void uinet_store32(unsigned char *p, uint32_t v) { p[0] = v >> 24; p[1] = v >> 16; p[2] = v >> 8; p[3] = v; }
+
+    #define UINET_ROTL(x, b) (uint64_t)(((x) << (b)) | ((x) >> (64 - (b))))
+    #define UINET_SIPROUND do { \
+        v0 += v1; v1 = UINET_ROTL(v1, 13); v1 ^= v0; v0 = UINET_ROTL(v0, 32); \
+        v2 += v3; v3 = UINET_ROTL(v3, 16); v3 ^= v2; \
+        v0 += v3; v3 = UINET_ROTL(v3, 21); v3 ^= v0; \
+        v2 += v1; v1 = UINET_ROTL(v1, 17); v1 ^= v2; v2 = UINET_ROTL(v2, 32); } while (0)
+
+    /* SipHash-1-3 of five 64-bit words (Aumasson and Bernstein 2012). */
+    static unsigned long long uinet_siphash5(
+        unsigned long long k0, unsigned long long k1, const unsigned long long *m)
+    {
+        uint64_t v0 = k0 ^ 0x736f6d6570736575ull, v1 = k1 ^ 0x646f72616e646f6dull;
+        uint64_t v2 = k0 ^ 0x6c7967656e657261ull, v3 = k1 ^ 0x7465646279746573ull;
+        for (int i = 0; i < 5; i++) {
+            v3 ^= m[i]; UINET_SIPROUND; v0 ^= m[i];
+        }
+        uint64_t last = (uint64_t)40 << 56;
+        v3 ^= last; UINET_SIPROUND; v0 ^= last;
+        v2 ^= 0xff;
+        UINET_SIPROUND; UINET_SIPROUND; UINET_SIPROUND;
+        return v0 ^ v1 ^ v2 ^ v3;
+    }
+    """
+    unsigned int uinet_checksum(const unsigned char *p, size_t n, unsigned int initial) noexcept nogil
+    unsigned int uinet_load16(const unsigned char *p) noexcept nogil
+    unsigned int uinet_load32(const unsigned char *p) noexcept nogil
+    unsigned long long uinet_load64(const unsigned char *p) noexcept nogil
+    void uinet_store16(unsigned char *p, unsigned int v) noexcept nogil
+    void uinet_store32(unsigned char *p, unsigned int v) noexcept nogil
+    unsigned long long uinet_siphash5(
+        unsigned long long k0, unsigned long long k1, const unsigned long long *m) noexcept nogil
+
+cdef extern from "Python.h":
+    void PyObject_GC_UnTrack(object)
+    int PyObject_IS_GC(object)
+
+
+cdef int out_of_range(Py_ssize_t offset, Py_ssize_t length, Py_ssize_t size) except -1:
+    raise IndexError(f"{length} bytes at {offset} of {size}")
+
+
+cdef unsigned char *readable(object data, Py_ssize_t offset, Py_ssize_t length) except NULL:
+    """The address of `length` bytes at `offset` of a bytes or a bytearray, after checking that they are there."""
+    cdef Py_ssize_t size
+    cdef unsigned char *base
+    if PyBytes_CheckExact(data):
+        base = <unsigned char *>PyBytes_AS_STRING(data)
+        size = PyBytes_GET_SIZE(data)
+    elif PyByteArray_CheckExact(data):
+        base = <unsigned char *>PyByteArray_AS_STRING(data)
+        size = PyByteArray_GET_SIZE(data)
+    else:
+        raise TypeError(f"want bytes or bytearray, not {type(data).__name__}")
+    if offset < 0 or length < 0 or length > size or offset > size - length:
+        out_of_range(offset, length, size)
+    return base + offset
+
+
+cdef inline unsigned char *writable(bytearray data, Py_ssize_t offset, Py_ssize_t length) except NULL:
+    cdef Py_ssize_t size = PyByteArray_GET_SIZE(data) if data is not None else len(data)
+    if offset < 0 or length < 0 or length > size or offset > size - length:
+        out_of_range(offset, length, size)
+    return <unsigned char *>PyByteArray_AS_STRING(data) + offset
+
+
+cpdef unsigned int load_u8(bytes data, Py_ssize_t offset) except? 0xA5:
+    """The byte at `offset`."""
+    if data is None or offset < 0 or offset >= PyBytes_GET_SIZE(data):
+        out_of_range(offset, 1, len(data))
+    return (<unsigned char *>PyBytes_AS_STRING(data))[offset]
+
+
+cpdef unsigned int load_u16(bytes data, Py_ssize_t offset) except? 0xA5A5:
+    """The big-endian 16-bit integer at `offset`."""
+    if data is None or offset < 0 or offset > PyBytes_GET_SIZE(data) - 2:
+        out_of_range(offset, 2, len(data))
+    return uinet_load16(<unsigned char *>PyBytes_AS_STRING(data) + offset)
+
+
+cpdef unsigned int load_u32(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5:
+    """The big-endian 32-bit integer at `offset`."""
+    if data is None or offset < 0 or offset > PyBytes_GET_SIZE(data) - 4:
+        out_of_range(offset, 4, len(data))
+    return uinet_load32(<unsigned char *>PyBytes_AS_STRING(data) + offset)
+
+
+cpdef unsigned long long load_u64(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5A5A5A5A5:
+    """The big-endian 64-bit integer at `offset`."""
+    if data is None or offset < 0 or offset > PyBytes_GET_SIZE(data) - 8:
+        out_of_range(offset, 8, len(data))
+    return uinet_load64(<unsigned char *>PyBytes_AS_STRING(data) + offset)
+
+
+cpdef int store_u8(bytearray data, Py_ssize_t offset, unsigned int value) except -1:
+    """Stores the low 8 bits of `value` at `offset`."""
+    writable(data, offset, 1)[0] = <unsigned char>value
+    return 0
+
+
+cpdef int store_u16(bytearray data, Py_ssize_t offset, unsigned int value) except -1:
+    """Stores the low 16 bits of `value`, big-endian, at `offset`."""
+    uinet_store16(writable(data, offset, 2), value)
+    return 0
+
+
+cpdef int store_u32(bytearray data, Py_ssize_t offset, unsigned int value) except -1:
+    """Stores `value`, 32 bits big-endian, at `offset`."""
+    uinet_store32(writable(data, offset, 4), value)
+    return 0
+
+
+cpdef int store_u64(bytearray data, Py_ssize_t offset, unsigned long long value) except -1:
+    """Stores `value`, 64 bits big-endian, at `offset`."""
+    cdef unsigned char *at = writable(data, offset, 8)
+    uinet_store32(at, <unsigned int>(value >> 32))
+    uinet_store32(at + 4, <unsigned int>value)
+    return 0
+
+
+cpdef int store_bytes(bytearray target, Py_ssize_t at, object source, Py_ssize_t offset, Py_ssize_t length) except -1:
+    """Copies `length` bytes from `source` (bytes or bytearray) at `offset` over those of `target` at `at`."""
+    if length == 0:
+        return 0
+    memmove(writable(target, at, length), readable(source, offset, length), length)
+    return 0
+
+
+cpdef unsigned int checksum(object data, Py_ssize_t offset, Py_ssize_t length, unsigned int initial) except? 0x1A5A5:
+    """The 16-bit ones' complement sum (RFC 1071) of `length` bytes at `offset`, added to `initial`.
+
+    Not inverted. An odd last byte counts as the high half of a word, so only the last piece of a sum may
+    have an odd length. `initial` may be any 32-bit sum of 16-bit words.
+    """
+    if length == 0:
+        initial = (initial & 0xffff) + (initial >> 16)
+        return (initial & 0xffff) + (initial >> 16)
+    return uinet_checksum(readable(data, offset, length), length, (initial & 0xffff) + (initial >> 16))
+
+
+cpdef bytes take(object source, Py_ssize_t offset, Py_ssize_t length):
+    """A copy of `length` bytes at `offset`; `source` itself if it is a bytes object and all of it is wanted."""
+    cdef unsigned char *base = readable(source, offset, length)
+    if offset == 0 and PyBytes_CheckExact(source) and length == PyBytes_GET_SIZE(source):
+        return source
+    return PyBytes_FromStringAndSize(<char *>base, length)
+
+
+cpdef bytes join2(bytearray head, Py_ssize_t head_length, object source, Py_ssize_t offset, Py_ssize_t length):
+    """The first `head_length` bytes of `head` followed by `length` bytes of `source` at `offset`, in one allocation."""
+    cdef unsigned char *first = writable(head, 0, head_length)
+    cdef unsigned char *second = readable(source, offset, length)
+    cdef bytes joined = PyBytes_FromStringAndSize(NULL, head_length + length)
+    cdef char *into = PyBytes_AS_STRING(joined)
+    memcpy(into, first, head_length)
+    memcpy(into + head_length, second, length)
+    return joined
+
+
+cpdef int extend(bytearray target, object source, Py_ssize_t offset, Py_ssize_t length) except -1:
+    """Appends `length` bytes of `source` at `offset` to `target` (another object)."""
+    cdef Py_ssize_t size = PyByteArray_GET_SIZE(target) if target is not None else len(target)
+    cdef unsigned char *base = readable(source, offset, length)
+    if length == 0:
+        return 0
+    if source is target:
+        raise ValueError("a buffer can't be added to itself")  # resizing it moves the bytes away
+    PyByteArray_Resize(target, size + length)
+    memcpy(PyByteArray_AS_STRING(target) + size, base, length)
+    return 0
+
+
+cpdef unsigned long long hash5(
+        unsigned long long k0, unsigned long long k1, unsigned long long a, unsigned long long b,
+        unsigned long long c, unsigned long long d, unsigned long long e):
+    """SipHash-1-3 of five 64-bit words under the key (k0, k1)."""
+    cdef unsigned long long[5] words
+    words[0] = a
+    words[1] = b
+    words[2] = c
+    words[3] = d
+    words[4] = e
+    return uinet_siphash5(k0, k1, words)
+
+
+cpdef object untrack(object value):
+    """Takes `value` out of the cyclic collector's sight and returns it.
+
+    For objects that live long and number millions: whoever calls this breaks their cycles by hand.
+    """
+    if PyObject_IS_GC(value):
+        PyObject_GC_UnTrack(value)
+    return value

@@ -1,0 +1,145 @@
+"""A TCP segment under parse (RFC 9293, 3.1), options included: a scratch object, filled again for each segment.
+
+::
+
+    |          Source Port          |       Destination Port        |
+    |                        Sequence Number                        |
+    |                    Acknowledgment Number                      |
+    | Offset| Rsrvd |C|E|U|A|P|R|S|F|            Window             |
+    |           Checksum            |         Urgent Pointer        |
+    |  Options ...                                                  |
+"""
+
+from __future__ import annotations
+
+from uinet.wire.constants import NO_WSCALE, SYN
+from uinet.wire.frame import CHECKSUM_UNKNOWN
+from uinet.wire.kernels import checksum, load_u8, load_u16, load_u32
+from uinet.wire.packet import Packet
+
+KIND_EOL = 0
+KIND_NOP = 1
+KIND_MSS = 2
+KIND_WSCALE = 3
+KIND_SACK_PERMITTED = 4
+KIND_SACK = 5
+KIND_TIMESTAMPS = 8
+
+OK = 0
+SHORT = 1
+BAD_CHECKSUM = 2
+
+SEGMENT_DROPS = ("", "tcp_short", "tcp_bad_checksum")  # the counter of each code that `parse` answers
+
+# NOP, NOP, timestamps of 10 bytes: what every segment of an ordinary connection carries (RFC 7323, appendix A)
+ALIGNED_TIMESTAMPS = 0x0101080A
+
+MAX_WSCALE = 14
+
+
+class Segment:
+    """The header of one segment and what its options say.
+
+    `length` counts payload bytes, at `offset` of the frame's data; SYN and FIN are not counted. An option that is
+    malformed, or in a segment where it may not be, reads as absent. `mss` is 0 and `wscale` is NO_WSCALE if absent.
+    `sacks` holds left and right edges in turn, `sack_count` says how many blocks.
+    """
+
+    def __init__(self) -> None:
+        self.source_port = 0
+        self.destination_port = 0
+        self.seq = 0
+        self.ack = 0
+        self.flags = 0
+        self.window = 0
+        self.urgent = 0
+        self.offset = 0
+        self.length = 0
+        self.mss = 0
+        self.wscale = NO_WSCALE
+        self.sack_permitted = False
+        self.has_timestamps = False
+        self.tsval = 0
+        self.tsecr = 0
+        self.sack_count = 0
+        self.sacks: list[int] = []
+        self.options_offset = 0
+        self.options_end = 0
+
+    def parse(self, packet: Packet) -> int:
+        """Reads and verifies the segment at `packet.l4`; OK, SHORT or BAD_CHECKSUM."""
+        data = packet.data
+        l4 = packet.l4
+        size = packet.end - l4
+        if size < 20:
+            return SHORT
+        word = load_u32(data, l4 + 12)
+        header_length = (word >> 28) * 4
+        if header_length < 20 or header_length > size:
+            return SHORT
+        if packet.checksum == CHECKSUM_UNKNOWN:
+            if checksum(data, l4, size, packet.pseudo_sum(size)) != 0xFFFF:
+                return BAD_CHECKSUM
+        self.source_port = load_u16(data, l4)
+        self.destination_port = load_u16(data, l4 + 2)
+        self.seq = load_u32(data, l4 + 4)
+        self.ack = load_u32(data, l4 + 8)
+        self.flags = (word >> 16) & 0xFF
+        self.window = word & 0xFFFF
+        self.urgent = load_u16(data, l4 + 18)
+        self.offset = l4 + header_length
+        self.length = size - header_length
+        self.options_offset = l4 + 20
+        self.options_end = self.offset
+        self.sack_count = 0
+        if header_length == 32 and load_u32(data, l4 + 20) == ALIGNED_TIMESTAMPS and not self.flags & SYN:
+            self.has_timestamps = True
+            self.tsval = load_u32(data, l4 + 24)
+            self.tsecr = load_u32(data, l4 + 28)
+            return OK
+        self.has_timestamps = False
+        self.mss = 0
+        self.wscale = NO_WSCALE
+        self.sack_permitted = False
+        if header_length > 20:
+            self._parse_options(data, l4 + 20, self.offset)
+        return OK
+
+    def _parse_options(self, data: bytes, at: int, end: int) -> None:
+        """Walks the options (RFC 9293 3.2); stops at the first that is malformed, as nothing after it can be read."""
+        while at < end:
+            kind = load_u8(data, at)
+            if kind == KIND_EOL:
+                return
+            if kind == KIND_NOP:
+                at += 1
+                continue
+            if at + 1 >= end:
+                return
+            length = load_u8(data, at + 1)
+            if length < 2 or length > end - at:
+                return
+            self._parse_option(data, at, kind, length)
+            at += length
+
+    def _parse_option(self, data: bytes, at: int, kind: int, length: int) -> None:
+        if kind == KIND_TIMESTAMPS:
+            if length == 10 and not self.has_timestamps:
+                self.has_timestamps = True
+                self.tsval = load_u32(data, at + 2)
+                self.tsecr = load_u32(data, at + 6)
+        elif kind == KIND_SACK:
+            # edges in pairs of 4 bytes; at most 4 blocks fit 40 bytes of options (RFC 2018, 3)
+            if length >= 10 and (length - 2) % 8 == 0 and self.sack_count == 0:
+                self.sack_count = (length - 2) // 8
+                self.sacks = [load_u32(data, at + 2 + 4 * i) for i in range(2 * self.sack_count)]
+        elif self.flags & SYN:
+            if kind == KIND_MSS:
+                if length == 4 and self.mss == 0:
+                    self.mss = load_u16(data, at + 2)
+            elif kind == KIND_WSCALE:
+                if length == 3 and self.wscale == NO_WSCALE:
+                    shift = load_u8(data, at + 2)
+                    self.wscale = shift if shift <= MAX_WSCALE else MAX_WSCALE  # RFC 7323 2.3
+            elif kind == KIND_SACK_PERMITTED and length == 2:
+                self.sack_permitted = True
