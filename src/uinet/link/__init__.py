@@ -1,0 +1,30 @@
+"""Devices: everything that carries frames between a stack and the world. See device.py for the contract."""
+
+from __future__ import annotations
+
+from uinet.link.capture import Capture
+from uinet.link.device import Device
+from uinet.link.faults import Faults
+from uinet.link.memory import MemoryDevice, MemoryRegistry
+from uinet.link.packet import PacketDevice
+from uinet.link.pcap_file import PcapDevice
+from uinet.link.pipe import Pipe, Sender
+from uinet.link.tap import TapDevice
+from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
+from uinet.link.url import open_device
+
+__all__ = [
+    "Capture",
+    "Device",
+    "Faults",
+    "MemoryDevice",
+    "MemoryRegistry",
+    "PacketDevice",
+    "PcapDevice",
+    "Pipe",
+    "Sender",
+    "TapDevice",
+    "UnixDatagramDevice",
+    "UnixStreamDevice",
+    "open_device",
+]

@@ -1,0 +1,220 @@
+"""TAP and TUN: a network interface of the kernel whose other end is this program.
+
+Read first: Linux, Documentation/networking/tuntap.rst. A TAP (layer 2) is an Ethernet cable between the
+kernel and the stack, a TUN (layer 3) carries bare IP packets.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import sys
+from collections.abc import Sequence
+
+from uinet.errors import DeviceError, DeviceGone, PermissionDenied
+from uinet.link import interface, vnet
+from uinet.link.device import check_mtu
+from uinet.link.writing import WritingDevice
+from uinet.wire.addresses import Mac, parse_prefix
+from uinet.wire.frame import Frame
+
+if sys.platform != "win32":
+    import fcntl
+
+CLONE_DEVICE = "/dev/net/tun"
+
+TUNSETIFF = 0x400454CA
+TUNSETOFFLOAD = 0x400454D0
+IFF_TUN = 0x0001
+IFF_TAP = 0x0002
+IFF_NO_PI = 0x1000
+IFF_VNET_HDR = 0x4000
+TUN_F_CSUM = 0x01
+TUN_F_TSO4 = 0x02
+TUN_F_TSO6 = 0x04
+TUN_F_TSO_ECN = 0x08
+OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
+
+LARGEST = 65535 + 14 + 16 * 4  # what one read can bring: the largest IP packet and its link header
+
+EBADFD = 77  # Linux only, so not in every errno module
+_GONE = (EBADFD, errno.ENODEV, errno.ENXIO, errno.EBADF)
+
+
+class TapDevice(WritingDevice):
+    """The program's end of a TAP (`layer` 2) or TUN (`layer` 3) interface.
+
+    `name`: of the interface, made if it does not exist and gone again when the device is closed; a "%d" in
+    it is replaced by the first free number. `mtu`: set on the interface; None leaves it. `up`: sets the
+    interface up if that is permitted. `addresses`: for the kernel's side, like "10.7.0.1/24". `offload`:
+    large frames and unfinished checksums go through as they are, which is worth a factor of seven in bulk.
+
+    Raises DeviceURLError (bad name), PermissionDenied, DeviceError.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        layer: int = 2,
+        mtu: int | None = None,
+        mac: Mac | None = None,
+        up: bool = True,
+        addresses: Sequence[str] = (),
+        offload: bool = True,
+    ) -> None:
+        kind = "tap" if layer == 2 else "tun"
+        super().__init__(f"{kind}:{name}", layer=layer, mac=mac)
+        interface.require_linux("TAP and TUN")
+        interface.check_name(name)
+        for prefix in addresses:
+            parse_prefix(prefix)
+        if mtu is not None:
+            check_mtu(mtu)
+        self._fd = _open_clone_device(name)
+        try:
+            self.interface = self._attach(name, offload)
+            self.name = f"{kind}:{self.interface}"
+            self._configure(mtu, up, addresses)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self._size = LARGEST + vnet.SIZE if self.offload else self.mtu + LARGEST - 65535 + 1
+
+    def _attach(self, name: str, offload: bool) -> str:
+        """Makes the descriptor this program's end of interface `name`; the name that it really has."""
+        kind, flag = ("tap", IFF_TAP) if self.layer == 2 else ("tun", IFF_TUN)
+        flags = flag | IFF_NO_PI | (IFF_VNET_HDR if offload else 0)
+        try:
+            reply = fcntl.ioctl(self._fd, TUNSETIFF, interface.ifreq(name, struct.pack("H", flags)))
+        except OSError as error:
+            raise _attach_error(name, kind, error) from None
+        try:
+            fcntl.ioctl(self._fd, TUNSETOFFLOAD, OFFLOADS if offload else 0)
+        except OSError:
+            pass  # an old kernel: it hands over finished packets, and takes large ones all the same
+        self.offload = offload
+        return os.fsdecode(reply[:16].rstrip(b"\0"))
+
+    def _configure(self, mtu: int | None, up: bool, addresses: Sequence[str]) -> None:
+        name = self.interface
+        with interface.control_socket() as sock:
+            try:
+                if mtu is not None and interface.mtu(sock, name) != mtu:
+                    interface.set_mtu(sock, name, mtu)
+                self.mtu = interface.mtu(sock, name)
+                for prefix in addresses:
+                    interface.add_address(name, prefix)
+            except PermissionError:
+                what = f"setting an MTU or an address of {name}"
+                raise interface.missing_capability(what, "CAP_NET_ADMIN") from None
+            except OSError as error:
+                if isinstance(error, DeviceError):
+                    raise
+                raise DeviceError(f"{self.name}: {error.strerror}") from None
+            try:
+                if up and not interface.is_up(sock, name):
+                    interface.set_up(sock, name)
+            except PermissionError:
+                pass  # it is root's device, and root sets it up; until then frames are counted as tx_down
+
+    def recv(self, limit: int = 64) -> list[Frame]:
+        self.require_open()
+        fd, size, read = self._fd, self._size, os.read
+        frames: list[Frame] = []
+        octets = 0
+        try:
+            for _ in range(limit):
+                data = read(fd, size)
+                octets += len(data)
+                if self.offload:
+                    octets -= vnet.SIZE
+                    if data.startswith(vnet.PLAIN):
+                        frames.append(Frame(data[vnet.SIZE :]))
+                    else:
+                        frames += vnet.decode(data[: vnet.SIZE], data[vnet.SIZE :], self.layer)
+                elif len(data) < size:
+                    frames.append(Frame(data))
+                else:
+                    octets -= len(data)
+                    self.count("rx_truncated")
+        except BlockingIOError:
+            pass  # that was all
+        except OSError as error:
+            if not frames:
+                raise self._failed(error) from None
+        self.counters["rx_frames"] += len(frames)
+        self.counters["rx_bytes"] += octets
+        return frames
+
+    def write(self, packet: bytes) -> bool:
+        if len(packet) > self.largest():
+            self.count("tx_oversize")
+            return True
+        return self._write(vnet.PLAIN, packet)
+
+    def write_unfinished(self, frame: Frame) -> bool:
+        if self.offload:
+            encoded = vnet.encode(frame, self.layer)
+            if encoded is not None:
+                return self._write(*encoded)
+        return super().write_unfinished(frame)
+
+    def _write(self, header: bytes, packet: bytes) -> bool:
+        try:
+            if self.offload:
+                os.writev(self._fd, (header, packet))
+            else:
+                os.write(self._fd, packet)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in (errno.ENOBUFS, errno.ENOMEM):
+                return False
+            if error.errno in _GONE:
+                raise self._failed(error) from None
+            self.count("tx_down" if error.errno == errno.EIO else "tx_refused")
+            return True
+        self.sent(len(packet))
+        return True
+
+    def _failed(self, error: OSError) -> DeviceError:
+        if error.errno in _GONE:
+            return DeviceGone(f"{self.name} was deleted")
+        return DeviceGone(f"{self.name}: {error.strerror}")
+
+    def fileno(self) -> int:
+        return -1 if self.closed else self._fd
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            os.close(self._fd)
+
+
+def _open_clone_device(name: str) -> int:
+    try:
+        return os.open(CLONE_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError:
+        raise PermissionDenied(
+            f"{CLONE_DEVICE} can't be opened: run as root, or let root allow it (chmod 666 {CLONE_DEVICE})"
+        ) from None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+            raise DeviceError(
+                f"this system has no {CLONE_DEVICE}: load the tun module (modprobe tun), or, in a container, "
+                f"pass the device in (--device {CLONE_DEVICE})"
+            ) from None
+        raise DeviceError(f"{CLONE_DEVICE}: {error.strerror}") from None
+
+
+def _attach_error(name: str, kind: str, error: OSError) -> DeviceError:
+    if error.errno in (errno.EPERM, errno.EACCES):
+        hint = f"; or let root make the device: ip tuntap add dev {name} mode {kind} user $USER"
+        return interface.missing_capability(f"making {kind} device {name}", "CAP_NET_ADMIN", hint)
+    if error.errno == errno.EBUSY:
+        return DeviceError(f"{kind} device {name} is in use by another program")
+    if error.errno in (errno.EINVAL, errno.EEXIST):
+        return DeviceError(f"interface {name} exists and is no {kind} device, or one with several queues")
+    return DeviceError(f"{kind} device {name}: {error.strerror}")
