@@ -1,0 +1,660 @@
+"""Sockets: BSD in meaning, non-blocking, objects instead of descriptors.
+
+A call that can't be done now raises :class:`uinet.WouldBlock`; `on_event`, or `Stack.events`, says when to try again.
+Errors are subclasses of :class:`uinet.Error` and of Python's own (``ConnectionResetError``, ...).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Any
+
+from uinet import sockopt
+from uinet.errors import (
+    AddressError,
+    AddressNotAvailable,
+    AlreadyConnected,
+    BadSocket,
+    BrokenPipe,
+    InvalidArgument,
+    NotConnected,
+    NotSupported,
+    WouldBlock,
+)
+from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
+from uinet.placement import check_domain, free_port, pattern_of, place_promiscuous, place_routed
+from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, Config
+from uinet.tcp import calls
+from uinet.tcp.close import abort, forget_unread
+from uinet.tcp.info import TcpInfo, tcp_info
+from uinet.tcp.listener import Listener
+from uinet.tcp.notify import notify
+from uinet.tcp.send import wants_output
+from uinet.tcp.state import CLOSED, ESTABLISHED, NAMES
+from uinet.tcp.tcb import Tcb
+from uinet.tcp.timers import rearm, start_keepalive
+from uinet.udp.endpoint import UdpEndpoint
+from uinet.wire.addresses import (
+    ANY,
+    L2Info,
+    check_port,
+    is_multicast,
+    join,
+    pack_address,
+    unpack_address,
+    vids,
+)
+from uinet.wire.constants import V4_MAPPED
+from uinet.wire.kernels import take
+from uinet.wire.packet import l2info_of
+
+if TYPE_CHECKING:
+    from uinet.stack import Stack
+
+IpAddress = IPv4Address | IPv6Address
+
+MAX_BACKLOG = 1 << 20
+
+
+class Socket:
+    """One socket of a stack; made by `Stack.socket`, `listen`, `connect` and `accept`.
+
+    `on_event`: None, or ``f(socket, events)``, called after each batch in which something happened. `family`, `type`:
+    as given. `stack`: whose it is.
+    """
+
+    def __init__(self, stack: Stack, family: int, kind: int, config: Config) -> None:
+        self.tcb: Tcb | None = None
+        self.stack = stack
+        self.family = family
+        self.type = kind
+        self.config = config
+        self.shared = False  # `config` belongs to the listener
+        self.listener: Listener | None = None
+        self.endpoint: UdpEndpoint | None = None
+        self.bound: tuple[bytes | None, int] | None = None  # (packed address, b"" any of family; None any), port
+        self.on_event: Callable[[Socket, int], None] | None = None
+        self.events = 0
+        self.ready_queued = False
+        self.listed = False  # in the stack's list for `events`
+        self.closed = False
+        self.user_context: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Socket {self.state}>"
+
+    def __del__(self) -> None:
+        tcb = self.tcb
+        if tcb is not None and tcb.state == CLOSED:
+            forget_unread(tcb)  # it counts against the stack's memory, and nobody can read it any more
+
+    # state
+
+    @property
+    def state(self) -> str:
+        """The state's name, as RFC 9293 spells it; "BOUND", "OPEN" or "CLOSED" for what has none."""
+        if self.tcb is not None:
+            return NAMES[self.tcb.state]
+        if self.closed:
+            return "CLOSED"
+        if self.listener is not None:
+            return "LISTEN"
+        return "BOUND" if self.bound is not None else "OPEN"
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the connection failed, if it did."""
+        if self.tcb is not None:
+            return self.tcb.error
+        return self.endpoint.error if self.endpoint is not None else None
+
+    @property
+    def proto(self) -> int:
+        """The IP protocol's number, as of a kernel's socket."""
+        return sockopt.IPPROTO_TCP if self.type == SOCK_STREAM else sockopt.IPPROTO_UDP
+
+    def fileno(self) -> int:
+        """-1: there is no descriptor. For programs that ask every socket."""
+        return -1
+
+    @property
+    def readable(self) -> bool:
+        """Whether recv (or accept) has something to say: data, the end, an error. False once it is closed."""
+        if self.closed:
+            return False
+        if self.listener is not None:
+            return bool(self.listener.accepted)
+        if self.endpoint is not None:
+            return self.endpoint.readable
+        tcb = self.tcb
+        if tcb is None:
+            return False
+        return (tcb.rcv_buf is not None and tcb.rcv_buf.length > 0) or calls.at_end(tcb)
+
+    @property
+    def writable(self) -> bool:
+        """Whether send would not raise WouldBlock. False once the socket is closed."""
+        if self.closed:
+            return False
+        if self.endpoint is not None:
+            return True
+        tcb = self.tcb
+        if tcb is None or tcb.state < ESTABLISHED:
+            return tcb is not None and tcb.state == CLOSED
+        return tcb.closing or self.send_space > 0
+
+    @property
+    def send_space(self) -> int:
+        """Bytes that send takes now."""
+        tcb = self.tcb
+        if tcb is None or tcb.closing or tcb.state == CLOSED:
+            return 0
+        return max(0, tcb.snd_limit - (tcb.snd_buf.length if tcb.snd_buf is not None else 0))
+
+    @property
+    def receive_buffer(self) -> int:
+        """Size of the receive buffer."""
+        return self.config.receive_buffer
+
+    @property
+    def cdom(self) -> int:
+        """The connection domain."""
+        return self.tcb.cdom if self.tcb is not None else self.config.cdom
+
+    @property
+    def context(self) -> Any:
+        """What the SYN filter left for this connection."""
+        return self.user_context
+
+    @property
+    def serialno(self) -> int:
+        """The connection's number: 1 for the first of its stack; 0 before there is one."""
+        return self.tcb.serial if self.tcb is not None else 0
+
+    @property
+    def l2info(self) -> L2Info | None:
+        """MACs and VLAN stack of a promiscuous connection: of an accepted one as the final ACK of its handshake came
+        with them (the source is the peer's MAC), of an active one as they were set (the source is ours). Before there
+        is a connection what was set; None on a routed one.
+        """
+        if self.tcb is not None:
+            if self.tcb.link_header is None:
+                return None
+            info = l2info_of(self.tcb.link_header)
+            if info is None:
+                return None
+            return info.reversed() if self.tcb.passive_open else info
+        return self.config.l2
+
+    def getsockname(self) -> tuple[IpAddress | Any, int | Any]:
+        """The local address and port; ANY for what is not bound or a wildcard."""
+        if self.tcb is not None:
+            return unpack_address(join(self.tcb.laddr_hi, self.tcb.laddr_lo)), self.tcb.lport
+        if self.endpoint is not None:
+            local = self.endpoint.local
+            return (unpack_address(local) if local else ANY), self.endpoint.local_port or ANY
+        if self.bound is None:
+            return ANY, ANY
+        address, port = self.bound
+        return (unpack_address(address) if address else ANY), port or ANY
+
+    def getpeername(self) -> tuple[IpAddress, int]:
+        """The peer's address and port; NotConnected."""
+        if self.tcb is not None:
+            return unpack_address(join(self.tcb.raddr_hi, self.tcb.raddr_lo)), self.tcb.rport
+        if self.endpoint is not None and self.endpoint.remote:
+            return unpack_address(self.endpoint.remote), self.endpoint.remote_port
+        raise NotConnected()
+
+    # options
+
+    def setsockopt(self, level: int, name: int, value: Any) -> None:
+        """Sets an option (see `uinet.sockopt`). InvalidArgument, NotSupported."""
+        self._check_open()
+        if (level, name) in sockopt.BEFORE_BIND and self._placed(name):
+            raise InvalidArgument("this option says where a socket belongs: set it before bind, listen and connect")
+        if self.shared:
+            self.config = self.config.copy()
+            self.shared = False
+        attribute = sockopt.apply(self.config, level, name, value)
+        if self.listener is not None:
+            self.listener.syn_filter = self.config.syn_filter
+            self.listener.reuse = self.config.reuse_port
+        if self.endpoint is not None:
+            self._configure_endpoint(self.endpoint)
+        if self.tcb is not None and self.tcb.state != CLOSED:
+            self.configure(self.tcb)
+            if attribute in ("keepalive", "keep_idle") and self.tcb.state >= ESTABLISHED:
+                start_keepalive(self.tcb)
+                rearm(self.tcb)
+            wants_output(self.tcb)
+
+    def _placed(self, name: int) -> bool:
+        """Whether it is too late for an option that says where this socket belongs."""
+        if self.endpoint is not None:
+            return self.endpoint.bound and name != sockopt.SO_L2INFO  # each datagram may go another way
+        return self.listener is not None or self.tcb is not None
+
+    def getsockopt(self, level: int, name: int) -> Any:
+        """The value of an option. NotSupported."""
+        if level == sockopt.SOL_SOCKET:
+            if name == sockopt.SO_L2INFO:
+                return self.l2info
+            if name == sockopt.SO_SETFIB:
+                return self.cdom
+            if name == sockopt.SO_TYPE:
+                return self.type
+            if name == sockopt.SO_DOMAIN:
+                return self.family
+            if name == sockopt.SO_PROTOCOL:
+                return self.proto
+            if name == sockopt.SO_ACCEPTCONN:
+                return int(self.listener is not None)
+            if name == sockopt.SO_ERROR:
+                return getattr(self.error, "errno", 0) or 0
+        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_INFO):
+            return self.info()
+        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_MAXSEG):
+            return self.tcb.mss if self.tcb is not None else 0
+        if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
+            return self.serialno
+        return sockopt.read(self.config, level, name)
+
+    def configure(self, tcb: Tcb) -> None:
+        """Gives a connection the options of this socket."""
+        config = self.config
+        tcb.no_delay = config.no_delay
+        tcb.cork = config.cork
+        tcb.quick_ack = config.quick_ack
+        tcb.keepalive = config.keepalive
+        tcb.keep_idle = config.keep_idle
+        tcb.keep_interval = config.keep_interval
+        tcb.keep_count = config.keep_count
+        tcb.user_timeout = config.user_timeout
+        tcb.snd_limit = config.send_buffer
+        if tcb.state < ESTABLISHED or config.receive_buffer > tcb.rcv_limit:
+            tcb.rcv_limit = config.receive_buffer  # a window that was offered is not taken back
+        tcb.ttl = config.ttl
+        tcb.tos = config.tos
+
+    def _configure_endpoint(self, endpoint: UdpEndpoint) -> None:
+        config = self.config
+        endpoint.reuse_port = config.reuse_port
+        endpoint.broadcast = config.broadcast
+        endpoint.ttl = config.ttl if config.ttl != 64 else None
+        endpoint.tos = config.tos
+        endpoint.receive_limit = config.receive_buffer
+        endpoint.l2 = config.l2
+        if not endpoint.bound:
+            endpoint.cdom = config.cdom
+            endpoint.vids = None if config.vlans is ANY else vids(config.vlans)  # type: ignore[arg-type]
+
+    # binding, listening, connecting
+
+    def bind(self, address: tuple[Any, Any]) -> None:
+        """Sets the local address and port, either of them `uinet.ANY` (or, for a port, 0: any; for an address, None
+        or "" both families, "0.0.0.0" or "::" one).
+
+        AddressError; AddressNotAvailable if the address is not this stack's (in domain 0, without IP_BINDANY).
+        """
+        self._check_open()
+        if self.bound is not None or self.tcb is not None or self.listener is not None:
+            raise InvalidArgument("the socket is bound already")
+        ip, port = pair(address)
+        packed = self._pack(ip)
+        number = 0 if port is ANY or port is None else check_port(port)
+        if self.endpoint is not None:
+            check_domain(self.stack, self.config)
+            self._configure_endpoint(self.endpoint)
+            self.stack.udp.bind(self.endpoint, packed or b"", number)
+            self.bound = (packed, self.endpoint.local_port)
+            return
+        if packed and any(packed) and not self.config.cdom and not self.config.bind_any:
+            if not self.stack.network.is_local(packed):
+                raise AddressNotAvailable(f"{ip} is none of this stack's addresses")
+        self.bound = (packed, number)
+
+    def _pack(self, ip: Any) -> bytes | None:
+        """A packed address; None for any of both families."""
+        if ip is ANY or ip is None or ip == "":
+            if self.family == AF_INET:
+                return bytes(4)
+            return bytes(16) if self.family == AF_INET6 else None
+        return self._pack_one(ip)
+
+    def _pack_one(self, ip: Any) -> bytes:
+        """A packed address of this socket's family; AddressError."""
+        packed = pack_address(ip)
+        if (self.family == AF_INET and len(packed) != 4) or (self.family == AF_INET6 and len(packed) != 16):
+            raise AddressError(f"{ip} is not of the socket's family")
+        return packed
+
+    def listen(self, backlog: int = 128) -> None:
+        """Takes connections from now on. `backlog`: how many may wait to be accepted, and how many half-open ones are
+        kept before SYN cookies begin. AddressInUse, InvalidArgument.
+        """
+        self._check_open()
+        if self.type != SOCK_STREAM:
+            raise NotSupported("only stream sockets listen")
+        if self.tcb is not None:
+            raise InvalidArgument("the socket is connected")
+        if self.listener is not None:
+            self.listener.backlog = min(max(1, backlog), MAX_BACKLOG)
+            return
+        config = self.config
+        check_domain(self.stack, self.config)
+        packed, port = self.bound if self.bound is not None else (self._pack(ANY), 0)
+        tcp = self.stack.tcp
+        listener = Listener(self, min(max(1, backlog), MAX_BACKLOG))
+        listener.reuse = config.reuse_port
+        listener.syn_filter = config.syn_filter
+        tags = None if config.vlans is ANY else vids(config.vlans)  # type: ignore[arg-type]
+        kind, halves = pattern_of(packed)
+        if port == 0 and not config.promiscuous:
+            port = free_port(self.stack, config.cdom, halves)
+        tcp.listeners.add(listener, config.cdom, tags, kind, halves[0], halves[1], port)
+        self.bound = (packed, port)
+        self.listener = listener
+
+    def accept(self) -> Socket:
+        """The oldest connection that waits. WouldBlock; InvalidArgument if the socket does not listen.
+
+        One EV_ACCEPT may stand for several: accept until it raises WouldBlock.
+        """
+        self._check_open()
+        if self.listener is None:
+            raise InvalidArgument("the socket does not listen")
+        if not self.listener.accepted:
+            raise WouldBlock()
+        tcb = self.listener.accepted.popleft()
+        family = AF_INET if tcb.raddr_hi == 0 and tcb.raddr_lo & ~0xFFFFFFFF == V4_MAPPED else AF_INET6
+        sock = Socket(self.stack, family, self.type, self.config)
+        sock.shared = True
+        self.shared = True
+        sock.tcb = tcb
+        sock.user_context, tcb.user_context = tcb.user_context, None
+        tcb.listener = None
+        tcb.owner = sock
+        events = EV_CONNECTED | EV_WRITABLE
+        if tcb.rcv_buf is not None:
+            events |= EV_READABLE
+        if tcb.fin_received:
+            events |= EV_READABLE | EV_EOF
+        if tcb.state == CLOSED:
+            events |= EV_CLOSED | EV_READABLE
+        if tcb.error is not None:
+            events |= EV_ERROR
+        notify(tcb, events)
+        self._kick()
+        return sock
+
+    def connect(self, address: tuple[Any, int]) -> None:
+        """Opens a connection (stream) or sets the peer (datagram). Returns at once: EV_CONNECTED or EV_ERROR follows.
+
+        In a domain above 0 the local address must be bound and SO_L2INFO set. AddressError, AddressNotAvailable,
+        AddressInUse, NetworkUnreachable, AlreadyConnected.
+        """
+        self._check_open()
+        ip, port = pair(address)
+        remote = self._pack_one(ip)
+        check_port(port)
+        if self.endpoint is not None:
+            check_domain(self.stack, self.config)
+            self._configure_endpoint(self.endpoint)
+            self.stack.udp.connect(self.endpoint, remote, port)
+            return
+        if self.tcb is not None:
+            raise AlreadyConnected()
+        if self.listener is not None:
+            raise InvalidArgument("the socket listens")
+        if port == 0:
+            raise AddressError("a connection needs a port above 0")
+        if is_multicast(remote) or not any(remote) or remote == b"\xff\xff\xff\xff":
+            raise AddressError(f"{ip} is no address to connect to")
+        check_domain(self.stack, self.config)
+        tcb = Tcb(self.stack.tcp)
+        self.configure(tcb)
+        if self.config.cdom:
+            place_promiscuous(self.stack, tcb, self.config, self.bound, remote, port)
+        else:
+            place_routed(self.stack, tcb, self.bound, remote, port)
+        tcb.owner = self
+        self.stack.tcp.connect(tcb)
+        self.tcb = tcb
+        self._kick()
+
+    # data
+
+    def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+        """Queues as much of `data` as there is room for; how many bytes.
+
+        A bytes object may be kept by reference; anything else is copied. WouldBlock if there is no room at all,
+        BrokenPipe after close, NotConnected, or what has ended the connection.
+        """
+        if self.endpoint is not None:
+            return self.sendmsg([data], flags=flags)
+        self._check_open()
+        tcb = self._connected()
+        if tcb.error is not None:
+            raise calls.failure(tcb.error)
+        if tcb.closing or tcb.state == CLOSED:
+            raise BrokenPipe()
+        if tcb.state < ESTABLISHED:
+            raise WouldBlock()
+        if type(data) is not bytes and type(data) is not bytearray:
+            data = bytes(memoryview(data))  # a subclass may do what it likes with its length; an int is no data
+        if len(data) == 0:
+            return 0
+        count = calls.send(tcb, data, 0, len(data))
+        if count == 0:
+            raise WouldBlock()
+        return count
+
+    def sendto(self, data: bytes | bytearray | memoryview, address: tuple[Any, int]) -> int:
+        """Sends one datagram. AddressError, NetworkUnreachable, MessageTooLong."""
+        return self.sendmsg([data], address=address)
+
+    def sendmsg(
+        self, buffers: Iterable[bytes | bytearray | memoryview], ancillary: Iterable[tuple[int, int, Any]] = (),
+        flags: int = 0, address: tuple[Any, int] | None = None,
+    ) -> int:
+        """As `send`, from several buffers. On a datagram socket `address` may say where to, and ancillary data with
+        which MACs and tags (SOL_SOCKET, SO_L2INFO, L2Info) and from where (IPPROTO_IP, IP_ORIGDSTADDR, (ip, port)):
+        what `recvmsg` gave, the L2Info reversed, makes an answer.
+        """
+        self._check_open()
+        data = b"".join(bytes(memoryview(buffer)) for buffer in buffers)
+        if self.endpoint is None:
+            return self.send(data, flags)
+        l2: L2Info | None = None
+        source: tuple[bytes, int] = (b"", 0)
+        for level, name, value in ancillary:
+            if (level, name) == (sockopt.SOL_SOCKET, sockopt.SO_L2INFO):
+                l2 = sockopt.check_l2(value)
+            elif (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_ORIGDSTADDR):
+                source = pack_address(pair(value)[0]), check_port(value[1])
+            else:
+                raise InvalidArgument(f"({level}, {name}) is no ancillary data of a datagram")
+        target: tuple[bytes, int] = (b"", 0)
+        if address is not None:
+            target = pack_address(pair(address)[0]), check_port(address[1])
+        count = self.stack.udp.send(self.endpoint, data, *target, source=source[0], source_port=source[1], l2=l2)
+        self._kick()
+        return count
+
+    def recv(self, limit: int, flags: int = 0) -> bytes:
+        """Up to `limit` bytes; b"" at the end of the stream. WouldBlock, NotConnected, or what ended the connection,
+        after everything that had arrived before. With MSG_PEEK they stay there.
+        """
+        if self.endpoint is not None:
+            return self.recvfrom(limit, flags)[0]
+        tcb = self._connected()
+        if limit < 0:
+            raise InvalidArgument(f"{limit} is no number of bytes")
+        queue = tcb.rcv_buf
+        if queue is not None and queue.length and not self.closed:
+            if not flags & sockopt.MSG_PEEK:
+                return calls.receive(tcb, limit)
+            limit = min(limit, queue.length)
+            if limit == 0:
+                return b""
+            queue.locate(0, limit)
+            return take(queue.source, queue.source_offset, limit)
+        self._nothing_to_read(tcb)
+        return b""
+
+    def recv_into(self, buffer: Any, limit: int = 0, flags: int = 0) -> int:
+        """As `recv`, into a writable buffer; how many bytes, 0 at the end of the stream."""
+        view = memoryview(buffer).cast("B")
+        if limit:
+            view = view[:limit]
+        if self.endpoint is not None or flags & sockopt.MSG_PEEK:
+            data = self.recv(len(view), flags)
+            view[: len(data)] = data
+            return len(data)
+        tcb = self._connected()
+        if tcb.rcv_buf is not None and tcb.rcv_buf.length and not self.closed:
+            return calls.receive_into(tcb, view)
+        self._nothing_to_read(tcb)
+        return 0
+
+    def _nothing_to_read(self, tcb: Tcb) -> None:
+        """Returns at the end of the stream, raises otherwise."""
+        if self.closed:
+            raise BadSocket()
+        if tcb.error is not None:
+            raise calls.failure(tcb.error)
+        if not calls.at_end(tcb):
+            raise WouldBlock()
+
+    def recvfrom(self, limit: int, flags: int = 0) -> tuple[bytes, tuple[IpAddress, int]]:
+        """One datagram, cut to `limit` bytes, and who sent it."""
+        data, _, _, address = self.recvmsg(limit, flags)
+        return data, address
+
+    def recvmsg(
+        self, limit: int, flags: int = 0
+    ) -> tuple[bytes, list[tuple[int, int, Any]], int, tuple[IpAddress, int]]:
+        """One datagram (data, ancillary data, flags, address): with IP_ORIGDSTADDR, where it was sent to, and with
+        SO_L2INFO where it came by a promiscuous interface. On a stream, as `recv`.
+        """
+        if self.endpoint is None:
+            return self.recv(limit, flags), [], 0, self.getpeername()
+        self._check_open()
+        datagram = self.endpoint.peek() if flags & sockopt.MSG_PEEK else self.endpoint.receive()
+        destination = unpack_address(datagram.destination), datagram.destination_port
+        ancillary: list[tuple[int, int, Any]] = [(sockopt.IPPROTO_IP, sockopt.IP_ORIGDSTADDR, destination)]
+        if datagram.l2info is not None:
+            ancillary.append((sockopt.SOL_SOCKET, sockopt.SO_L2INFO, datagram.l2info))
+        return datagram.data[:limit], ancillary, 0, (unpack_address(datagram.source), datagram.source_port)
+
+    # the end
+
+    def shutdown(self, how: int) -> None:
+        """Ends one direction or both: SHUT_WR sends FIN after what is queued, SHUT_RD throws away what comes.
+
+        InvalidArgument, NotConnected.
+        """
+        self._check_open()
+        if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
+            raise InvalidArgument(f"{how!r} is no way to shut down")
+        tcb = self._connected()
+        if tcb.state == CLOSED:
+            raise NotConnected()
+        if how != SHUT_WR:
+            tcb.receive_shut = True
+            forget_unread(tcb)
+            wants_output(tcb)  # the window is open again
+        if how != SHUT_RD:
+            calls.shut_sending(tcb)
+
+    def close(self) -> None:
+        """Lets go of the socket: what is queued is still sent, then FIN (see SO_LINGER). Again: nothing."""
+        if self.closed:
+            return
+        self.stack.tcp.refresh()
+        self.closed = True
+        if self.listener is not None:
+            self.stack.tcp.close_listener(self.listener)
+        if self.endpoint is not None:
+            self.stack.udp.close(self.endpoint)
+            self.endpoint.notify = None
+        tcb = self.tcb
+        if tcb is not None:
+            calls.close(tcb, self.config.linger)
+            self._part(tcb)
+        self._kick()
+
+    def abort(self) -> None:
+        """Resets the connection now, even one that was closed and lingers; a listener is closed."""
+        tcb = self.tcb
+        if tcb is None:
+            self.close()
+            return
+        self.stack.tcp.refresh()
+        self.closed = True
+        tcb.orphan = True
+        if tcb.state != CLOSED:
+            abort(tcb)
+        forget_unread(tcb)
+        self._part(tcb)
+        self._kick()
+
+    def _part(self, tcb: Tcb) -> None:
+        """Breaks the cycle with a connection that is over; one that has something to tell yet is parted after that."""
+        if tcb.state == CLOSED and not tcb.ready_queued:
+            tcb.owner = None
+
+    def info(self) -> TcpInfo:
+        """What is known of the connection, as TCP_INFO; NotConnected."""
+        if self.tcb is None:
+            raise NotConnected()
+        return tcp_info(self.tcb)
+
+    # what the stack calls
+
+    def mark(self, events: int) -> None:
+        """Notes events of a listener or datagram socket, to be delivered after the batch."""
+        self.events |= events
+        if not self.ready_queued:
+            self.ready_queued = True
+            self.stack.tcp.ready.append(self)
+            self._kick()
+
+    def _kick(self) -> None:
+        """Outside a batch: tells the event loop that there is something to flush."""
+        tcp = self.stack.tcp
+        if not tcp.busy and tcp.on_pending is not None:
+            tcp.on_pending()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise BadSocket()
+        if self.stack.closed:
+            raise BadSocket("the stack is closed")
+        self.stack.tcp.refresh()
+
+    def _connected(self) -> Tcb:
+        if self.tcb is None:
+            raise self._unconnected()
+        return self.tcb
+
+    def _unconnected(self) -> Exception:
+        return BadSocket() if self.closed else NotConnected()
+
+
+def pair(address: Any) -> tuple[Any, Any]:
+    """An (ip, port) pair; AddressError if it is none."""
+    if not isinstance(address, (tuple, list)) or len(address) != 2:
+        raise AddressError(f"an address is (ip, port), not {address!r}")
+    return address[0], address[1]
+
+
+def new_datagram_socket(stack: Stack, family: int, config: Config) -> Socket:
+    """A UDP socket."""
+    sock = Socket(stack, family, SOCK_DGRAM, config)
+    endpoint = stack.udp.endpoint(family={AF_INET: 4, AF_INET6: 16}.get(family, 0), cdom=config.cdom)
+    endpoint.notify = lambda ended: sock.mark(EV_READABLE | (EV_ERROR if ended.error is not None else 0))
+    sock.endpoint = endpoint
+    return sock

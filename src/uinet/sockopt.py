@@ -1,0 +1,291 @@
+"""Socket options: their names, and what a socket remembers of them.
+
+The names are BSD's and libuinet's; the numbers are this package's own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from uinet.errors import InvalidArgument, NotSupported
+from uinet.units import MILLISECOND, SECOND
+from uinet.wire.addresses import ANY, L2Info, VlanTag, parse_vlans
+from uinet.wire.addresses import Any as AnyType
+
+AF_INET = 2
+AF_INET6 = 10
+AF_UNSPEC = 0  # both families
+SOCK_STREAM = 1
+SOCK_DGRAM = 2
+
+SHUT_RD = 0
+SHUT_WR = 1
+SHUT_RDWR = 2
+
+MSG_PEEK = 0x2
+MSG_DONTWAIT = 0x40
+MSG_HOLE_BREAK = 0x1000000  # of passive sockets, which come in a later version
+
+SOL_SOCKET = 1
+IPPROTO_IP = 0
+IPPROTO_TCP = 6
+IPPROTO_UDP = 17
+IPPROTO_IPV6 = 41
+
+SO_REUSEADDR = 2
+SO_TYPE = 3
+SO_ERROR = 4
+SO_BROADCAST = 6
+SO_SNDBUF = 7
+SO_RCVBUF = 8
+SO_KEEPALIVE = 9
+SO_LINGER = 13
+SO_REUSEPORT = 15
+SO_ACCEPTCONN = 30
+SO_PROTOCOL = 38
+SO_DOMAIN = 39
+# libuinet's
+SO_PROMISC = 0x1001  # the socket works on a promiscuous interface: any address, any port
+SO_SETFIB = 0x1002  # the connection domain
+SO_L2INFO = 0x1003  # MACs and VLAN stack: what to send with, or what a connection came with
+SO_PASSIVE = 0x1004
+SO_VLANS = 0x1005  # which VLAN stacks a listener takes: () none, a stack, ANY
+
+IP_TOS = 1
+IP_TTL = 2
+IP_BINDANY = 0x1010
+IP_SYNFILTER = 0x1011
+IP_SERIALNO = 0x1012
+IP_ORIGDSTADDR = 20  # ancillary data of datagrams: (ip, port) that one was sent to, or is sent from
+IPV6_UNICAST_HOPS = 16
+IPV6_TCLASS = 67
+
+TCP_NODELAY = 1
+TCP_MAXSEG = 2
+TCP_CORK = 3
+TCP_KEEPIDLE = 4
+TCP_KEEPINTVL = 5
+TCP_KEEPCNT = 6
+TCP_INFO = 11
+TCP_QUICKACK = 12
+TCP_USER_TIMEOUT = 18  # milliseconds
+TCP_NOPUSH = TCP_CORK
+TCP_REASSDL = 0x1020
+
+MIN_BUFFER = 2048
+LONGEST = 10**9 * SECOND  # ns; any longer time would not fit 64 bits for long
+
+__all__ = [
+    "AF_INET",
+    "AF_INET6",
+    "AF_UNSPEC",
+    "IPPROTO_IP",
+    "IPPROTO_IPV6",
+    "IPPROTO_TCP",
+    "IPPROTO_UDP",
+    "IPV6_TCLASS",
+    "IPV6_UNICAST_HOPS",
+    "IP_BINDANY",
+    "IP_ORIGDSTADDR",
+    "IP_SERIALNO",
+    "IP_SYNFILTER",
+    "IP_TOS",
+    "IP_TTL",
+    "MSG_DONTWAIT",
+    "MSG_HOLE_BREAK",
+    "MSG_PEEK",
+    "SHUT_RD",
+    "SHUT_RDWR",
+    "SHUT_WR",
+    "SOCK_DGRAM",
+    "SOCK_STREAM",
+    "SOL_SOCKET",
+    "SO_ACCEPTCONN",
+    "SO_BROADCAST",
+    "SO_DOMAIN",
+    "SO_ERROR",
+    "SO_KEEPALIVE",
+    "SO_L2INFO",
+    "SO_LINGER",
+    "SO_PASSIVE",
+    "SO_PROMISC",
+    "SO_PROTOCOL",
+    "SO_RCVBUF",
+    "SO_REUSEADDR",
+    "SO_REUSEPORT",
+    "SO_SETFIB",
+    "SO_SNDBUF",
+    "SO_TYPE",
+    "SO_VLANS",
+    "TCP_CORK",
+    "TCP_INFO",
+    "TCP_KEEPCNT",
+    "TCP_KEEPIDLE",
+    "TCP_KEEPINTVL",
+    "TCP_MAXSEG",
+    "TCP_NODELAY",
+    "TCP_NOPUSH",
+    "TCP_QUICKACK",
+    "TCP_REASSDL",
+    "TCP_USER_TIMEOUT",
+]
+
+
+class Config:
+    """What is set on a socket. Accepted sockets share their listener's until one of them sets something."""
+
+    def __init__(self, receive_buffer: int, send_buffer: int, max_buffer: int) -> None:
+        self.receive_buffer = receive_buffer
+        self.send_buffer = send_buffer
+        self.max_buffer = max_buffer
+        self.promiscuous = False
+        self.cdom = 0
+        self.vlans: tuple[VlanTag, ...] | AnyType = ()
+        self.l2: L2Info | None = None
+        self.bind_any = False
+        self.reuse_port = False
+        self.reuse_address = False  # nothing to do: TIME-WAIT never keeps a listener from its port
+        self.broadcast = False
+        self.syn_filter: Callable[[Any], Any] | None = None
+        self.no_delay = False
+        self.cork = False
+        self.quick_ack = False
+        self.keepalive = False
+        self.keep_idle = 0
+        self.keep_interval = 0
+        self.keep_count = 0
+        self.user_timeout = 0
+        self.linger = -1  # ns; negative: not asked for
+        self.ttl = 64
+        self.tos = 0
+
+    def copy(self) -> Config:
+        """One of its own for a socket that is about to set something."""
+        return copy.copy(self)
+
+
+def _flag(value: Any) -> bool:
+    return bool(value)
+
+
+def _within(low: int, high: int, what: str) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if not isinstance(value, int) or not low <= value <= high:
+            raise InvalidArgument(f"{what} is {value!r}: want an integer from {low} to {high}")
+        return value
+
+    return check
+
+
+def _duration(what: str, unit: int, units: str) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if not isinstance(value, (int, float)) or not 0 <= value * unit <= LONGEST:
+            raise InvalidArgument(f"{what} is {value!r}: want {units}")
+        return round(value * unit)
+
+    return check
+
+
+def _linger(value: Any) -> int:
+    """(on, seconds), as struct linger."""
+    try:
+        on, seconds = value
+        return _duration("SO_LINGER", SECOND, "seconds")(seconds) if on else -1
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"SO_LINGER is {value!r}: want (on, seconds)") from None
+
+
+def _vlans(value: Any) -> Any:
+    return ANY if value is ANY else parse_vlans(value)
+
+
+def check_l2(value: Any) -> L2Info | None:
+    """`value` if it is an L2Info (or None), its parts made what they should be; InvalidArgument."""
+    if value is None:
+        return None
+    if not isinstance(value, L2Info):
+        raise InvalidArgument(f"SO_L2INFO is {value!r}: want an L2Info")
+    return L2Info.make(value.source, value.destination, value.vlans)
+
+
+def _filter(value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise InvalidArgument(f"IP_SYNFILTER is {value!r}: want a callable or None")
+    return value
+
+
+def _buffer(value: Any) -> int:
+    return _within(1, 1 << 31, "a buffer's size")(value)
+
+
+# (level, name) -> (attribute of Config, what turns the value into the attribute's)
+SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
+    (SOL_SOCKET, SO_PROMISC): ("promiscuous", _flag),
+    (SOL_SOCKET, SO_SETFIB): ("cdom", _within(0, 0xFFFFFFFF, "a connection domain")),
+    (SOL_SOCKET, SO_VLANS): ("vlans", _vlans),
+    (SOL_SOCKET, SO_L2INFO): ("l2", check_l2),
+    (SOL_SOCKET, SO_REUSEPORT): ("reuse_port", _flag),
+    (SOL_SOCKET, SO_REUSEADDR): ("reuse_address", _flag),
+    (SOL_SOCKET, SO_BROADCAST): ("broadcast", _flag),
+    (SOL_SOCKET, SO_SNDBUF): ("send_buffer", _buffer),
+    (SOL_SOCKET, SO_RCVBUF): ("receive_buffer", _buffer),
+    (SOL_SOCKET, SO_KEEPALIVE): ("keepalive", _flag),
+    (SOL_SOCKET, SO_LINGER): ("linger", _linger),
+    (IPPROTO_IP, IP_BINDANY): ("bind_any", _flag),
+    (IPPROTO_IP, IP_SYNFILTER): ("syn_filter", _filter),
+    (IPPROTO_IP, IP_TTL): ("ttl", _within(1, 255, "a TTL")),
+    (IPPROTO_IP, IP_TOS): ("tos", _within(0, 255, "a type of service")),
+    (IPPROTO_IPV6, IPV6_UNICAST_HOPS): ("ttl", _within(1, 255, "a hop limit")),
+    (IPPROTO_IPV6, IPV6_TCLASS): ("tos", _within(0, 255, "a traffic class")),
+    (IPPROTO_TCP, TCP_NODELAY): ("no_delay", _flag),
+    (IPPROTO_TCP, TCP_CORK): ("cork", _flag),
+    (IPPROTO_TCP, TCP_QUICKACK): ("quick_ack", _flag),
+    (IPPROTO_TCP, TCP_KEEPIDLE): ("keep_idle", _duration("TCP_KEEPIDLE", SECOND, "seconds")),
+    (IPPROTO_TCP, TCP_KEEPINTVL): ("keep_interval", _duration("TCP_KEEPINTVL", SECOND, "seconds")),
+    (IPPROTO_TCP, TCP_KEEPCNT): ("keep_count", _within(1, 127, "TCP_KEEPCNT")),
+    (IPPROTO_TCP, TCP_USER_TIMEOUT): ("user_timeout", _duration("TCP_USER_TIMEOUT", MILLISECOND, "milliseconds")),
+}
+
+# where a socket belongs: not to be changed once it is there
+BEFORE_BIND = {(SOL_SOCKET, SO_PROMISC), (SOL_SOCKET, SO_SETFIB), (SOL_SOCKET, SO_VLANS), (SOL_SOCKET, SO_L2INFO)}
+
+LATER = {
+    (SOL_SOCKET, SO_PASSIVE): "passive sockets are not in this version",
+    (IPPROTO_TCP, TCP_REASSDL): "passive sockets are not in this version",
+}
+
+NANOSECONDS = {"keep_idle": SECOND, "keep_interval": SECOND, "user_timeout": MILLISECOND}
+
+
+def apply(config: Config, level: int, name: int, value: Any) -> str:
+    """Sets an option; the name of the attribute it has changed. InvalidArgument, NotSupported."""
+    if (level, name) in LATER:
+        if value:
+            raise NotSupported(LATER[level, name])
+        return ""
+    if (level, name) not in SETTABLE:
+        raise NotSupported(f"there is no option {name} at level {level}")
+    attribute, convert = SETTABLE[level, name]
+    converted = convert(value)
+    if attribute in ("send_buffer", "receive_buffer"):
+        converted = max(MIN_BUFFER, min(converted, config.max_buffer))
+    setattr(config, attribute, converted)
+    return attribute
+
+
+def read(config: Config, level: int, name: int) -> Any:
+    """The value of an option, in the form in which it is set. NotSupported."""
+    if (level, name) in LATER:
+        return 0
+    if (level, name) not in SETTABLE:
+        raise NotSupported(f"there is no option {name} at level {level}")
+    attribute = SETTABLE[level, name][0]
+    value = getattr(config, attribute)
+    if attribute == "linger":
+        return (0, 0) if value < 0 else (1, value / SECOND)
+    if attribute in NANOSECONDS:
+        unit = NANOSECONDS[attribute]
+        return value // unit if value % unit == 0 else value / unit
+    return int(value) if isinstance(value, bool) else value

@@ -1,0 +1,21 @@
+cimport cython
+
+from uinet.tcp.buffer cimport ByteQueue
+from uinet.tcp.calls cimport at_end, shut_sending, was_read
+from uinet.tcp.notify cimport notify
+from uinet.tcp.send cimport output, wants_output
+from uinet.tcp.tcb cimport Tcb
+
+cdef unsigned char CLOSED, ESTABLISHED
+cdef unsigned int EV_READABLE
+
+
+cdef class Splice:
+    cdef public object first, second, error, on_done
+    cdef public unsigned long long bytes_ab, bytes_ba
+    cdef public bint done
+    @cython.locals(a=Tcb, b=Tcb)
+    cpdef pump(self)
+    @cython.locals(queue=ByteQueue, out=ByteQueue, room=Py_ssize_t, count=Py_ssize_t)
+    cpdef Py_ssize_t move(self, Tcb source, Tcb target) except -1
+    cpdef pass_end(self, Tcb source, Tcb target)

@@ -1,0 +1,450 @@
+"""The engine: a TCP/IP stack without clock, thread, socket or file of its own.
+
+Frames, the time and a random seed go in; frames, events and the next deadline come out. Everything between is
+deterministic. One batch goes like this: timers that are due, then every frame, then the events that they have made
+(upcalls run here, and may call anything), then what there is to send.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from uinet.errors import BadSocket, Error, InvalidArgument, NotSupported
+from uinet.events import EV_CLOSED, EV_ERROR
+from uinet.ip.input import Receiver, as_frame
+from uinet.ip.interface import Interface
+from uinet.ip.neighbors import Neighbors
+from uinet.ip.network import Network
+from uinet.ip.routes import Routes
+from uinet.ping import Ping
+from uinet.socket import Socket, new_datagram_socket
+from uinet.sockopt import (
+    AF_INET,
+    AF_INET6,
+    AF_UNSPEC,
+    IP_SYNFILTER,
+    IPPROTO_IP,
+    SO_L2INFO,
+    SO_PASSIVE,
+    SO_PROMISC,
+    SO_REUSEPORT,
+    SO_SETFIB,
+    SO_VLANS,
+    SOCK_DGRAM,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    Config,
+)
+from uinet.stats import Stats
+from uinet.tcp.protocol import Tcp, TcpInput
+from uinet.tcp.state import CLOSED
+from uinet.tcp.syn import Verdict
+from uinet.tcp.tcb import Tcb
+from uinet.udp.protocol import Udp
+from uinet.wheel import Wheel
+from uinet.wire.addresses import L2Info
+from uinet.wire.frame import CHECKSUM_VALID, Frame
+
+LATEST = 1 << 62  # ns: no time is later than this, so that every deadline fits 64 bits
+ROUNDS = 64  # of events and output after one batch; what is left then waits for the next poll
+
+log = logging.getLogger("uinet")
+
+
+class Stack:
+    """One TCP/IP stack. Not for several threads: any number of stacks may run, each in one.
+
+    `now`: the time of the last input, poll or call, ns. `clock`: None, or what tells the time (ns) to calls made
+    between batches; without it they are made at the time of the last one, however long ago that was. `on_pending`:
+    None, or called when a call made outside input and poll leaves something for a poll to do. `trace`: None, or
+    ``f(now, what, subject, **details)``.
+    """
+
+    def __init__(self, seed: bytes = b"", now: int = 0) -> None:
+        if not isinstance(seed, (bytes, bytearray)):
+            raise InvalidArgument("a seed is bytes: os.urandom(32), or any fixed value to repeat a run")
+        check_time(now)
+        self.stats = Stats()
+        self.wheel = Wheel(now)
+        self.network = Network(bytes(seed), self.wheel, self.stats, now)
+        self.tcp = Tcp(self.network)
+        self.udp = Udp(self.network)
+        self.network.handlers[6] = self.tcp
+        self.network.handlers[17] = self.udp
+        self.receiver = Receiver(self.network, TcpInput(self.tcp))
+        self.receiver.udp = self.udp
+        self.tcp.now = now
+        self.closed = False
+        self.waiting: list[Socket] = []  # sockets with events for `events`
+        self.later: list[tuple[Interface, list[Frame]]] = []  # what came in inside a batch
+        self.calls: list[tuple[Callable[..., object], tuple[Any, ...]]] = []  # upcalls that wait for its end
+
+    # interfaces and routes
+
+    @property
+    def interfaces(self) -> list[Interface]:
+        """The interfaces, oldest first."""
+        return self.network.interfaces
+
+    @property
+    def routes(self) -> Routes:
+        """The routing table."""
+        return self.network.routes
+
+    @property
+    def neighbors(self) -> Neighbors:
+        """The neighbour table (ARP and ND)."""
+        return self.network.neighbors
+
+    @property
+    def now(self) -> int:
+        """The time as this stack knows it, ns."""
+        return self.tcp.now
+
+    @property
+    def clock(self) -> Callable[[], int] | None:
+        """Tells the time to calls made outside input and poll."""
+        return self.tcp.clock
+
+    @clock.setter
+    def clock(self, value: Callable[[], int] | None) -> None:
+        self.tcp.clock = value
+
+    @property
+    def on_pending(self) -> Callable[[], None] | None:
+        """Called when there is something for a poll to do."""
+        return self.tcp.on_pending
+
+    @on_pending.setter
+    def on_pending(self, value: Callable[[], None] | None) -> None:
+        self.tcp.on_pending = value
+
+    @property
+    def trace(self) -> Callable[..., None] | None:
+        """Is told of state changes."""
+        return self.tcp.trace
+
+    @trace.setter
+    def trace(self, value: Callable[..., None] | None) -> None:
+        self.tcp.trace = value
+
+    def add_interface(
+        self, name: str, *, mac: str | bytes | None = None, mtu: int = 1500, cdom: int = 0, promiscuous: bool = False,
+        layer: int = 2, checksums: bool = True, answer_any: bool = False,
+    ) -> Interface:
+        """Adds an interface. `mac` None: a random, locally administered one. A `cdom` above 0 is promiscuous and has
+        this one interface. `answer_any`: a promiscuous interface answers ARP and ND for every address. InvalidArgument.
+        """
+        interface = self.network.add_interface(
+            name, mac=mac, mtu=mtu, layer=layer, cdom=cdom, promiscuous=promiscuous or cdom > 0, checksums=checksums
+        )
+        interface.answer_any = answer_any
+        return interface
+
+    def remove_interface(self, interface: Interface) -> None:
+        """Takes an interface away, with its addresses, routes and neighbours."""
+        self.network.remove_interface(interface)
+
+    # batches
+
+    def input(self, interface: Interface, frames: Iterable[Frame | bytes], now: int) -> int | None:
+        """Eats frames that came in by `interface` at `now` (ns; never goes back). The next deadline, or None.
+
+        Called inside a batch (from an upcall or a SYN filter) it leaves the frames for the end of that batch.
+        """
+        if isinstance(frames, (bytes, bytearray, memoryview, str, Frame)):
+            raise InvalidArgument("input takes a list of frames: for a single one, [frame]")
+        if not isinstance(interface, Interface) or interface.network is not self.network:
+            raise InvalidArgument(f"{interface!r} is no interface of this stack")
+        if self.tcp.busy:
+            self.later.append((interface, [as_frame(frame) for frame in frames]))
+            return self.next_deadline()
+        try:
+            self._begin(now)
+            self.receiver.receive_all(interface, frames, self.now)
+        finally:
+            self._finish()
+        return self.next_deadline()
+
+    def poll(self, now: int) -> int | None:
+        """Runs the timers that are due at `now` and does what calls have left to do. The next deadline, or None.
+
+        Inside a batch (from an upcall, say) this does nothing: the batch will.
+        """
+        if not self.tcp.busy:
+            try:
+                self._begin(now)
+            finally:
+                self._finish()
+        return self.next_deadline()
+
+    def output(self, interface: Interface) -> list[Frame]:
+        """The frames to send by `interface`, oldest first; they are the caller's now."""
+        if not self.closed and self._has_work():
+            self.poll(self.now)
+        return interface.take_output()
+
+    def events(self) -> list[tuple[Socket, int]]:
+        """The sockets without upcall to which something has happened since the last call, each with its EV bits."""
+        waiting = self.waiting
+        self.waiting = []
+        happened = []
+        for sock in waiting:
+            events = sock.events
+            sock.events = 0
+            sock.listed = False
+            if not sock.closed:
+                happened.append((sock, events))
+        return happened
+
+    def next_deadline(self) -> int | None:
+        """The time, ns, at which poll has something to do; None if nothing waits."""
+        if self.closed:
+            return None
+        if self._has_work():
+            return self.now
+        deadline = self.wheel.next_deadline()
+        return None if deadline < 0 else deadline
+
+    def _has_work(self) -> bool:
+        tcp = self.tcp
+        return bool(tcp.pending or tcp.ready or tcp.gone or self.network.loopback or self.later or self.calls)
+
+    def _begin(self, now: int) -> None:
+        if self.closed:
+            raise BadSocket("the stack is closed")
+        if type(now) is not int or now > LATEST:
+            check_time(now)
+        if now > self.tcp.now:
+            self.network.now = now
+            self.tcp.now = now
+        self.tcp.busy = True
+        self.wheel.advance(self.now)
+
+    def _finish(self) -> None:
+        tcp = self.tcp
+        network = self.network
+        try:
+            for _ in range(ROUNDS):
+                if self.closed or not self._has_work():
+                    break
+                if self.later:
+                    later, self.later = self.later, []
+                    for interface, frames in later:
+                        self.receiver.receive_all(interface, frames, self.now)
+                if self.calls:
+                    self._call()
+                if tcp.gone:
+                    self._tell_gone()
+                if tcp.ready:
+                    self._deliver()
+                if tcp.pending:
+                    tcp.flush()
+                if network.loopback:
+                    self._loop_back()
+        finally:
+            tcp.busy = False
+            self._count()
+
+    def _count(self) -> None:
+        """Brings the counters up to date that the hot path keeps as plain integers."""
+        values = self.stats.values
+        values["link_rx_frames"] = self.receiver.frames
+        values["link_rx_bytes"] = self.receiver.octets
+        values["tcp_rx"] = self.tcp.rx
+        values["tcp_tx"] = self.tcp.segments_out
+
+    def _loop_back(self) -> None:
+        """Takes in what this stack has sent to itself."""
+        packets = self.network.loopback
+        self.network.loopback = []
+        for interface, packet in packets:
+            if self.closed:
+                return
+            self.receiver.receive(interface, Frame(packet, CHECKSUM_VALID), self.now)
+
+    def _deliver(self) -> None:
+        """Delivers the events of a batch."""
+        ready = self.tcp.ready
+        self.tcp.ready = []
+        told = 0
+        try:
+            for item in ready:
+                told += 1
+                self._deliver_one(item)
+        finally:
+            if told < len(ready):  # an upcall has raised what ends a program; if it goes on, so do the others
+                self.tcp.ready = ready[told:] + self.tcp.ready
+
+    def _deliver_one(self, item: Any) -> None:
+        """Delivers what has happened to one socket or connection."""
+        item.ready_queued = False
+        events = item.events
+        item.events = 0
+        if not isinstance(item, Tcb):
+            self._tell(item, events)
+            return
+        if item.splice is not None:
+            item.splice.pump()
+        elif item.owner is not None:
+            self._tell(item.owner, events)
+        if item.state == CLOSED and not item.ready_queued:
+            item.owner = None  # the last word: connection and socket would keep each other alive
+
+    def _tell(self, sock: Socket, events: int) -> None:
+        """Tells one socket, by upcall or by the list. An upcall that raises costs its connection, not the stack.
+
+        Who has closed a socket is only told how that ends.
+        """
+        if sock.closed:
+            events &= EV_CLOSED | EV_ERROR
+        if events == 0:
+            return
+        if sock.on_event is None:
+            if not sock.closed:
+                sock.events |= events
+                if not sock.listed:
+                    sock.listed = True
+                    self.waiting.append(sock)
+            return
+        try:
+            sock.on_event(sock, events)
+        except Exception:
+            self.stats.count("upcall_error")
+            if sock.tcb is None:
+                log.exception("upcall of %r raised", sock)
+                return
+            log.exception("upcall of %r raised: its connection is reset", sock)
+            sock.on_event = None
+            sock.abort()
+
+    def call_later(self, upcall: Callable[..., object] | None, *arguments: Any) -> None:
+        """Has a user's function called at the end of the batch; None: nothing."""
+        if upcall is not None:
+            self.calls.append((upcall, arguments))
+
+    def _call(self) -> None:
+        calls, self.calls = self.calls, []
+        for upcall, arguments in calls:
+            try:
+                upcall(*arguments)
+            except Exception:
+                log.exception("upcall %r raised", upcall)
+                self.stats.count("upcall_error")
+
+    def _tell_gone(self) -> None:
+        """Tells SYN filters of SYNs that came to nothing."""
+        gone = self.tcp.gone
+        self.tcp.gone = []
+        for syn, why in gone:
+            try:
+                syn.gone(why)
+            except Exception:
+                log.exception("on_gone of %r raised", syn)
+                self.stats.count("upcall_error")
+
+    def kick(self) -> None:
+        """Tells whoever drives this stack that a poll has something to do; inside a batch there is no need."""
+        if not self.tcp.busy and self.tcp.on_pending is not None:
+            self.tcp.on_pending()
+
+    # sockets
+
+    def socket(self, family: int = AF_UNSPEC, kind: int = SOCK_STREAM) -> Socket:
+        """A new socket: `family` AF_INET, AF_INET6 or AF_UNSPEC (both), `kind` SOCK_STREAM or SOCK_DGRAM."""
+        if self.closed:
+            raise BadSocket("the stack is closed")
+        if family not in (AF_UNSPEC, AF_INET, AF_INET6):
+            raise NotSupported(f"{family!r} is no family of this stack")
+        settings = self.tcp.settings
+        config = Config(settings.receive_buffer, settings.send_buffer, settings.max_buffer)
+        if kind == SOCK_DGRAM:
+            config.receive_buffer = 512 * 1024
+            return new_datagram_socket(self, family, config)
+        if kind != SOCK_STREAM:
+            raise NotSupported(f"{kind!r} is no type of socket of this stack")
+        return Socket(self, family, kind, config)
+
+    def listen(
+        self, address: tuple[Any, Any], *, backlog: int = 128, vlans: Any = (), cdom: int = 0,
+        promiscuous: bool = False, syn_filter: Callable[[Any], Verdict] | None = None, passive: bool = False,
+        reuse_port: bool = False,
+    ) -> Socket:
+        """A listening socket on (ip, port), either of them `uinet.ANY`. `vlans`: of a promiscuous one, a stack, () for
+        exactly no tags, or ANY. A `cdom` above 0 is promiscuous. AddressInUse, AddressNotAvailable, InvalidArgument.
+        """
+        sock = self.socket()
+        sock.setsockopt(SOL_SOCKET, SO_PASSIVE, passive)
+        sock.setsockopt(SOL_SOCKET, SO_SETFIB, cdom)
+        sock.setsockopt(SOL_SOCKET, SO_PROMISC, promiscuous or cdom > 0)
+        sock.setsockopt(SOL_SOCKET, SO_VLANS, vlans)
+        sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, reuse_port)
+        sock.setsockopt(IPPROTO_IP, IP_SYNFILTER, syn_filter)
+        sock.bind(address)
+        sock.listen(backlog)
+        return sock
+
+    def connect(
+        self, address: tuple[Any, int], *, source: tuple[Any, Any] | None = None, l2: L2Info | None = None,
+        cdom: int = 0,
+    ) -> Socket:
+        """A connecting socket: EV_CONNECTED or EV_ERROR follows. `source`: local (ip, port), either ANY; in a `cdom`
+        above 0 it must say the ip, and `l2` the MACs and VLAN stack. Errors as of `Socket.connect`.
+        """
+        sock = self.socket()
+        if cdom:
+            sock.setsockopt(SOL_SOCKET, SO_PROMISC, True)
+            sock.setsockopt(SOL_SOCKET, SO_SETFIB, cdom)
+            sock.setsockopt(SOL_SOCKET, SO_L2INFO, l2)
+        elif l2 is not None:
+            raise InvalidArgument("MACs and VLANs can be chosen in a connection domain above 0 only")
+        if source is not None:
+            sock.bind(source)
+        sock.connect(address)
+        return sock
+
+    def ping(
+        self, destination: Any, *, payload: bytes = b"uinet", on_reply: Callable[[Ping, int, int], None] | None = None
+    ) -> Ping:
+        """Something that sends echo requests to `destination`: see :class:`uinet.ping.Ping`."""
+        return Ping(self, destination, payload, on_reply)
+
+    def connections(self) -> list[Socket]:
+        """The sockets of all TCP connections, those that nobody has accepted yet left out."""
+        return [entry.owner for entry in self.tcp.table if isinstance(entry, Tcb) and entry.owner is not None]
+
+    def close(self) -> None:
+        """Ends the stack, silently: nothing is sent any more, every connection fails with ConnectionAborted, SYNs that
+        wait come to nothing ("closed"), and nothing can be done with sockets but read what had arrived.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        self.tcp.on_pending = None
+        self.tcp.busy = True
+        self.tcp.shut_down()
+        self.udp.close_all()
+        self.network.icmp.waiters.clear()
+        for _ in range(ROUNDS):
+            if not self.tcp.ready and not self.tcp.gone:
+                break
+            self._tell_gone()
+            self._deliver()
+        self.tcp.pending = []
+        self.later = []
+        self.calls = []
+        self.network.loopback = []
+        for interface in list(self.network.interfaces):
+            try:
+                self.network.remove_interface(interface)
+            except Error:
+                log.exception("removing %r", interface)
+        self.tcp.busy = False
+
+
+def check_time(now: object) -> None:
+    """InvalidArgument for what is no time: an integer, in ns, and at most `LATEST`."""
+    if isinstance(now, bool) or not isinstance(now, int) or not -LATEST <= now <= LATEST:
+        raise InvalidArgument(f"a time is an integer of nanoseconds, at most 2**62, not {now!r}")

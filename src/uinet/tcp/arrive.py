@@ -1,0 +1,462 @@
+"""SEGMENT ARRIVES (RFC 9293, 3.10.7): the steps in the RFC's order, one function each.
+
+`segment_arrives` begins with what nearly all segments are, the next data or an ACK of an established connection where
+nothing is out of the ordinary (Van Jacobson's header prediction), and leaves the rest to the full procedure.
+"""
+
+from __future__ import annotations
+
+from uinet.errors import ConnectionRefused, ConnectionReset
+from uinet.events import EV_CONNECTED, EV_WRITABLE
+from uinet.ip.neighbors import STATIC
+from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.tcp.close import abort, finish
+from uinet.tcp.negotiate import agree_on_options, established
+from uinet.tcp.notify import notify
+from uinet.tcp.receive import fin_reached, take_data, take_fin, window_left
+from uinet.tcp.recovery import on_advance, on_duplicate
+from uinet.tcp.reset import reset_for
+from uinet.tcp.rtt import from_timestamp, sample
+from uinet.tcp.sack import Scoreboard
+from uinet.tcp.send import challenge_ack, send_ack, wants_output
+from uinet.tcp.state import (
+    CLOSED,
+    CLOSING,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LAST_ACK,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    change,
+)
+from uinet.tcp.tcb import Tcb
+from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, restart_retransmit, start_retransmit, stop_persist
+from uinet.units import MASK32
+from uinet.wire.constants import ACK, FIN, PSH, RST, SYN
+from uinet.wire.packet import Packet
+from uinet.wire.segment import Segment
+
+CONFIRM_BEFORE = 10 * 1_000_000_000  # ns before its time is up a neighbour is confirmed anew (RFC 4861, 7.3.1)
+PAWS_IDLE = 24 * 86_400 * 1_000_000_000  # RFC 7323 5.5: after 24 days a timestamp says nothing
+
+
+def segment_arrives(tcb: Tcb, packet: Packet, seg: Segment) -> None:
+    """One segment for a connection."""
+    now = tcb.context.now
+    tcb.segments_in += 1
+    tcb.last_heard = now
+    if tcb.keep_at:
+        tcb.keep_probes = 0
+    if (
+        tcb.state == ESTABLISHED and seg.seq == tcb.rcv_nxt and (seg.flags & ~PSH) == ACK
+        and seg.has_timestamps == tcb.ts_ok and seg.length <= window_left(tcb) and not tcb.recovering
+        and seg.sack_count == 0 and seq_leq(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt)
+        and (not tcb.ts_ok or seq_geq(seg.tsval, tcb.ts_recent)) and not tcb.persisting and not tcb.receive_shut
+    ):
+        predicted(tcb, packet, seg)
+    elif tcb.state == SYN_SENT:
+        in_syn_sent(tcb, packet, seg)
+    else:
+        otherwise(tcb, packet, seg)
+    if tcb.state == TIME_WAIT:
+        if tcb.ack_now:  # the peer's FIN; an ACK of ours (CLOSING) is not answered
+            send_ack(tcb)
+        tcb.context.begin_time_wait(tcb)
+    elif tcb.state:
+        if tcb.ack_now or tcb.snd_buf is not None or tcb.closing:
+            wants_output(tcb)
+        rearm(tcb)
+
+
+def predicted(tcb: Tcb, packet: Packet, seg: Segment) -> None:
+    """The segment that was expected: next in sequence, in the window, an acceptable ACK, no flags but ACK and PSH."""
+    if tcb.ts_ok and seq_leq(seg.seq, tcb.last_ack_sent):
+        tcb.ts_recent = seg.tsval
+        tcb.ts_recent_age = tcb.context.now
+    window = seg.window << tcb.snd_scale
+    if seg.ack != tcb.snd_una:
+        advance_una(tcb, seg)
+    elif seg.length == 0 and window == tcb.snd_wnd and tcb.snd_una != tcb.snd_nxt and not tcb.sack_ok:
+        on_duplicate(tcb)
+        wants_output(tcb)
+    if window != tcb.snd_wnd or seg.ack != tcb.snd_wl2:
+        update_window(tcb, seg, window)
+    if seg.length:
+        take_data(tcb, seg.seq, packet.data, seg.offset, seg.length)
+
+
+def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
+    """RFC 9293 3.10.7.4: any state but LISTEN and SYN-SENT, step by step."""
+    if not first_check_sequence(tcb, seg):
+        return
+    if seg.flags & RST:
+        second_check_rst(tcb, seg)
+        return
+    if seg.flags & SYN:
+        fourth_check_syn(tcb, seg)
+        return
+    if not seg.flags & ACK:
+        tcb.context.stats.count("tcp_no_ack")
+        return
+    if not fifth_check_ack(tcb, packet, seg):
+        return
+    # sixth, check the URG bit: urgent data is read in line (RFC 6093)
+    if seg.length:
+        seventh_process_text(tcb, packet, seg)
+    if seg.flags & FIN and tcb.state >= ESTABLISHED:
+        take_fin(tcb, (seg.seq + seg.length) & MASK32)
+
+
+def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
+    """RFC 9293 3.10.7.3."""
+    context = tcb.context
+    acceptable = False
+    if seg.flags & ACK:
+        acceptable = seg.ack == tcb.snd_nxt
+        if not acceptable:
+            if not seg.flags & RST:
+                reset_for(context, packet, seg)
+            return
+    if seg.flags & RST:
+        context.stats.count("tcp_rst_in")
+        if acceptable:
+            finish(tcb, ConnectionRefused())
+        return
+    if not seg.flags & SYN:
+        context.stats.count("tcp_syn_dropped")
+        return
+    tcb.irs = seg.seq
+    tcb.rcv_nxt = (seg.seq + 1) & MASK32
+    tcb.rcv_adv = (tcb.rcv_nxt + (tcb.rcv_limit if tcb.rcv_limit < 0xFFFF else 0xFFFF)) & MASK32
+    tcb.last_ack_sent = tcb.rcv_nxt
+    agree_on_options(tcb, seg)
+    # the window of a SYN is never scaled (RFC 7323, 2.2)
+    tcb.snd_wnd = seg.window
+    tcb.max_snd_wnd = seg.window
+    tcb.snd_wl1 = seg.seq
+    tcb.snd_wl2 = seg.ack
+    if acceptable:
+        tcb.snd_una = seg.ack
+        time_of_syn(tcb, seg)
+        tcb.rexmt_at = 0
+        tcb.unanswered_since = 0
+        tcb.ack_now = True
+        change(tcb, ESTABLISHED)
+        established(tcb)
+        context.stats.count("tcp_connected")
+        notify(tcb, EV_CONNECTED | EV_WRITABLE)
+        if seg.length:
+            take_data(tcb, tcb.rcv_nxt, packet.data, seg.offset, seg.length)
+        if seg.flags & FIN:
+            take_fin(tcb, (seg.seq + 1 + seg.length) & MASK32)
+        wants_output(tcb)
+    else:
+        # simultaneous open (RFC 9293 3.5, figure 8)
+        change(tcb, SYN_RECEIVED)
+        tcb.ack_now = True
+        start_retransmit(tcb)
+        wants_output(tcb)
+
+
+def time_of_syn(tcb: Tcb, seg: Segment) -> None:
+    """The first round trip, of our SYN. If the SYN was sent again only a timestamp can tell it; without one the
+    timeout begins at 3 s (RFC 6298, 5.7)."""
+    if tcb.timing:
+        tcb.timing = False
+        sample(tcb, tcb.context.now - tcb.timed_at)
+    elif tcb.ts_ok and seg.has_timestamps:
+        from_timestamp(tcb, seg.tsecr)
+    if tcb.backoff and tcb.rto < RTO_AFTER_LOST_SYN:
+        tcb.rto = RTO_AFTER_LOST_SYN
+    tcb.backoff = 0
+
+
+def first_check_sequence(tcb: Tcb, seg: Segment) -> bool:
+    """Whether the segment is acceptable: PAWS (RFC 7323 5.3, R1), then the window (RFC 9293 3.10.7.4, first step)."""
+    context = tcb.context
+    if tcb.ts_ok and not seg.flags & RST:
+        if not seg.has_timestamps:
+            if not seg.flags & SYN:
+                context.stats.count("tcp_timestamp_missing")
+                return False
+        elif seq_lt(seg.tsval, tcb.ts_recent) and not seg.flags & SYN:
+            if context.now - tcb.ts_recent_age < PAWS_IDLE:
+                context.stats.count("tcp_paws")
+                challenge_ack(tcb)
+                return False
+            tcb.ts_recent = seg.tsval
+    window = window_left(tcb)
+    length = seg.length
+    if seg.flags & SYN:
+        length += 1
+    if seg.flags & FIN:
+        length += 1
+    if not in_window(tcb, seg.seq, length, window):
+        unacceptable(tcb, seg, length)
+        return False
+    if tcb.ts_ok and seg.has_timestamps and seq_leq(seg.seq, tcb.last_ack_sent) and not seg.flags & (SYN | RST):
+        if seq_geq(seg.tsval, tcb.ts_recent):
+            tcb.ts_recent = seg.tsval
+            tcb.ts_recent_age = context.now
+    return True
+
+
+def in_window(tcb: Tcb, seq: int, length: int, window: int) -> bool:
+    """The four cases of RFC 9293's table 6."""
+    first = seq_diff(seq, tcb.rcv_nxt)
+    if length == 0:
+        return first == 0 if window == 0 else 0 <= first < window
+    if window == 0:
+        return False
+    last = first + length - 1
+    return 0 <= first < window or 0 <= last < window
+
+
+def unacceptable(tcb: Tcb, seg: Segment, length: int) -> None:
+    """Answers a segment outside the window: with an ACK, but not a RST, and not endlessly (RFC 5961, 7)."""
+    context = tcb.context
+    if seg.flags & RST:
+        if tcb.state >= SYN_RECEIVED and seg.seq == tcb.rcv_nxt:
+            second_check_rst(tcb, seg)  # with a zero window RST is still taken (MUST-66)
+            return
+        context.stats.count("tcp_rst_out_of_window")
+        return
+    context.stats.count("tcp_out_of_window")
+    if seg.flags & SYN:
+        fourth_check_syn(tcb, seg)
+        return
+    if seg.flags & ACK and tcb.state >= ESTABLISHED and is_probe(tcb, seg):
+        note_ack_of_probe(tcb, seg)
+        if tcb.state == CLOSED:
+            return
+    if length == 0:
+        challenge_ack(tcb)  # a bare ACK, which may be the answer to one of ours: two ends out of step must not storm
+        return
+    # a probe, or what came before: our ACK was lost, or somebody asks if we live
+    tcb.ack_now = True
+    wants_output(tcb)
+
+
+def is_probe(tcb: Tcb, seg: Segment) -> bool:
+    """Whether an unacceptable segment is a window probe, or the ACK of an end that probes: its ACK counts (RFC 9293
+    3.10.7.4: "special allowance" for valid ACKs).
+
+    Where both ends probe, the octet of each may have been taken without the other's knowing: it then writes the number
+    before our RCV.NXT on all that it sends, and only its ACK can end our own probing.
+    """
+    if seg.seq == tcb.rcv_nxt:
+        return window_left(tcb) == 0
+    return tcb.persisting and seq_diff(tcb.rcv_nxt, seg.seq) == 1
+
+
+def note_ack_of_probe(tcb: Tcb, seg: Segment) -> None:
+    """Takes the ACK and window of a segment whose data can't be taken, as the window is shut."""
+    if seq_lt(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt):
+        advance_una(tcb, seg)
+    if seg.ack == tcb.snd_una:
+        update_window(tcb, seg, seg.window << tcb.snd_scale)
+    closing_states(tcb)
+
+
+def second_check_rst(tcb: Tcb, seg: Segment) -> None:
+    """RST: only at exactly RCV.NXT does it reset; elsewhere in the window it is asked about (RFC 5961, 3.2)."""
+    context = tcb.context
+    if seg.seq != tcb.rcv_nxt:
+        challenge_ack(tcb)
+        return
+    context.stats.count("tcp_rst_in")
+    if tcb.state == SYN_RECEIVED:
+        finish(tcb, ConnectionRefused())
+    elif tcb.state in (CLOSING, LAST_ACK, TIME_WAIT):
+        finish(tcb, None)
+    else:
+        finish(tcb, ConnectionReset())
+
+
+def fourth_check_syn(tcb: Tcb, seg: Segment) -> None:
+    """SYN in a synchronized state: a challenge ACK, whatever its number (RFC 5961, 4.2).
+
+    A repeated SYN,ACK, as in a simultaneous open or when our ACK was lost, is acknowledged likewise.
+    """
+    if tcb.state == SYN_RECEIVED and seg.flags & ACK and seg.ack == tcb.snd_nxt and seg.seq == tcb.irs:
+        become_established(tcb, seg)
+        tcb.ack_now = True
+        wants_output(tcb)
+        return
+    if tcb.state == SYN_RECEIVED and seg.seq == tcb.irs:
+        tcb.ack_now = True
+        wants_output(tcb)
+        return
+    challenge_ack(tcb)
+
+
+def become_established(tcb: Tcb, seg: Segment) -> None:
+    """SYN-RECEIVED: our SYN is acknowledged."""
+    tcb.snd_una = seg.ack
+    tcb.snd_wnd = seg.window << tcb.snd_scale if not seg.flags & SYN else seg.window
+    tcb.max_snd_wnd = tcb.snd_wnd
+    tcb.snd_wl1 = seg.seq
+    tcb.snd_wl2 = seg.ack
+    time_of_syn(tcb, seg)
+    tcb.rexmt_at = 0
+    tcb.unanswered_since = 0
+    change(tcb, ESTABLISHED)
+    established(tcb)
+    tcb.context.stats.count("tcp_connected")
+    notify(tcb, EV_CONNECTED | EV_WRITABLE)
+
+
+def fifth_check_ack(tcb: Tcb, packet: Packet, seg: Segment) -> bool:
+    """The ACK field (RFC 9293 3.10.7.4, fifth step); whether the segment is processed further."""
+    context = tcb.context
+    if tcb.state == SYN_RECEIVED:
+        if seg.ack != tcb.snd_nxt:
+            reset_for(context, packet, seg)
+            return False
+        become_established(tcb, seg)
+    if seq_gt(seg.ack, tcb.snd_nxt):
+        context.stats.count("tcp_ack_too_new")
+        challenge_ack(tcb)
+        return False
+    if seq_lt(seg.ack, (tcb.snd_una - tcb.max_snd_wnd) & MASK32):
+        context.stats.count("tcp_ack_too_old")  # RFC 5961 5.2
+        challenge_ack(tcb)
+        return False
+    news = note_sacks(tcb, seg)
+    window = seg.window << tcb.snd_scale
+    if seq_gt(seg.ack, tcb.snd_una):
+        advance_una(tcb, seg)
+    elif seg.ack == tcb.snd_una and tcb.snd_una != tcb.snd_nxt and not tcb.persisting:
+        plain = seg.length == 0 and window == tcb.snd_wnd and not seg.flags & FIN
+        if news or (plain and not tcb.sack_ok):
+            on_duplicate(tcb)
+    if seg.ack == tcb.snd_una and (
+        seq_lt(tcb.snd_wl1, seg.seq) or (tcb.snd_wl1 == seg.seq and seq_leq(tcb.snd_wl2, seg.ack))
+    ):
+        update_window(tcb, seg, window)
+    wants_output(tcb)
+    return closing_states(tcb)
+
+
+def closing_states(tcb: Tcb) -> bool:
+    """What the ACK of our FIN does; whether the connection goes on."""
+    if not tcb.fin_acked:
+        return True
+    state = tcb.state
+    if state == FIN_WAIT_1:
+        change(tcb, FIN_WAIT_2)
+        if tcb.orphan:
+            tcb.close_at = tcb.context.now + tcb.context.settings.fin_wait_2_timeout
+    elif state == CLOSING:
+        change(tcb, TIME_WAIT)
+    elif state == LAST_ACK:
+        finish(tcb, None)
+        return False
+    return True
+
+
+def note_sacks(tcb: Tcb, seg: Segment) -> bool:
+    """Takes in the SACK blocks; whether they say anything new."""
+    if seg.sack_count == 0 or not tcb.sack_ok:
+        return False
+    if tcb.scoreboard is None:
+        tcb.scoreboard = Scoreboard()
+    news = False
+    una = tcb.snd_una
+    if seq_gt(seg.ack, una):
+        una = seg.ack
+    for index in range(seg.sack_count):
+        if tcb.scoreboard.add(seg.sacks[2 * index], seg.sacks[2 * index + 1], una, tcb.snd_nxt):
+            news = True
+    return news
+
+
+def advance_una(tcb: Tcb, seg: Segment) -> None:
+    """New data is acknowledged: moves SND.UNA, frees the send buffer, and tells timers, window and user."""
+    context = tcb.context
+    acked = seq_diff(seg.ack, tcb.snd_una)
+    if tcb.timing and seq_geq(seg.ack, tcb.timed_seq):
+        tcb.timing = False
+        sample(tcb, context.now - tcb.timed_at)
+    elif tcb.ts_ok and seg.has_timestamps and not tcb.timing:
+        from_timestamp(tcb, seg.tsecr)
+    limited = seq_diff(tcb.snd_nxt, tcb.snd_una) + 2 * tcb.mss >= tcb.cwnd
+    tcb.snd_una = seg.ack
+    octets = acked
+    if tcb.fin_sent and seg.ack == tcb.snd_nxt:
+        tcb.fin_acked = True
+        octets -= 1
+    if tcb.snd_buf is not None:
+        if octets > tcb.snd_buf.length:
+            octets = tcb.snd_buf.length
+        tcb.snd_buf.drop(octets)
+        freed = tcb.snd_limit - tcb.snd_buf.length
+        if tcb.wants_write and freed >= tcb.snd_limit // 3:
+            tcb.wants_write = False
+            notify(tcb, EV_WRITABLE)
+        if tcb.snd_buf.length == 0:
+            tcb.snd_buf = None
+    if tcb.scoreboard is not None:
+        tcb.scoreboard.advance(seg.ack)
+    if tcb.recovering:
+        if tcb.recovering == 2 and tcb.congestion is not None:
+            tcb.congestion.on_ack(tcb, acked)
+        on_advance(tcb, acked)
+    else:
+        tcb.dup_acks = 0
+        if limited and tcb.congestion is not None:
+            tcb.congestion.on_ack(tcb, acked)
+    if tcb.persisting:
+        stop_persist(tcb)
+    restart_retransmit(tcb)
+    if tcb.orphan and tcb.close_at and not tcb.fin_acked and not tcb.lingering:
+        tcb.close_at = context.now + context.settings.orphan_timeout
+    hop = tcb.next_hop
+    if hop is not None and hop.state != STATIC and hop.reachable_until < context.now + CONFIRM_BEFORE:
+        context.network.neighbors.confirm(hop, context.now)
+
+
+def update_window(tcb: Tcb, seg: Segment, window: int) -> None:
+    """Takes the peer's window (RFC 9293 3.10.7.4: SND.WND, SND.WL1, SND.WL2)."""
+    tcb.snd_wl1 = seg.seq
+    tcb.snd_wl2 = seg.ack
+    if (tcb.persisting or window == 0) and tcb.unanswered_since and not tcb.orphan:
+        # the peer is alive: it may keep its window shut for as long as it likes (RFC 9293 3.8.6.1, MUST-37)
+        tcb.unanswered_since = tcb.context.now
+    if window == tcb.snd_wnd:
+        return
+    tcb.snd_wnd = window
+    if window > tcb.max_snd_wnd:
+        tcb.max_snd_wnd = window
+    wants_output(tcb)
+
+
+def seventh_process_text(tcb: Tcb, packet: Packet, seg: Segment) -> None:
+    """Segment text, in the states that take it; data for a socket that was closed resets (RFC 9293 3.6.1, SHLD-3)."""
+    state = tcb.state
+    if state != ESTABLISHED and state != FIN_WAIT_1 and state != FIN_WAIT_2:
+        return
+    if tcb.orphan:
+        tcb.context.stats.count("tcp_after_close")
+        if seq_gt((seg.seq + seg.length) & MASK32, tcb.rcv_nxt):
+            abort(tcb, ConnectionReset())  # nobody will ever read it: a RST says so
+        return
+    if tcb.receive_shut:
+        skip_data(tcb, seg)
+        return
+    take_data(tcb, seg.seq, packet.data, seg.offset, seg.length)
+
+
+def skip_data(tcb: Tcb, seg: Segment) -> None:
+    """The user has shut the receiving side: what comes is acknowledged and thrown away."""
+    end = (seg.seq + seg.length) & MASK32
+    if seq_gt(end, tcb.rcv_adv):
+        end = tcb.rcv_adv
+    if seq_leq(seg.seq, tcb.rcv_nxt) and seq_gt(end, tcb.rcv_nxt):
+        tcb.rcv_nxt = end
+        if tcb.fin_held:
+            fin_reached(tcb)
+    tcb.ack_now = True
+

@@ -1,0 +1,76 @@
+"""How connections end: resets, aborts, TIME-WAIT, and letting go of everything they hold."""
+
+from __future__ import annotations
+
+from uinet.errors import ConnectionAborted
+from uinet.events import EV_CLOSED, EV_ERROR, EV_READABLE, EV_WRITABLE
+from uinet.tcp.notify import notify
+from uinet.tcp.send import send_rst
+from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, change
+from uinet.tcp.tcb import Tcb
+
+
+def release(tcb: Tcb) -> None:
+    """Lets go of buffers and timers and takes the connection out of its tables; unread data stays readable."""
+    context = tcb.context
+    context.wheel.disarm(tcb)
+    tcb.rexmt_at = 0
+    tcb.delack_at = 0
+    tcb.keep_at = 0
+    tcb.close_at = 0
+    forget_out_of_order(tcb)
+    tcb.snd_buf = None
+    tcb.scoreboard = None
+    if tcb.rcv_buf is not None:
+        context.received_bytes -= tcb.rcv_buf.length  # the user's from now on, who may forget a socket unread
+        if tcb.orphan or tcb.receive_shut:
+            tcb.rcv_buf = None
+    context.closed(tcb)
+
+
+def forget_out_of_order(tcb: Tcb) -> None:
+    """Throws away what waits for something before it: the peer still has it."""
+    if tcb.reassembly is not None:
+        tcb.context.received_bytes -= tcb.reassembly.length
+        tcb.reassembly = None
+
+
+def forget_unread(tcb: Tcb) -> None:
+    """Throws away what nobody will read."""
+    forget_out_of_order(tcb)
+    if tcb.rcv_buf is not None:
+        if tcb.state != CLOSED:
+            tcb.context.received_bytes -= tcb.rcv_buf.length
+        tcb.rcv_buf = None
+
+
+def finish(tcb: Tcb, error: BaseException | None) -> None:
+    """The connection is over: goes to CLOSED and tells the user, with `error` if it failed.
+
+    What has arrived before can still be read; the error comes after it.
+    """
+    if tcb.state == CLOSED:
+        return
+    change(tcb, CLOSED)
+    tcb.context.stats.count("tcp_closed")
+    release(tcb)
+    if error is not None:
+        tcb.error = error
+        notify(tcb, EV_ERROR | EV_READABLE | EV_WRITABLE | EV_CLOSED)
+    else:
+        notify(tcb, EV_READABLE | EV_CLOSED)
+
+
+def abort(tcb: Tcb, error: BaseException | None = None) -> None:
+    """ABORT (RFC 9293 3.10.5): sends a RST where the peer knows of the connection, and finishes.
+
+    Without `error` the user asked for it.
+    """
+    if tcb.state >= SYN_RECEIVED:
+        send_rst(tcb)
+    finish(tcb, error if error is not None else ConnectionAborted())
+
+
+def is_synchronized(tcb: Tcb) -> bool:
+    """Whether both sides know each other's sequence numbers (RFC 9293 3.3.2)."""
+    return tcb.state >= ESTABLISHED

@@ -1,0 +1,31 @@
+cimport cython
+
+from uinet.ip.network cimport Network
+from uinet.stats cimport Stats
+from uinet.tcp.settings cimport Settings
+from uinet.tcp.table cimport Entry, Table
+from uinet.wheel cimport Timer, Wheel
+
+
+cdef class Context:
+    cdef public Network network
+    cdef public Wheel wheel
+    cdef public Stats stats
+    cdef public Settings settings
+    cdef public Table table
+    cdef public object secrets
+    cdef public long long now
+    cdef public list pending
+    cdef public list ready
+    cdef public bytearray scratch
+    cdef public Py_ssize_t received_bytes
+    cdef public unsigned long long segments_out
+    cdef public object trace, rst_limit
+    cdef public object on_pending, clock
+    cdef public bint busy
+    cdef public unsigned long long serial
+    cdef public Py_ssize_t time_waits
+    cdef public Py_ssize_t syn_count
+    cpdef timeout(self, Timer timer, long long now)
+    cpdef closed(self, Entry entry)
+    cpdef begin_time_wait(self, Entry entry)

@@ -1,0 +1,31 @@
+cimport cython
+
+from uinet.ip.interface cimport Interface
+from uinet.ip.neighbors cimport NextHop
+from uinet.ip.network cimport Network
+from uinet.tcp.context cimport Context
+from uinet.tcp.table cimport Entry
+from uinet.wire.frame cimport Frame
+from uinet.wire.kernels cimport checksum, join2, store_bytes, store_u16, store_u32, store_u64
+
+cdef unsigned int MASK32, MAPPED_HIGH, NOP_NOP_TIMESTAMPS, PROTO_TCP
+cdef unsigned char CHECKSUM_UNKNOWN, CHECKSUM_VALID
+cdef int STATIC
+cdef bytes EMPTY
+
+cpdef bint is_v4(Entry entry)
+@cython.locals(network=Network)
+cpdef bint find_path(Context context, Entry entry) except -1
+@cython.locals(hop=NextHop, header=bytes)
+cpdef Py_ssize_t begin(Context context, Entry entry) except -2
+@cython.locals(scratch=bytearray, v4=bint, header=Py_ssize_t, size=Py_ssize_t, l4=Py_ssize_t, pseudo=cython.uint,
+               interface=Interface, state=cython.uchar, total=cython.uint, packet=bytes)
+cpdef transmit(
+    Context context, Entry entry, Py_ssize_t at, unsigned int seq, unsigned int ack, unsigned int flags,
+    unsigned int window, Py_ssize_t options, object source, Py_ssize_t offset, Py_ssize_t length)
+cpdef Py_ssize_t put_timestamps(bytearray scratch, Py_ssize_t at, unsigned int tsval, unsigned int tsecr) except -1
+cpdef Py_ssize_t put_syn_options(
+    bytearray scratch, Py_ssize_t at, unsigned int mss, int wscale, bint sack, bint timestamps, unsigned int tsval,
+    unsigned int tsecr) except -1
+@cython.locals(mtu=Py_ssize_t)
+cpdef Py_ssize_t mss_to_offer(Entry entry) except -1

@@ -1,0 +1,151 @@
+"""How a segment's bytes are laid out, and the way they take: for connections, SYN cache entries, TIME-WAITs and resets.
+
+Headers are written into one scratch buffer a stack; headers and payload become one bytes object at the end.
+"""
+
+from __future__ import annotations
+
+from uinet.errors import Error
+from uinet.ip.neighbors import STATIC
+from uinet.tcp.context import Context
+from uinet.tcp.table import Entry
+from uinet.units import MASK32
+from uinet.wire.addresses import join
+from uinet.wire.constants import PROTO_TCP
+from uinet.wire.frame import CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame
+from uinet.wire.kernels import checksum, join2, store_bytes, store_u16, store_u32, store_u64
+
+MAPPED_HIGH = 0x0000FFFF
+NOP_NOP_TIMESTAMPS = 0x0101080A
+EMPTY = b""
+
+
+def is_v4(entry: Entry) -> bool:
+    """Whether the connection runs over IPv4."""
+    return entry.raddr_hi == 0 and entry.raddr_lo >> 32 == MAPPED_HIGH
+
+
+def find_path(context: Context, entry: Entry) -> bool:
+    """Makes `entry.next_hop` good for a routed connection; False if there is no way now."""
+    network = context.network
+    if entry.next_hop is not None and entry.generation == network.generation:
+        return True
+    try:
+        route = network.route(join(entry.raddr_hi, entry.raddr_lo), join(entry.laddr_hi, entry.laddr_lo))
+    except Error:
+        entry.next_hop = None
+        return False
+    entry.next_hop = route.next_hop
+    entry.interface = route.interface
+    entry.generation = network.generation
+    return True
+
+
+def begin(context: Context, entry: Entry) -> int:
+    """Writes the link header; where the IP header goes in the scratch buffer, or -1 if there is no way to the peer."""
+    if entry.link_header is not None:
+        store_bytes(context.scratch, 0, entry.link_header, 0, len(entry.link_header))
+        return len(entry.link_header)
+    if not find_path(context, entry):
+        return -1
+    hop = entry.next_hop
+    assert hop is not None
+    header = hop.link_header
+    if header is None or (hop.state != STATIC and context.now >= hop.reachable_until):
+        return 0  # to be resolved or confirmed: `transmit` hands it to the neighbours without a link header
+    store_bytes(context.scratch, 0, header, 0, len(header))
+    return len(header)
+
+
+def transmit(
+    context: Context, entry: Entry, at: int, seq: int, ack: int, flags: int, window: int, options: int,
+    source: bytes | bytearray, offset: int, length: int,
+) -> None:
+    """Sends one segment: the IP header goes to `at` of the scratch buffer, the TCP header behind it.
+
+    `options`: bytes of options that already stand behind the TCP header's 20 (a multiple of 4). `window`: the field's
+    value. The payload is `length` bytes of `source` at `offset`.
+    """
+    scratch = context.scratch
+    v4 = is_v4(entry)
+    header = 20 + options
+    size = header + length
+    if v4:
+        l4 = at + 20
+        store_u32(scratch, at, 0x45000000 | (entry.tos << 16) | (20 + size))
+        store_u32(scratch, at + 4, 0x4000)  # atomic datagram: ID 0, DF (RFC 6864, 4.1)
+        store_u32(scratch, at + 8, (entry.ttl << 24) | (PROTO_TCP << 16))
+        store_u32(scratch, at + 12, entry.laddr_lo & MASK32)
+        store_u32(scratch, at + 16, entry.raddr_lo & MASK32)
+        store_u16(scratch, at + 10, checksum(scratch, at, 20, 0) ^ 0xFFFF)
+        pseudo = checksum(scratch, at + 12, 8, PROTO_TCP + size)
+    else:
+        l4 = at + 40
+        store_u32(scratch, at, 0x60000000 | (entry.tos << 20))
+        store_u32(scratch, at + 4, (size << 16) | (PROTO_TCP << 8) | entry.ttl)
+        store_u64(scratch, at + 8, entry.laddr_hi)
+        store_u64(scratch, at + 16, entry.laddr_lo)
+        store_u64(scratch, at + 24, entry.raddr_hi)
+        store_u64(scratch, at + 32, entry.raddr_lo)
+        pseudo = checksum(scratch, at + 8, 32, PROTO_TCP + size)
+    store_u32(scratch, l4, (entry.lport << 16) | entry.rport)
+    store_u32(scratch, l4 + 4, seq)
+    store_u32(scratch, l4 + 8, ack)
+    store_u32(scratch, l4 + 12, ((header // 4) << 28) | (flags << 16) | window)
+    store_u32(scratch, l4 + 16, 0)
+    interface = entry.interface
+    assert interface is not None
+    state = CHECKSUM_UNKNOWN
+    if interface.checksums:
+        total = checksum(scratch, l4, header, pseudo)
+        if length:
+            total = checksum(source, offset, length, total)
+        store_u16(scratch, l4 + 16, total ^ 0xFFFF)
+    else:
+        state = CHECKSUM_VALID
+    context.segments_out += 1
+    if at == 0 and entry.link_header is None and entry.next_hop is not None and entry.next_hop.link_header != EMPTY:
+        packet = join2(scratch, l4 + header, source, offset, length)
+        context.network.neighbors.send(entry.next_hop, packet, state, 0)
+        return
+    interface.transmit(Frame(join2(scratch, l4 + header, source, offset, length), state, 0, 0))
+
+
+def put_timestamps(scratch: bytearray, at: int, tsval: int, tsecr: int) -> int:
+    """Writes the timestamps option, aligned (RFC 7323, appendix A); its 12 bytes."""
+    store_u32(scratch, at, NOP_NOP_TIMESTAMPS)
+    store_u32(scratch, at + 4, tsval)
+    store_u32(scratch, at + 8, tsecr)
+    return 12
+
+
+def put_syn_options(
+    scratch: bytearray, at: int, mss: int, wscale: int, sack: bool, timestamps: bool, tsval: int, tsecr: int
+) -> int:
+    """Writes the options of a SYN; their length. `wscale`: -1 for none."""
+    start = at
+    store_u32(scratch, at, (2 << 24) | (4 << 16) | mss)
+    at += 4
+    if sack and timestamps:
+        store_u16(scratch, at, 0x0402)
+        store_u16(scratch, at + 2, 0x080A)
+    elif sack:
+        store_u32(scratch, at, 0x01010402)
+    elif timestamps:
+        store_u32(scratch, at, NOP_NOP_TIMESTAMPS)
+    if sack or timestamps:
+        at += 4
+    if timestamps:
+        store_u32(scratch, at, tsval)
+        store_u32(scratch, at + 4, tsecr)
+        at += 8
+    if wscale >= 0:
+        store_u32(scratch, at, 0x01030300 | wscale)
+        at += 4
+    return at - start
+
+
+def mss_to_offer(entry: Entry) -> int:
+    """The MSS option's value: what a packet of the interface's MTU holds (RFC 9293 3.7.1, MUST-67)."""
+    mtu = entry.interface.mtu if entry.interface is not None else 1500
+    return mtu - (40 if is_v4(entry) else 60)

@@ -1,0 +1,440 @@
+"""SYNs of strangers: filter, deferral, SYN cache and SYN cookies (RFC 4987), up to the connection.
+
+Until the handshake's last ACK a connection is a :class:`SynEntry`, small and bounded in number; only then is there a
+TCB, and only a listener whose user accepts gets one.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from uinet.seq import seq_diff, seq_lt
+from uinet.tcp.context import Context
+from uinet.tcp.layout import begin, is_v4, mss_to_offer, put_syn_options, transmit
+from uinet.tcp.listener import Listener
+from uinet.tcp.negotiate import scale_for
+from uinet.tcp.reset import path_back, send_reset
+from uinet.tcp.syn import Syn, Verdict
+from uinet.tcp.table import Entry
+from uinet.units import MASK32, MILLISECOND, MINUTE, SECOND
+from uinet.wire.constants import ACK, FIN, NO_WSCALE, RST, SYN
+from uinet.wire.packet import Packet
+from uinet.wire.segment import Segment
+
+if TYPE_CHECKING:
+    from uinet.tcp.protocol import Tcp
+
+COOKIE_GRACE = 2 * MINUTE  # cookies are believed for this long after the last overflow
+MULTICAST_V4 = 0xE
+NO_PASSIVE = "passive sockets are not in this version; the SYN is rejected silently"
+
+log = logging.getLogger("uinet")
+
+
+class SynEntry(Entry):
+    """One half-open connection of the SYN cache. `deferred`: it waits for its filter's verdict, nothing was sent."""
+
+    def __init__(self, context: Context, listener: Listener, seg: Segment) -> None:
+        super().__init__()
+        self.context = context
+        self.listener: Listener | None = listener
+        self.syn: Syn | None = None
+        self.deferred = False
+        self.irs = seg.seq
+        self.iss = 0
+        self.ts_offset = 0
+        self.peer_mss = seg.mss
+        self.peer_wscale = seg.wscale
+        self.peer_window = seg.window
+        self.sack = seg.sack_permitted
+        self.timestamps = seg.has_timestamps
+        self.tsval = seg.tsval
+        self.rcv_scale = 0
+        self.retries = 0
+        self.sent_at = 0
+
+    def expire(self, now: int) -> None:
+        """Time to send the SYN,ACK again, or to give up."""
+        self.context.timeout(self, now)
+
+
+def source_is_sound(packet: Packet, seg: Segment) -> bool:
+    """Whether a connection may come from there and go there (RFC 9293 3.9.2.3, MUST-57 and MUST-63)."""
+    if packet.group or seg.source_port == 0:
+        return False
+    if packet.src_hi == packet.dst_hi and packet.src_lo == packet.dst_lo and seg.source_port == seg.destination_port:
+        return False  # LAND
+    for high, low in ((packet.src_hi, packet.src_lo), (packet.dst_hi, packet.dst_lo)):
+        if high == 0 and low >> 32 == 0xFFFF:
+            address = low & MASK32
+            if address >> 28 == MULTICAST_V4 or address in (0, MASK32):
+                return False
+        elif high >> 56 == 0xFF or (high == 0 and low == 0):
+            return False
+    return True
+
+
+def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floor: int) -> bool:
+    """A SYN for a listener (RFC 9293 3.10.7.2); False if the flow is to be bridged.
+
+    `floor`: the lowest ISN that may be used, or -1: a TIME-WAIT gave way (RFC 6191).
+    """
+    stats = tcp.stats
+    if seg.flags & (FIN | RST) or not source_is_sound(packet, seg):
+        stats.count("tcp_syn_dropped")
+        return packet.interface.bridge is None
+    if len(listener.accepted) >= listener.backlog:
+        stats.count("tcp_listen_overflow")
+        return True
+    syn: Syn | None = None
+    verdict = Verdict.ACCEPT
+    if listener.syn_filter is not None:
+        syn = Syn(packet, seg)
+        verdict = ask_filter(tcp, listener, syn)
+        if verdict is Verdict.BRIDGE and packet.interface.bridge is not None:
+            return False
+        if verdict not in (Verdict.ACCEPT, Verdict.REJECT_RST, Verdict.DEFER):
+            stats.count("tcp_syn_rejected_silent")
+            return True
+    entry = SynEntry(tcp, listener, seg)
+    path_back(tcp, entry, packet, seg)
+    entry.ttl = listener.owner.config.ttl
+    entry.tos = listener.owner.config.tos
+    entry.syn = syn
+    if verdict is Verdict.REJECT_RST:
+        stats.count("tcp_syn_rejected_rst")
+        if tcp.rst_limit.allow(tcp):
+            send_reset(tcp, entry, seg)
+    elif syn is None or still_wanted(tcp, entry):
+        if verdict is Verdict.DEFER:
+            defer(tcp, listener, entry, floor)
+        elif make_room(tcp, listener, entry):
+            prepare(tcp, entry, floor)
+            file(tcp, entry)
+            send_syn_ack(tcp, entry)
+    return True
+
+
+def may_complain(tcp: Tcp, listener: Listener) -> bool:
+    """Whether a listener's filter may write to the log: once a second, or a peer could fill it."""
+    if tcp.now < listener.quiet_until:
+        return False
+    listener.quiet_until = tcp.now + SECOND
+    return True
+
+
+def ask_filter(tcp: Tcp, listener: Listener, syn: Syn) -> Verdict:
+    """The filter's verdict, or what it has delivered already if it says DEFER.
+
+    A filter that raises, or answers nonsense, rejects silently, and the log says so; so does ACCEPT_PASSIVE, which this
+    version has no sockets for.
+    """
+    assert listener.syn_filter is not None
+    syn.asking = True
+    try:
+        verdict = listener.syn_filter(syn)
+        if verdict is Verdict.DEFER and syn.early is not None:
+            verdict = syn.early
+        if isinstance(verdict, Verdict) and verdict is not Verdict.ACCEPT_PASSIVE:
+            return verdict
+        if may_complain(tcp, listener):
+            log.error("SYN filter answered %r for %r: %s", verdict, syn, why_not(verdict))
+    except Exception:
+        if may_complain(tcp, listener):
+            log.exception("SYN filter raised for %r", syn)
+    finally:
+        syn.asking = False
+    tcp.stats.count("tcp_syn_filter_error")
+    return Verdict.REJECT_SILENT
+
+
+def why_not(verdict: object) -> str:
+    """What is wrong with a verdict, for the log."""
+    return NO_PASSIVE if verdict is Verdict.ACCEPT_PASSIVE else "not a Verdict"
+
+
+def still_wanted(tcp: Tcp, entry: SynEntry) -> bool:
+    """Whether the filter, which may call anything, has left the listener open and the SYN's tuple free."""
+    assert entry.listener is not None and entry.syn is not None
+    if not entry.listener.open:
+        tcp.tell_gone(entry.syn, "closed")
+        return False
+    if tcp.table.find(
+        entry.cdom, entry.vids, entry.laddr_hi, entry.laddr_lo, entry.lport, entry.raddr_hi, entry.raddr_lo, entry.rport
+    ) is not None:
+        tcp.stats.count("tcp_syn_dropped")
+        tcp.tell_gone(entry.syn, "evicted")
+        return False
+    return True
+
+
+def defer(tcp: Tcp, listener: Listener, entry: SynEntry, floor: int) -> None:
+    """Holds a SYN until its filter delivers a verdict, the time runs out, or the peer gives up."""
+    syn = entry.syn
+    assert syn is not None
+    if len(listener.deferred) >= tcp.settings.defer_limit:
+        tcp.stats.count("tcp_syn_deferred_full")
+        tcp.tell_gone(syn, "evicted")
+        return
+    prepare(tcp, entry, floor)
+    syn.entry = entry
+    syn.decide = tcp.decide_deferred
+    entry.deferred = True
+    tcp.table.insert(entry)
+    listener.deferred[entry] = None
+    tcp.stats.count("tcp_syn_deferred")
+    tcp.wheel.arm(entry, tcp.now + tcp.settings.defer_timeout)
+
+
+def file(tcp: Tcp, entry: SynEntry) -> None:
+    """Puts a prepared entry into the SYN cache."""
+    assert entry.listener is not None
+    tcp.table.insert(entry)
+    tcp.syn_count += 1
+    entry.listener.half_open[entry] = None
+    tcp.stats.count("tcp_syncache_added")
+
+
+def make_room(tcp: Tcp, listener: Listener, entry: SynEntry) -> bool:
+    """Sees that the SYN cache stays bounded; False if `entry` can't be kept (it was answered with a cookie if that
+    can be).
+    """
+    if len(listener.half_open) < listener.backlog and tcp.syn_count < tcp.settings.syn_cache_limit:
+        return True
+    if tcp.settings.syn_cookies and listener.syn_filter is None:
+        send_cookie(tcp, listener, entry)
+        return False
+    if listener.half_open:
+        tcp.stats.count("tcp_syncache_evicted")
+        drop(tcp, next(iter(listener.half_open)), "evicted")
+        return True
+    tcp.stats.count("tcp_listen_overflow")  # others fill the cache
+    if entry.syn is not None:
+        tcp.tell_gone(entry.syn, "evicted")
+    return False
+
+
+def prepare(tcp: Tcp, entry: SynEntry, floor: int) -> None:
+    """Chooses our side's numbers."""
+    entry.iss = tcp.secrets.isn(entry, tcp.now)
+    if floor >= 0 and seq_lt(entry.iss, floor):
+        entry.iss = floor
+    entry.ts_offset = tcp.secrets.timestamp_offset(entry)
+    settings = tcp.settings
+    entry.sack = entry.sack and settings.sack
+    entry.timestamps = entry.timestamps and settings.timestamps
+    if not settings.window_scaling:
+        entry.peer_wscale = NO_WSCALE
+    listener = entry.listener
+    limit = listener.owner.receive_buffer if listener is not None else settings.receive_buffer
+    entry.rcv_scale = scale_for(limit) if entry.peer_wscale != NO_WSCALE else 0
+
+
+def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
+    """Sends <SEQ=ISS><ACK=IRS+1><CTL=SYN,ACK> and waits for the answer."""
+    at = begin(tcp, entry)
+    if at >= 0:
+        options = at + (40 if is_v4(entry) else 60)
+        tsval = (tcp.now // MILLISECOND + entry.ts_offset) & MASK32
+        wscale = entry.rcv_scale if entry.peer_wscale != NO_WSCALE else -1
+        size = put_syn_options(
+            tcp.scratch, options, mss_to_offer(entry), wscale, entry.sack, entry.timestamps, tsval, entry.tsval
+        )
+        window = min(receive_limit(tcp, entry), 0xFFFF)
+        transmit(
+            tcp, entry, at, entry.iss, (entry.irs + 1) & MASK32, SYN | ACK, window, size, b"", 0, 0
+        )
+    entry.sent_at = tcp.now
+    tcp.wheel.arm(entry, tcp.now + (tcp.settings.rto_initial << entry.retries))
+
+
+def receive_limit(tcp: Tcp, entry: SynEntry) -> int:
+    """The receive buffer that the connection will have."""
+    return int(entry.listener.owner.receive_buffer) if entry.listener is not None else tcp.settings.receive_buffer
+
+
+def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
+    """Answers a SYN without keeping anything of it: the sequence number says what there is to know."""
+    tcp.stats.count("tcp_syncookie_sent")
+    listener.cookies_until = tcp.now + COOKIE_GRACE
+    at = begin(tcp, entry)
+    if at < 0:
+        return
+    timestamps = entry.timestamps and tcp.settings.timestamps
+    sack = entry.sack and tcp.settings.sack and timestamps
+    wscale = entry.peer_wscale if tcp.settings.window_scaling and timestamps else NO_WSCALE
+    # the low bits of TSval carry what the cookie has no room for, as the echo brings them back
+    # (a little in the past, so that our clock does not seem to go back afterwards)
+    clock = (tcp.now // MILLISECOND + tcp.secrets.timestamp_offset(entry) - 64) & MASK32 & ~63
+    tsval = clock | (1 << 5 if sack else 0) | (wscale if wscale < 15 else 15)
+    entry.rcv_scale = scale_for(receive_limit(tcp, entry)) if wscale != NO_WSCALE else 0
+    options = at + (40 if is_v4(entry) else 60)
+    size = put_syn_options(
+        tcp.scratch, options, mss_to_offer(entry), entry.rcv_scale if wscale != NO_WSCALE else -1, sack, timestamps,
+        tsval, entry.tsval,
+    )
+    peer_mss = entry.peer_mss or (536 if is_v4(entry) else 1220)
+    cookie = tcp.secrets.cookie(entry, entry.irs, peer_mss, tcp.now)
+    window = min(receive_limit(tcp, entry), 0xFFFF)
+    transmit(tcp, entry, at, cookie, (entry.irs + 1) & MASK32, SYN | ACK, window, size, b"", 0, 0)
+
+
+def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment) -> SynEntry | None:
+    """The half-open connection that an ACK's cookie stands for; None if there is no good cookie in it."""
+    if tcp.now >= listener.cookies_until or listener.syn_filter is not None or seg.flags & RST:
+        return None
+    if len(listener.accepted) >= listener.backlog:
+        tcp.stats.count("tcp_listen_overflow")
+        return None
+    entry = SynEntry(tcp, listener, seg)
+    path_back(tcp, entry, packet, seg)
+    entry.irs = (seg.seq - 1) & MASK32
+    entry.iss = (seg.ack - 1) & MASK32
+    entry.peer_mss = tcp.secrets.check_cookie(entry, entry.irs, entry.iss, tcp.now)
+    if entry.peer_mss == 0:
+        tcp.stats.count("tcp_syncookie_bad")
+        return None
+    entry.sack = False
+    entry.peer_wscale = NO_WSCALE
+    entry.timestamps = seg.has_timestamps
+    if seg.has_timestamps:
+        wscale = seg.tsecr & 15
+        entry.sack = (seg.tsecr >> 5) & 1 == 1
+        entry.peer_wscale = wscale if wscale < 15 else NO_WSCALE
+        entry.rcv_scale = scale_for(receive_limit(tcp, entry)) if wscale < 15 else 0
+        entry.ts_offset = tcp.secrets.timestamp_offset(entry)
+    tcp.stats.count("tcp_syncookie_ok")
+    return entry
+
+
+def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -> bool:
+    """A segment for a half-open connection; True if it completes the handshake (the caller makes the TCB)."""
+    stats = tcp.stats
+    if seg.flags & RST:
+        if seg.seq == (entry.irs + 1) & MASK32 or (entry.deferred and seg.seq == entry.irs):
+            stats.count("tcp_rst_in")
+            stats.count("tcp_syncache_reset")
+            drop(tcp, entry, "reset")
+        else:
+            stats.count("tcp_rst_out_of_window")
+        return False
+    if seg.flags & SYN:
+        if seg.has_timestamps and seg.seq == entry.irs and not seg.flags & ACK and seq_lt(entry.tsval, seg.tsval):
+            entry.tsval = seg.tsval  # the answer echoes the SYN that it answers (RFC 7323, 4.3): the peer times by it
+        if entry.deferred:
+            stats.count("tcp_syn_deferred_again")
+        elif not seg.flags & ACK and seg.seq == entry.irs:
+            send_syn_ack(tcp, entry)
+        else:
+            # another SYN on the same tuple: the peer is asked; if it has forgotten the first it resets it
+            challenge(tcp, entry)
+        return False
+    if entry.deferred or not seg.flags & ACK:
+        stats.count("tcp_no_ack")
+        return False
+    if seg.ack != (entry.iss + 1) & MASK32:
+        stats.count("tcp_ack_too_new")
+        if tcp.rst_limit.allow(tcp):
+            send_reset(tcp, entry, seg)
+        return False
+    offset = seq_diff(seg.seq, (entry.irs + 1) & MASK32)
+    if offset < 0 or offset > receive_limit(tcp, entry):
+        stats.count("tcp_out_of_window")
+        challenge(tcp, entry)
+        return False
+    if entry.timestamps and seg.has_timestamps and seq_lt(seg.tsval, entry.tsval):
+        stats.count("tcp_paws")
+        challenge(tcp, entry)
+        return False
+    listener = entry.listener
+    if listener is None or len(listener.accepted) >= listener.backlog:
+        stats.count("tcp_listen_overflow")  # the peer sends again; meanwhile somebody may accept
+        return False
+    return True
+
+
+def challenge(tcp: Tcp, entry: SynEntry) -> None:
+    """An ACK that tells the peer where we are."""
+    if tcp.now - entry.sent_at < SECOND // 2 or not tcp.rst_limit.allow(tcp):
+        tcp.stats.count("tcp_challenge_ack_limited")
+        return
+    entry.sent_at = tcp.now
+    at = begin(tcp, entry)
+    if at < 0:
+        return
+    tcp.stats.count("tcp_challenge_ack")
+    window = (min(receive_limit(tcp, entry), 0xFFFF) + (1 << entry.rcv_scale) - 1) >> entry.rcv_scale
+    transmit(tcp, entry, at, (entry.iss + 1) & MASK32, (entry.irs + 1) & MASK32, ACK, window, 0, b"", 0, 0)
+
+
+def unfile(tcp: Tcp, entry: SynEntry) -> None:
+    """Takes an entry out of the SYN cache."""
+    tcp.wheel.disarm(entry)
+    listener = entry.listener
+    if tcp.table.remove(entry) and not entry.deferred:
+        tcp.syn_count -= 1
+    if listener is not None:
+        listener.half_open.pop(entry, None)
+        listener.deferred.pop(entry, None)
+    entry.deferred = False
+    entry.listener = None
+
+
+def drop(tcp: Tcp, entry: SynEntry, why: str) -> None:
+    """Forgets a half-open connection and tells its filter why."""
+    unfile(tcp, entry)
+    syn = entry.syn
+    if syn is not None:
+        entry.syn = None
+        syn.entry = None
+        tcp.tell_gone(syn, why)
+
+
+def entry_due(tcp: Tcp, entry: SynEntry) -> None:
+    """The entry's timer: the SYN,ACK goes again, or the entry has waited long enough."""
+    if entry.deferred:
+        tcp.stats.count("tcp_syn_deferred_timeout")
+        drop(tcp, entry, "timeout")
+    elif entry.retries >= tcp.settings.syn_ack_retries:
+        tcp.stats.count("tcp_syncache_timeout")
+        drop(tcp, entry, "timeout")
+    else:
+        entry.retries += 1
+        tcp.stats.count("tcp_retransmit")
+        send_syn_ack(tcp, entry)
+
+
+def decide(tcp: Tcp, entry: SynEntry, verdict: Verdict) -> None:
+    """The verdict on a deferred SYN has come."""
+    listener = entry.listener
+    syn = entry.syn
+    assert listener is not None and syn is not None and entry.interface is not None
+    unfile(tcp, entry)
+    syn.entry = None
+    if verdict is Verdict.ACCEPT:
+        if make_room(tcp, listener, entry):
+            entry.listener = listener
+            file(tcp, entry)
+            send_syn_ack(tcp, entry)
+        return
+    entry.syn = None
+    if verdict is Verdict.REJECT_RST:
+        tcp.stats.count("tcp_syn_rejected_rst")
+        reject(tcp, entry)
+    elif verdict is Verdict.BRIDGE and entry.interface.bridge is not None:
+        tcp.stats.count("link_bridged")
+        entry.interface.bridge.transmit(syn.original)
+    else:
+        if verdict is Verdict.ACCEPT_PASSIVE:
+            log.error("verdict %r for %r: %s", verdict, syn, NO_PASSIVE)
+            tcp.stats.count("tcp_syn_filter_error")
+        tcp.stats.count("tcp_syn_rejected_silent")
+
+
+def reject(tcp: Tcp, entry: SynEntry) -> None:
+    """Answers a deferred SYN with a RST."""
+    at = begin(tcp, entry)
+    if at >= 0:
+        tcp.stats.count("tcp_rst_out")
+        transmit(tcp, entry, at, 0, (entry.irs + 1) & MASK32, RST | ACK, 0, 0, b"", 0, 0)

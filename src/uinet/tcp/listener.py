@@ -1,0 +1,127 @@
+"""Listeners, and the index that finds the one for a SYN.
+
+Patterns, most specific first (the order of precedence of promiscuous sockets): exactly these VLAN tags before any tags;
+within each (ip, port), (*, port), (ip, *), (*, *), a wildcard of one address family before one of both. Each class of
+patterns that has members costs one probe of a keyed table; empty classes cost nothing. Among equals the newest wins.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from uinet.errors import AddressInUse
+from uinet.tcp.table import Entry, Table
+from uinet.wire.constants import V4_MAPPED
+
+IP_EXACT = 0
+IP_FAMILY = 1
+IP_ANY = 2
+
+# (kind of address pattern, any port), in order of precedence
+ORDER = (
+    (IP_EXACT, False), (IP_FAMILY, False), (IP_ANY, False), (IP_EXACT, True), (IP_FAMILY, True), (IP_ANY, True),
+)
+CLASSES = 2 * len(ORDER)
+
+
+class Listener(Entry):
+    """A listening socket's half of TCP.
+
+    `owner`: the Socket. `accepted`: connections (TCBs) that wait to be accepted, at most `backlog`. `half_open`:
+    its entries of the SYN cache that have had their SYN,ACK, oldest first; `deferred`: those that wait for a verdict.
+    `older`: the listener with the same pattern that this one hides.
+    """
+
+    def __init__(self, owner: Any, backlog: int) -> None:
+        super().__init__()
+        self.owner = owner
+        self.backlog = backlog
+        self.pattern = 0
+        self.older: Listener | None = None
+        self.accepted: deque[Any] = deque()
+        self.half_open: OrderedDict[Any, None] = OrderedDict()
+        self.deferred: OrderedDict[Any, None] = OrderedDict()
+        self.syn_filter: Callable[[Any], Any] | None = None
+        self.cookies_until = 0
+        self.quiet_until = 0
+        self.reuse = False
+        self.open = True
+
+
+class Listeners:
+    """The index of one stack's listeners."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.counts = [0] * CLASSES
+        self.count = 0
+
+    def add(
+        self, listener: Listener, cdom: int, vids: bytes | None, ip_kind: int, ip_hi: int, ip_lo: int, port: int
+    ) -> None:
+        """Adds a listener for `port` (0: any) of the address (or family, or any, by `ip_kind`).
+
+        `vids` None: any VLAN stack. AddressInUse if its pattern is taken, unless both have `reuse`.
+        """
+        order = ORDER.index((ip_kind, port == 0))
+        pattern = order + (0 if vids is not None else len(ORDER))
+        if ip_kind == IP_ANY:
+            ip_hi = ip_lo = 0
+        listener.pattern = pattern
+        self.table.set_key(listener, cdom, vids or b"", ip_hi, ip_lo, port, 0, pattern, 0)
+        there = self._find(pattern, cdom, vids or b"", ip_hi, ip_lo, port)
+        if there is None:
+            self.table.insert(listener)
+        else:
+            if not (listener.reuse and there.reuse):
+                raise AddressInUse()
+            listener.older = there
+            self.table.replace(there, listener)
+        self.counts[pattern] += 1
+        self.count += 1
+
+    def remove(self, listener: Listener) -> None:
+        """Takes a listener out; the one that it hid, if any, listens again."""
+        there = self._find(
+            listener.pattern, listener.cdom, listener.vids, listener.laddr_hi, listener.laddr_lo, listener.lport
+        )
+        if there is listener:
+            if listener.older is not None:
+                self.table.replace(listener, listener.older)
+            else:
+                self.table.remove(listener)
+        else:
+            while there is not None and there.older is not listener:
+                there = there.older
+            if there is not None:
+                there.older = listener.older
+        listener.older = None
+        self.counts[listener.pattern] -= 1
+        self.count -= 1
+
+    def _find(self, pattern: int, cdom: int, vids: bytes, ip_hi: int, ip_lo: int, port: int) -> Listener | None:
+        found = self.table.find(cdom, vids, ip_hi, ip_lo, port, 0, pattern, 0)
+        return found if isinstance(found, Listener) else None
+
+    def find(self, cdom: int, vids: bytes, ip_hi: int, ip_lo: int, port: int) -> Listener | None:
+        """The listener for a SYN to that address and port with those tags, or None."""
+        if self.count == 0:
+            return None
+        family = V4_MAPPED if ip_hi == 0 and ip_lo >> 32 == 0xFFFF else 0
+        for pattern in range(CLASSES):
+            if self.counts[pattern] == 0:
+                continue
+            ip_kind, any_port = ORDER[pattern % len(ORDER)]
+            tags = vids if pattern < len(ORDER) else b""
+            want = 0 if any_port else port
+            if ip_kind == IP_EXACT:
+                found = self._find(pattern, cdom, tags, ip_hi, ip_lo, want)
+            elif ip_kind == IP_FAMILY:
+                found = self._find(pattern, cdom, tags, 0, family, want)
+            else:
+                found = self._find(pattern, cdom, tags, 0, 0, want)
+            if found is not None:
+                return found
+        return None

@@ -1,0 +1,93 @@
+"""What the two SYNs agree on (RFC 7323, RFC 2018, RFC 9293 3.7.1), and what begins when a connection is established."""
+
+from __future__ import annotations
+
+from uinet.tcp.layout import find_path, is_v4
+from uinet.tcp.state import ESTABLISHED, FIN_WAIT_1, change
+from uinet.tcp.tcb import Tcb
+from uinet.tcp.timers import start_keepalive
+from uinet.wire.addresses import join
+from uinet.wire.constants import NO_WSCALE
+from uinet.wire.segment import Segment
+
+DEFAULT_MSS_V4 = 536  # RFC 9293 3.7.1, MUST-15
+DEFAULT_MSS_V6 = 1220
+TIMESTAMPS_LENGTH = 12
+
+
+def scale_for(limit: int) -> int:
+    """The smallest window scale with which a receive buffer of `limit` bytes can be advertised."""
+    scale = 0
+    while scale < 14 and (0xFFFF << scale) < limit:
+        scale += 1
+    return scale
+
+
+def agree_on_options(tcb: Tcb, seg: Segment) -> None:
+    """Takes the options of the peer's SYN into a connection whose own SYN has offered what the settings say."""
+    settings = tcb.context.settings
+    agree(
+        tcb, seg.mss, seg.wscale if settings.window_scaling else NO_WSCALE,
+        seg.sack_permitted and settings.sack, seg.has_timestamps and settings.timestamps, seg.tsval,
+    )
+
+
+def agree(tcb: Tcb, mss: int, wscale: int, sack: bool, timestamps: bool, tsval: int) -> None:
+    """Sets what both sides have offered. `mss` 0: the peer named none; `wscale` NO_WSCALE: no scaling."""
+    tcb.sack_ok = sack
+    tcb.ts_ok = timestamps
+    if timestamps:
+        tcb.ts_recent = tsval
+        tcb.ts_recent_age = tcb.context.now
+    if wscale == NO_WSCALE:
+        tcb.snd_scale = 0
+        tcb.rcv_scale = 0
+    else:
+        tcb.snd_scale = wscale
+    if mss == 0:
+        mss = DEFAULT_MSS_V4 if is_v4(tcb) else DEFAULT_MSS_V6
+    set_mss(tcb, mss)
+
+
+def set_mss(tcb: Tcb, peer_mss: int) -> None:
+    """The effective send MSS (RFC 9293 3.7.1, MUST-16): what the peer takes and the path carries, less our options."""
+    floor = tcb.context.settings.min_mss
+    mss = max(peer_mss, floor)
+    headers = 40 if is_v4(tcb) else 60
+    mss = min(mss, path_mtu(tcb) - headers)
+    if tcb.ts_ok:
+        mss -= TIMESTAMPS_LENGTH
+    tcb.mss = mss
+    tcb.rcv_mss = min(536, mss)
+
+
+def path_mtu(tcb: Tcb) -> int:
+    """The path's MTU as far as it is known: the interface's for a promiscuous connection."""
+    if tcb.link_header is None and find_path(tcb.context, tcb):
+        return tcb.context.network.route(
+            join(tcb.raddr_hi, tcb.raddr_lo), join(tcb.laddr_hi, tcb.laddr_lo)
+        ).mtu
+    return tcb.interface.mtu if tcb.interface is not None else 1500
+
+
+def lower_mtu(tcb: Tcb, mtu: int) -> bool:
+    """The path carries only `mtu` bytes (RFC 1191, RFC 8201); whether that is news."""
+    mss = mtu - (40 if is_v4(tcb) else 60) - (TIMESTAMPS_LENGTH if tcb.ts_ok else 0)
+    mss = max(mss, tcb.context.settings.min_mss)
+    if mss >= tcb.mss:
+        return False
+    tcb.mss = mss
+    return True
+
+
+def established(tcb: Tcb) -> None:
+    """The connection has become ESTABLISHED: congestion control and keepalive begin."""
+    if tcb.congestion is not None:
+        tcb.congestion.start(tcb)
+    tcb.lost_edge = tcb.snd_una
+    tcb.high_rxt = tcb.snd_una
+    tcb.small_sent = tcb.snd_una
+    if tcb.keepalive:
+        start_keepalive(tcb)
+    if tcb.closing and tcb.state == ESTABLISHED:
+        change(tcb, FIN_WAIT_1)  # closed before it was established (RFC 9293 3.10.4, SYN-RECEIVED)

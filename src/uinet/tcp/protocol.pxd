@@ -1,0 +1,39 @@
+cimport cython
+
+from uinet.ip.input cimport SegmentInput
+from uinet.ip.interface cimport Interface
+from uinet.seq cimport seq_geq, seq_lt
+from uinet.tcp.arrive cimport segment_arrives
+from uinet.tcp.congestion.base cimport CongestionControl
+from uinet.tcp.context cimport Context
+from uinet.tcp.listener cimport Listener, Listeners
+from uinet.tcp.send cimport output
+from uinet.tcp.table cimport Entry, Table
+from uinet.tcp.tcb cimport Tcb
+from uinet.tcp.time_wait cimport TimeWait
+from uinet.wheel cimport Timer
+from uinet.wire.packet cimport Packet
+from uinet.wire.segment cimport Segment
+
+cdef unsigned int MASK32, ACK, RST, SYN
+cdef unsigned char CLOSED, ESTABLISHED
+cdef int FLUSH_ROUNDS
+
+
+cdef class Tcp(Context):
+    cdef public Segment seg_scratch
+    cdef public Listeners listeners
+    cdef public object time_wait, ports
+    cdef public CongestionControl congestion
+    cdef public list gone
+    cdef public unsigned long long rx
+    cdef public Py_ssize_t connections
+    @cython.locals(seg=Segment, code=cython.int, interface=Interface, entry=Entry)
+    cpdef bint input(self, Packet packet) except -1
+    @cython.locals(pending=list, rounds=cython.int, tcb=Tcb)
+    cpdef flush(self)
+    cdef flush_one(self, Tcb tcb)
+
+
+cdef class TcpInput(SegmentInput):
+    cdef public Tcp tcp

@@ -1,0 +1,384 @@
+"""TCP of one stack: where segments come in, connections are kept, and timers come due."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from uinet.errors import (
+    AddressInUse,
+    ConnectionAborted,
+)
+from uinet.events import EV_ACCEPT, EV_CLOSED
+from uinet.ip.icmp import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, TOO_BIG, exception_of
+from uinet.ip.input import SegmentInput
+from uinet.ip.network import Network
+from uinet.seq import seq_geq, seq_lt
+from uinet.tcp.arrive import segment_arrives
+from uinet.tcp.calls import open_active
+from uinet.tcp.close import abort, finish, forget_unread, release
+from uinet.tcp.congestion.base import CongestionControl
+from uinet.tcp.congestion.newreno import NewReno
+from uinet.tcp.context import Context
+from uinet.tcp.listen import (
+    SynEntry,
+    decide,
+    drop,
+    entry_due,
+    entry_from_cookie,
+    segment_for_entry,
+    syn_arrives,
+    unfile,
+)
+from uinet.tcp.listener import Listener, Listeners
+from uinet.tcp.negotiate import agree, established, lower_mtu
+from uinet.tcp.notify import notify
+from uinet.tcp.ports import Ports
+from uinet.tcp.reset import RstLimit, reset_for
+from uinet.tcp.send import output
+from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
+from uinet.tcp.syn import Syn, Verdict
+from uinet.tcp.table import Entry, Table
+from uinet.tcp.tcb import Tcb
+from uinet.tcp.time_wait import TimeWait, segment_for
+from uinet.tcp.timeout import expire
+from uinet.tcp.timers import RTO_AFTER_LOST_SYN
+from uinet.units import MASK32
+from uinet.wheel import Timer
+from uinet.wire.addresses import split
+from uinet.wire.constants import ACK, RST, SYN
+from uinet.wire.kernels import load_u16, load_u32
+from uinet.wire.packet import Packet
+from uinet.wire.segment import SEGMENT_DROPS, Segment
+
+FLUSH_ROUNDS = 16
+
+
+class Tcp(Context):
+    """The TCP of a stack."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(network)
+        self.seg_scratch = Segment()
+        self.listeners = Listeners(Table(self.table.k1, self.table.k0))
+        self.time_wait: OrderedDict[TimeWait, None] = OrderedDict()
+        self.ports = Ports(self)
+        self.rst_limit = RstLimit()
+        self.congestion: CongestionControl = NewReno()
+        self.gone: list[tuple[Syn, str]] = []
+        self.rx = 0
+        self.connections = 0
+
+    # segments in
+
+    def input(self, packet: Packet) -> bool:
+        """Takes a TCP packet; False if nobody here wants it (and it was not answered): it may be bridged."""
+        seg = self.seg_scratch
+        self.rx += 1
+        code = seg.parse(packet)
+        if code:
+            self.stats.count(SEGMENT_DROPS[code])
+            return packet.interface.bridge is None
+        interface = packet.interface
+        entry = self.table.find(
+            interface.cdom, packet.vids, packet.dst_hi, packet.dst_lo, seg.destination_port, packet.src_hi,
+            packet.src_lo, seg.source_port,
+        )
+        if entry is None:
+            return self.without_connection(packet, seg, -1)
+        if isinstance(entry, Tcb):
+            segment_arrives(entry, packet, seg)
+        elif isinstance(entry, SynEntry):
+            self.for_half_open(entry, packet, seg)
+        elif isinstance(entry, TimeWait) and segment_for(entry, seg, self.has_listener(packet, seg)):
+            floor = (entry.snd_nxt + 65536) & MASK32
+            self.end_time_wait(entry)
+            self.stats.count("tcp_time_wait_recycled")
+            return self.without_connection(packet, seg, floor)
+        return True
+
+    def listener_for(self, packet: Packet, seg: Segment) -> Listener | None:
+        """Who listens where the segment wants to go."""
+        return self.listeners.find(
+            packet.interface.cdom, packet.vids, packet.dst_hi, packet.dst_lo, seg.destination_port
+        )
+
+    def has_listener(self, packet: Packet, seg: Segment) -> bool:
+        """Whether the segment is a SYN that somebody listens for."""
+        return seg.flags & SYN != 0 and self.listener_for(packet, seg) is not None
+
+    def for_half_open(self, entry: SynEntry, packet: Packet, seg: Segment) -> None:
+        """A segment for an entry of the SYN cache."""
+        if segment_for_entry(self, entry, packet, seg):
+            self.complete(entry, packet, seg)
+
+    def without_connection(self, packet: Packet, seg: Segment, floor: int) -> bool:
+        """A segment of no connection: a SYN or a cookie for a listener, or RFC 9293 3.10.7.1."""
+        interface = packet.interface
+        if seg.source_port == 0 or seg.destination_port == 0:
+            self.stats.count("tcp_bad_port")
+            return interface.bridge is None
+        if not seg.flags & RST and (seg.flags & (SYN | ACK)) != (SYN | ACK):
+            listener = self.listener_for(packet, seg)
+            if listener is not None:
+                if seg.flags & SYN:
+                    return syn_arrives(self, listener, packet, seg, floor)
+                if not seg.flags & ACK:
+                    self.stats.count("tcp_no_ack")  # RFC 9293 3.10.7.2, fourth
+                    return True
+                if seg.flags & ACK and listener.cookies_until > self.now:
+                    if len(listener.accepted) >= listener.backlog:
+                        self.stats.count("tcp_listen_overflow")
+                        return True
+                    entry = entry_from_cookie(self, listener, packet, seg)
+                    if entry is not None:
+                        self.table.insert(entry)
+                        self.syn_count += 1
+                        listener.half_open[entry] = None
+                        self.complete(entry, packet, seg)
+                        return True
+        if interface.bridge is not None:
+            return False
+        self.stats.count("tcp_no_connection")
+        if interface.promiscuous and not (interface.answer_any and packet.for_me(interface.mac)):
+            return True  # somebody else's traffic: only an interface that claims every address may reset it
+        if not packet.group:
+            reset_for(self, packet, seg)
+        return True
+
+    def complete(self, entry: SynEntry, packet: Packet, seg: Segment) -> None:
+        """The handshake is complete: makes the connection, queues it for accept, and gives it the segment."""
+        listener = entry.listener
+        assert listener is not None
+        tcb = Tcb(self)
+        tcb.copy_key(entry)
+        if packet.interface.promiscuous:
+            tcb.link_header = packet.reply_header()  # of the handshake's final ACK
+        tcb.passive_open = True
+        tcb.iss = entry.iss
+        tcb.irs = entry.irs
+        tcb.snd_una = tcb.snd_nxt = (entry.iss + 1) & MASK32
+        tcb.rcv_nxt = (entry.irs + 1) & MASK32
+        tcb.ts_offset = entry.ts_offset
+        listener.owner.configure(tcb)
+        tcb.rcv_adv = (tcb.rcv_nxt + min(tcb.rcv_limit, 0xFFFF)) & MASK32
+        tcb.last_ack_sent = tcb.rcv_nxt
+        tcb.rcv_scale = entry.rcv_scale
+        tcb.congestion = self.congestion
+        agree(
+            tcb, entry.peer_mss, entry.peer_wscale, entry.sack, entry.timestamps, entry.tsval,
+        )
+        tcb.snd_wnd = seg.window << tcb.snd_scale
+        tcb.max_snd_wnd = tcb.snd_wnd
+        tcb.snd_wl1 = seg.seq
+        tcb.snd_wl2 = seg.ack
+        syn = entry.syn
+        if syn is not None:
+            tcb.user_context = syn.context
+            syn.entry = None
+            syn.on_gone = None
+            entry.syn = None
+        unfile(self, entry)
+        if entry.retries and tcb.rto < RTO_AFTER_LOST_SYN:
+            tcb.rto = RTO_AFTER_LOST_SYN
+        self.admit(tcb)
+        change(tcb, ESTABLISHED)
+        established(tcb)
+        tcb.listener = listener
+        listener.accepted.append(tcb)
+        listener.owner.mark(EV_ACCEPT)
+        self.stats.count("tcp_accepted")
+        segment_arrives(tcb, packet, seg)
+
+    def admit(self, tcb: Tcb) -> None:
+        """Puts a connection into the table and numbers it."""
+        self.serial += 1
+        tcb.serial = self.serial
+        self.table.insert(tcb)
+        self.connections += 1
+
+    # opening and closing
+
+    def connect(self, tcb: Tcb) -> None:
+        """Opens `tcb`, whose key and path are set (local port 0: choose one); AddressInUse if its tuple is taken."""
+        if tcb.lport == 0:
+            if not self.ports.choose(tcb):
+                raise AddressInUse("no local port is free")
+        there = self.table.find(
+            tcb.cdom, tcb.vids, tcb.laddr_hi, tcb.laddr_lo, tcb.lport, tcb.raddr_hi, tcb.raddr_lo, tcb.rport
+        )
+        floor = -1
+        if isinstance(there, TimeWait):
+            self.stats.count("tcp_time_wait_recycled")
+            floor = (there.snd_nxt + 65536) & MASK32
+            self.end_time_wait(there)
+        elif there is not None:
+            raise AddressInUse("this connection exists already")
+        tcb.congestion = self.congestion
+        self.admit(tcb)
+        open_active(self, tcb, floor)
+
+    def close_listener(self, listener: Listener) -> None:
+        """Stops listening: half-open and deferred SYNs are dropped, connections that nobody accepted are reset."""
+        if not listener.open:
+            return
+        listener.open = False
+        self.listeners.remove(listener)
+        for entry in [*listener.half_open, *listener.deferred]:
+            drop(self, entry, "closed")
+        while listener.accepted:
+            tcb = listener.accepted.popleft()
+            tcb.listener = None
+            tcb.orphan = True
+            abort(tcb)
+            forget_unread(tcb)  # of one that was over before
+
+    def closed(self, entry: Entry) -> None:
+        """A connection is over: out of the table it goes."""
+        if self.table.remove(entry):
+            self.connections -= 1
+
+    def begin_time_wait(self, entry: Entry) -> None:
+        """Keeps only what TIME-WAIT needs of a connection, for 2 MSL; the user is told that it is over."""
+        assert isinstance(entry, Tcb)
+        remains = TimeWait(entry)
+        change(entry, CLOSED)
+        self.stats.count("tcp_closed")
+        release(entry)
+        while len(self.time_wait) >= self.settings.time_wait_limit:
+            oldest = next(iter(self.time_wait))
+            self.stats.count("tcp_time_wait_evicted")
+            self.end_time_wait(oldest)
+        self.table.insert(remains)
+        self.time_wait[remains] = None
+        self.wheel.arm(remains, self.now + 2 * self.settings.msl)
+        notify(entry, EV_CLOSED)
+
+    def end_time_wait(self, entry: TimeWait) -> None:
+        """Forgets a connection in TIME-WAIT."""
+        self.wheel.disarm(entry)
+        self.time_wait.pop(entry, None)
+        self.table.remove(entry)
+
+    # deferred SYNs
+
+    def decide_deferred(self, entry: SynEntry, verdict: Verdict) -> None:
+        """The verdict on a deferred SYN."""
+        self.refresh()
+        decide(self, entry, verdict)
+        if not self.busy and self.on_pending is not None:
+            self.on_pending()
+
+    def tell_gone(self, syn: Syn, why: str) -> None:
+        """Notes that a SYN has come to nothing; its filter hears of it after the batch."""
+        if syn.on_gone is not None:
+            self.gone.append((syn, why))
+
+    # time and work
+
+    def timeout(self, timer: Timer, now: int) -> None:
+        """A timer of ours is due."""
+        if isinstance(timer, Tcb):
+            if timer.state != CLOSED:
+                expire(timer, now)
+        elif isinstance(timer, SynEntry):
+            entry_due(self, timer)
+        elif isinstance(timer, TimeWait):
+            self.end_time_wait(timer)
+
+    def flush(self) -> None:
+        """Sends what the batch has left to be sent."""
+        rounds = 0
+        while self.pending and rounds < FLUSH_ROUNDS:
+            rounds += 1
+            pending = self.pending
+            self.pending = []
+            for tcb in pending:
+                self.flush_one(tcb)
+
+    def flush_one(self, tcb: Tcb) -> None:
+        """Sends what one connection has to send."""
+        tcb.pending_queued = False
+        if tcb.state != CLOSED:
+            output(tcb)
+
+    def shut_down(self) -> None:
+        """The stack is closed: forgets everything, silently."""
+        for entry in list(self.table):
+            if isinstance(entry, SynEntry):
+                drop(self, entry, "closed")
+            elif isinstance(entry, TimeWait):
+                self.end_time_wait(entry)
+            elif isinstance(entry, Tcb):
+                entry.orphan = entry.orphan or entry.owner is None  # what a user holds can still be read
+                finish(entry, ConnectionAborted("the stack is closed"))
+        while self.listeners.count:
+            for entry in list(self.listeners.table):
+                assert isinstance(entry, Listener)
+                self.close_listener(entry)
+        self.pending = []
+
+    # errors that ICMP reports
+
+    def icmp_error(
+        self, kind: int, code: int, info: int, source: bytes, destination: bytes, quoted: bytes, packet: Packet | None
+    ) -> bool:
+        """An ICMP error quotes a segment of ours (RFC 5927, RFC 5461); whether a connection believes it."""
+        if len(quoted) < 8:
+            return False
+        cdom = packet.interface.cdom if packet is not None else 0
+        vids = packet.vids if packet is not None else b""
+        laddr = split(source)
+        raddr = split(destination)
+        entry = self.table.find(
+            cdom, vids, laddr[0], laddr[1], load_u16(quoted, 0), raddr[0], raddr[1], load_u16(quoted, 2)
+        )
+        if not isinstance(entry, Tcb):
+            return False
+        tcb: Tcb = entry
+        seq = load_u32(quoted, 4)
+        if not (seq_geq(seq, tcb.snd_una) and seq_lt(seq, tcb.snd_nxt)):
+            self.stats.count("icmp_bad_quote")
+            return False
+        if kind == TOO_BIG:
+            self.too_big(tcb, info)
+        else:
+            self.unreachable(tcb, kind, packet is None)
+        return True
+
+    def too_big(self, tcb: Tcb, mtu: int) -> None:
+        """The path carries only packets of `mtu` bytes: smaller segments from now on, and the lost ones again."""
+        floor = 1280 if tcb.raddr_hi or tcb.raddr_lo >> 32 != 0xFFFF else 552
+        if lower_mtu(tcb, max(mtu, floor)) and tcb.state >= ESTABLISHED:
+            tcb.lost_edge = tcb.snd_nxt
+            tcb.high_rxt = tcb.snd_una
+            tcb.recovering = 2
+            tcb.recover = tcb.snd_nxt
+            tcb.timing = False
+            self.queue(tcb)
+
+    def queue(self, tcb: Tcb) -> None:
+        """Notes that `tcb` may have something to send."""
+        if not tcb.pending_queued:
+            tcb.pending_queued = True
+            self.pending.append(tcb)
+
+    def unreachable(self, tcb: Tcb, kind: int, own: bool) -> None:
+        """Hard errors abort only a connection that is being opened; afterwards all are soft (RFC 5461, RFC 5927).
+
+        `own`: this stack has found out itself, because a neighbour does not answer: nobody can forge that.
+        """
+        error = exception_of(kind)
+        hard = own or kind in (PORT_UNREACHABLE, PROTOCOL_UNREACHABLE)
+        tcb.soft_error = error
+        if hard and tcb.state in (SYN_SENT, SYN_RECEIVED):
+            finish(tcb, error)
+
+
+class TcpInput(SegmentInput):
+    """What the network layer calls for a TCP packet."""
+
+    def __init__(self, tcp: Tcp) -> None:
+        self.tcp = tcp
+
+    def segment(self, packet: Packet) -> bool:
+        return self.tcp.input(packet)

@@ -1,0 +1,12 @@
+cimport cython
+
+from uinet.tcp.settings cimport Settings
+from uinet.tcp.tcb cimport Tcb
+
+cdef unsigned int MASK32
+cdef long long MILLISECOND, GRANULARITY
+
+@cython.locals(error=cython.longlong, spread=cython.longlong, settings=Settings, rto=cython.longlong)
+cpdef sample(Tcb tcb, long long rtt)
+@cython.locals(now=cython.uint, elapsed=cython.uint)
+cpdef from_timestamp(Tcb tcb, unsigned int tsecr)

@@ -1,0 +1,30 @@
+cdef class Settings:
+    cdef public bint sack, syn_cookies, timestamps, window_scaling
+    cdef public long long receive_buffer
+    cdef public long long send_buffer
+    cdef public long long max_buffer
+    cdef public long long rto_initial
+    cdef public long long rto_min
+    cdef public long long rto_max
+    cdef public long long user_timeout
+    cdef public long long connect_timeout
+    cdef public long long orphan_timeout
+    cdef public long long delayed_ack
+    cdef public long long msl
+    cdef public long long fin_wait_2_timeout
+    cdef public long long time_wait_limit
+    cdef public long long keepalive_idle
+    cdef public long long keepalive_interval
+    cdef public long long keepalive_count
+    cdef public long long syn_ack_retries
+    cdef public long long syn_cache_limit
+    cdef public long long defer_limit
+    cdef public long long defer_timeout
+    cdef public long long port_low
+    cdef public long long port_high
+    cdef public long long initial_window_segments
+    cdef public long long min_mss
+    cdef public long long out_of_order_islands
+    cdef public long long challenge_ack_interval
+    cdef public long long rst_rate
+    cdef public long long receive_memory

@@ -1,0 +1,49 @@
+"""What can be set for the TCP of a stack, with its defaults. Sockets start from these; times are in ns."""
+
+from __future__ import annotations
+
+from uinet.units import MILLISECOND, MINUTE, SECOND
+
+
+class Settings:
+    """The settings of one stack's TCP; change them before the sockets that they are to affect are made."""
+
+    def __init__(self) -> None:
+        # buffers, in bytes; the advertised window never exceeds the receive buffer
+        self.receive_buffer = 1 << 20
+        self.send_buffer = 1 << 20
+        self.max_buffer = 1 << 26  # the largest that setsockopt may ask for
+        # options offered in our SYNs
+        self.timestamps = True
+        self.window_scaling = True
+        self.sack = True
+        # RFC 6298. The minimum follows common practice (RFC 6298 2.4 asks for 1 s and explains why less is used)
+        self.rto_initial = 1 * SECOND
+        self.rto_min = 200 * MILLISECOND
+        self.rto_max = 60 * SECOND
+        # RFC 9293 3.8.3: give up after R2; for a SYN at least 3 minutes
+        self.user_timeout = 15 * MINUTE
+        self.connect_timeout = 3 * MINUTE + 10 * SECOND
+        self.orphan_timeout = 2 * MINUTE  # a closed socket whose peer lets nothing drain (threat: sockstress)
+        self.delayed_ack = 40 * MILLISECOND
+        self.msl = 30 * SECOND
+        self.fin_wait_2_timeout = 60 * SECOND
+        self.time_wait_limit = 65536
+        self.keepalive_idle = 7200 * SECOND
+        self.keepalive_interval = 75 * SECOND
+        self.keepalive_count = 9
+        # listening
+        self.syn_ack_retries = 5
+        self.syn_cookies = True
+        self.syn_cache_limit = 16384  # half-open connections in all
+        self.defer_limit = 16384  # deferred SYNs a listener
+        self.defer_timeout = 75 * SECOND
+        self.port_low = 32768  # ephemeral ports
+        self.port_high = 60999
+        # protections
+        self.initial_window_segments = 10  # RFC 6928
+        self.min_mss = 216  # a peer that asks for smaller segments gets these (CVE-2019-11479)
+        self.out_of_order_islands = 256  # pieces of out-of-order data a connection
+        self.challenge_ack_interval = 500 * MILLISECOND  # per connection
+        self.rst_rate = 1000  # RSTs a second to strangers
+        self.receive_memory = 1 << 30  # unread and out-of-order bytes of all connections together

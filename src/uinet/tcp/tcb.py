@@ -1,0 +1,127 @@
+"""The transmission control block: all variables of one connection, under the names of RFC 9293, 3.3.1.
+
+Nothing happens here; `arrive`, `calls`, `send`, `receive`, `timers` and `recovery` are the verbs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uinet.tcp.buffer import ByteQueue
+from uinet.tcp.congestion.base import CongestionControl
+from uinet.tcp.context import Context
+from uinet.tcp.reassembly import Reassembly
+from uinet.tcp.sack import Scoreboard
+from uinet.tcp.table import Entry
+from uinet.wire.kernels import untrack
+
+
+class Tcb(Entry):
+    """One connection. Times in ns, 0 for "off"; sequence numbers modulo 2**32; sizes in bytes."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self.context = context
+        self.owner: Any = None  # the Socket, or what else is told of events
+        self.listener: Any = None  # of a connection that was not accepted yet
+        self.state = 0
+        # send sequence space
+        self.iss = 0
+        self.snd_una = 0
+        self.snd_nxt = 0
+        self.snd_wnd = 0
+        self.snd_wl1 = 0
+        self.snd_wl2 = 0
+        self.snd_scale = 0
+        self.max_snd_wnd = 0
+        self.mss = 536  # effective send MSS: payload bytes of a full segment, options allowed for
+        # receive sequence space
+        self.irs = 0
+        self.rcv_nxt = 0
+        self.rcv_adv = 0  # right edge of the window that the peer was told
+        self.rcv_scale = 0
+        self.rcv_mss = 536  # largest segment the peer has sent
+        self.last_ack_sent = 0
+        # options in use
+        self.ts_ok = False
+        self.sack_ok = False
+        self.ts_recent = 0
+        self.ts_recent_age = 0
+        self.ts_offset = 0
+        # buffers; made when first needed
+        self.snd_buf: ByteQueue | None = None  # from snd_una on, SYN and FIN not counted
+        self.rcv_buf: ByteQueue | None = None
+        self.reassembly: Reassembly | None = None
+        self.snd_limit = context.settings.send_buffer
+        self.rcv_limit = context.settings.receive_buffer
+        # congestion and recovery (RFC 5681, 6675)
+        self.congestion: CongestionControl | None = None
+        self.cwnd = 0
+        self.ssthresh = 0x7FFFFFFF
+        self.bytes_acked = 0  # in congestion avoidance, towards the next segment of cwnd (RFC 3465)
+        self.dup_acks = 0
+        self.recovering = 0  # 1: fast recovery, 2: after a timeout; until snd_una reaches `recover`
+        self.recover = 0
+        self.lost_edge = 0  # what is not SACKed before it counts as lost
+        self.high_rxt = 0  # what is not SACKed before it has been retransmitted
+        self.scoreboard: Scoreboard | None = None
+        # round trips and retransmission timer (RFC 6298)
+        self.srtt = 0
+        self.rttvar = 0
+        self.rto = context.settings.rto_initial
+        self.backoff = 0
+        self.timing = False
+        self.timed_seq = 0
+        self.timed_at = 0
+        self.unanswered_since = 0  # when what is now unacknowledged (or the zero window) began; 0: nothing is
+        # timers
+        self.rexmt_at = 0  # retransmission or, with `persisting`, window probe
+        self.persisting = False
+        self.delack_at = 0
+        self.keep_at = 0
+        self.keep_probes = 0
+        self.close_at = 0  # FIN-WAIT-2 and orphans
+        self.last_heard = 0
+        self.challenge_after = 0
+        # acknowledgment of what came
+        self.ack_now = False
+        # what the user has asked for, and how it ended
+        self.closing = False  # no more SENDs: FIN follows the buffer
+        self.fin_sent = False
+        self.fin_acked = False
+        self.fin_received = False
+        self.fin_held = False  # a FIN at `fin_at` waits for what is missing before it
+        self.fin_at = 0
+        self.receive_shut = False
+        self.orphan = False  # the user has let go of it
+        self.lingering = False  # and has said for how long at most
+        self.no_delay = False
+        self.cork = False
+        self.keepalive = False
+        self.quick_ack = False
+        self.keep_idle = 0
+        self.keep_interval = 0
+        self.keep_count = 0
+        self.user_timeout = 0
+        self.small_sent = 0  # end of the last segment sent that was not full (Minshall's variant of Nagle)
+        self.error: BaseException | None = None
+        self.soft_error: BaseException | None = None
+        self.events = 0
+        self.ready_queued = False
+        self.pending_queued = False
+        self.wants_write = False  # send was refused for want of room: tell when there is some
+        self.user_context: Any = None
+        self.serial = 0
+        self.passive_open = False
+        self.splice: Any = None
+        # counters for info()
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.segments_in = 0
+        self.segments_out = 0
+        self.retransmits = 0
+        untrack(self)
+
+    def expire(self, now: int) -> None:
+        """The earliest of this connection's timers is due."""
+        self.context.timeout(self, now)

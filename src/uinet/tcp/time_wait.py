@@ -1,0 +1,72 @@
+"""TIME-WAIT: what is left of a connection for 2 MSL after its end (RFC 9293 3.10.7.4; RFC 1337; RFC 6191)."""
+
+from __future__ import annotations
+
+from uinet.seq import seq_gt, seq_lt
+from uinet.tcp.context import Context
+from uinet.tcp.layout import begin, is_v4, put_timestamps, transmit
+from uinet.tcp.table import Entry
+from uinet.tcp.tcb import Tcb
+from uinet.units import MASK32, MILLISECOND
+from uinet.wire.constants import ACK, FIN, RST, SYN
+from uinet.wire.segment import Segment
+
+
+class TimeWait(Entry):
+    """A connection in TIME-WAIT: its key and path, and the numbers that an ACK needs."""
+
+    def __init__(self, tcb: Tcb) -> None:
+        super().__init__()
+        self.context: Context = tcb.context
+        self.copy_key(tcb)
+        self.snd_nxt = tcb.snd_nxt
+        self.rcv_nxt = tcb.rcv_nxt
+        self.ts_ok = tcb.ts_ok
+        self.ts_recent = tcb.ts_recent
+        self.ts_offset = tcb.ts_offset
+        offered = (tcb.rcv_adv - tcb.rcv_nxt) & MASK32  # the peer's FIN may have been the last octet of the window
+        self.window = (offered + (1 << tcb.rcv_scale) - 1) >> tcb.rcv_scale
+        self.challenge_after = 0
+
+    def expire(self, now: int) -> None:
+        """2 MSL are over."""
+        self.context.timeout(self, now)
+
+
+def segment_for(entry: TimeWait, seg: Segment, wanted: bool) -> bool:
+    """A segment for a connection in TIME-WAIT; True if it is a SYN for which the entry may give way, as somebody wants
+    it (`wanted`: there is a listener)."""
+    context = entry.context
+    if seg.flags & RST:
+        return False  # RFC 1337: TIME-WAIT is not assassinated
+    if seg.flags & SYN and not seg.flags & ACK and wanted:
+        if entry.ts_ok and seg.has_timestamps:
+            if seq_gt(seg.tsval, entry.ts_recent) or (seg.tsval == entry.ts_recent and seq_gt(seg.seq, entry.rcv_nxt)):
+                return True  # RFC 6191
+        elif seq_gt(seg.seq, entry.rcv_nxt):
+            return True  # RFC 1122 4.2.2.13
+    elif entry.ts_ok and seg.has_timestamps and seq_lt(seg.tsval, entry.ts_recent):
+        context.stats.count("tcp_paws")
+    if seg.flags & FIN:
+        context.wheel.arm(entry, context.now + 2 * context.settings.msl)
+    if seg.length or seg.flags & (SYN | FIN):
+        acknowledge(entry)
+    elif seg.seq != entry.rcv_nxt and context.now >= entry.challenge_after:
+        # a bare ACK out of step: answered, but two such ends must not storm (RFC 5961, 7)
+        entry.challenge_after = context.now + context.settings.challenge_ack_interval
+        acknowledge(entry)
+    return False
+
+
+def acknowledge(entry: TimeWait) -> None:
+    """Sends <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
+    context = entry.context
+    at = begin(context, entry)
+    if at < 0:
+        return
+    size = 0
+    if entry.ts_ok:
+        options = at + (40 if is_v4(entry) else 60)
+        tsval = (context.now // MILLISECOND + entry.ts_offset) & MASK32
+        size = put_timestamps(context.scratch, options, tsval, entry.ts_recent)
+    transmit(context, entry, at, entry.snd_nxt, entry.rcv_nxt, ACK, entry.window, size, b"", 0, 0)

@@ -1,0 +1,17 @@
+cimport cython
+
+from uinet.tcp.context cimport Context
+from uinet.tcp.send cimport output, send_ack, send_keepalive, send_probe, send_syn
+from uinet.tcp.settings cimport Settings
+from uinet.tcp.tcb cimport Tcb
+from uinet.tcp.timers cimport patience, rearm, start_keepalive, start_retransmit
+
+cdef unsigned char CLOSED, ESTABLISHED, FIN_WAIT_2, SYN_SENT
+
+cpdef expire(Tcb tcb, long long now)
+cpdef close_due(Tcb tcb)
+@cython.locals(context=Context)
+cpdef retransmission_due(Tcb tcb, long long now)
+@cython.locals(settings=Settings, idle=cython.longlong, interval=cython.longlong, count=cython.uint,
+               silent=cython.longlong, probes=cython.uint)
+cpdef keepalive_due(Tcb tcb, long long now)

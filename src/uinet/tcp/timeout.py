@@ -1,0 +1,94 @@
+"""What happens when a connection's timer is due (RFC 9293 3.10.8)."""
+
+from __future__ import annotations
+
+from uinet.errors import TimedOut
+from uinet.tcp.close import abort, finish
+from uinet.tcp.recovery import on_timeout
+from uinet.tcp.send import output, send_ack, send_keepalive, send_probe, send_syn
+from uinet.tcp.state import CLOSED, ESTABLISHED, FIN_WAIT_2, SYN_SENT
+from uinet.tcp.tcb import Tcb
+from uinet.tcp.timers import patience, rearm, start_keepalive, start_retransmit
+
+
+def expire(tcb: Tcb, now: int) -> None:
+    """Handles every timer of `tcb` that is due at `now`."""
+    if tcb.close_at and now >= tcb.close_at:
+        close_due(tcb)
+    if tcb.state != CLOSED and tcb.rexmt_at and now >= tcb.rexmt_at:
+        retransmission_due(tcb, now)
+    if tcb.state != CLOSED and tcb.keep_at and now >= tcb.keep_at:
+        keepalive_due(tcb, now)
+    if tcb.state != CLOSED and tcb.delack_at and now >= tcb.delack_at:
+        tcb.delack_at = 0
+        send_ack(tcb)
+    if tcb.state != CLOSED:
+        rearm(tcb)
+
+
+def close_due(tcb: Tcb) -> None:
+    """FIN-WAIT-2 has lasted long enough, or an orphan could not deliver what it holds."""
+    tcb.close_at = 0
+    tcb.context.stats.count("tcp_timed_out")
+    if tcb.state == FIN_WAIT_2:
+        finish(tcb, None)
+    else:
+        abort(tcb, TimedOut())
+
+
+def retransmission_due(tcb: Tcb, now: int) -> None:
+    """The retransmission timer (RFC 6298, 5.4 to 5.7) or the persist timer."""
+    context = tcb.context
+    tcb.rexmt_at = 0
+    if tcb.unanswered_since and now - tcb.unanswered_since >= patience(tcb):
+        context.stats.count("tcp_timed_out")
+        if tcb.state == SYN_SENT:
+            finish(tcb, soft_or_timeout(tcb))
+        else:
+            abort(tcb, soft_or_timeout(tcb))
+        return
+    if tcb.backoff < 30:
+        tcb.backoff += 1
+    if tcb.persisting:
+        send_probe(tcb)
+        if tcb.persisting:
+            start_retransmit(tcb)
+        return
+    context.stats.count("tcp_rto")
+    start_retransmit(tcb)
+    if tcb.state < ESTABLISHED:
+        tcb.timing = False
+        context.stats.count("tcp_retransmit")
+        send_syn(tcb)
+        return
+    on_timeout(tcb)
+    output(tcb)
+
+
+def soft_or_timeout(tcb: Tcb) -> BaseException:
+    """Why nothing was answered: the last ICMP error, if one came, says it better (RFC 1122 4.2.3.9)."""
+    return tcb.soft_error if tcb.soft_error is not None else TimedOut()
+
+
+def keepalive_due(tcb: Tcb, now: int) -> None:
+    """The connection was silent for the keepalive time (RFC 9293 3.8.4)."""
+    settings = tcb.context.settings
+    idle = tcb.keep_idle if tcb.keep_idle else settings.keepalive_idle
+    interval = tcb.keep_interval if tcb.keep_interval else settings.keepalive_interval
+    count = tcb.keep_count if tcb.keep_count else settings.keepalive_count
+    silent = now - tcb.last_heard
+    if tcb.state < ESTABLISHED or tcb.snd_una != tcb.snd_nxt or silent < idle:
+        probes = tcb.keep_probes
+        start_keepalive(tcb)
+        if silent < idle:
+            tcb.keep_at = tcb.last_heard + idle
+        elif tcb.snd_una == tcb.snd_nxt:
+            tcb.keep_probes = probes
+        return
+    if tcb.keep_probes >= count:
+        tcb.context.stats.count("tcp_timed_out")
+        abort(tcb, TimedOut())
+        return
+    tcb.keep_probes += 1
+    tcb.keep_at = now + interval
+    send_keepalive(tcb)

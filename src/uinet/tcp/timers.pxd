@@ -1,0 +1,21 @@
+cimport cython
+
+from uinet.tcp.settings cimport Settings
+from uinet.tcp.tcb cimport Tcb
+
+cdef long long FAR
+cdef unsigned char ESTABLISHED
+
+@cython.locals(deadline=cython.longlong)
+cpdef rearm(Tcb tcb)
+@cython.locals(settings=Settings, shift=cython.int, rto=cython.longlong)
+cpdef long long timeout_now(Tcb tcb)
+@cython.locals(settings=Settings)
+cpdef long long patience(Tcb tcb)
+@cython.locals(now=cython.longlong, at=cython.longlong, end=cython.longlong)
+cpdef start_retransmit(Tcb tcb)
+cpdef restart_retransmit(Tcb tcb)
+cpdef start_persist(Tcb tcb)
+cpdef stop_persist(Tcb tcb)
+@cython.locals(idle=cython.longlong)
+cpdef start_keepalive(Tcb tcb)

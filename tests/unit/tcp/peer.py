@@ -1,0 +1,438 @@
+"""A TCP peer driven by hand: a stack under test with one link, in virtual time, and what it sends taken apart.
+
+Whatever the stack sends is checked against the invariants that hold on every trace (`Watch`), without being asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from uinet.errors import Error, WouldBlock
+from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.socket import Socket
+from uinet.stack import Stack
+from uinet.tcp.tcb import Tcb
+from uinet.units import MASK32, SECOND
+from uinet.wire import build
+from uinet.wire.tcp_options import (
+    End,
+    Malformed,
+    Mss,
+    Nop,
+    Option,
+    Sack,
+    SackPermitted,
+    Timestamps,
+    WindowScale,
+)
+
+MAC = "02:00:00:00:00:02"
+PEER_MAC = "02:00:00:00:00:01"
+HOST, PEER = "10.0.0.2", "10.0.0.1"
+HOST6, PEER6 = "2001:db8::2", "2001:db8::1"
+PORT = 80
+PEER_PORT = 40000
+ISN = 0xFFFFFFF6  # the peer's: its stream wraps after nine bytes
+FULL = (Mss(1460), SackPermitted(), Timestamps(1000, 0), Nop(), WindowScale(7))
+PLAIN = (Mss(1460),)
+NAMES = {1: "F", 2: "S", 4: "R", 8: "P", 16: ".", 32: "U", 64: "E", 128: "W"}
+
+
+class Seg(NamedTuple):
+    """A segment that the stack has sent."""
+
+    time: int
+    flags: str
+    seq: int
+    ack: int
+    window: int
+    data: bytes
+    options: tuple[Option, ...]
+    frame: Any
+
+    def option(self, kind: type[Any]) -> Any:
+        """The first option of a class, or None."""
+        for option in self.options:
+            if isinstance(option, kind):
+                return option
+        return None
+
+    @property
+    def end(self) -> int:
+        """The sequence number after this segment."""
+        return (self.seq + len(self.data) + self.flags.count("S") + self.flags.count("F")) & MASK32
+
+
+def letters(bits: int) -> str:
+    return "".join(letter for bit, letter in NAMES.items() if bits & bit)
+
+
+class Watch:
+    """The invariants of one connection's trace (right edge, ACKs, windows, bytes sent twice, options)."""
+
+    def __init__(self) -> None:
+        self.edge: int | None = None  # right edge that the stack has advertised
+        self.acked: int | None = None  # highest ACK of the stack
+        self.sent_end: int | None = None  # what the peer has sent, at most
+        self.limit: int | None = None  # right edge that the peer has advertised, at most
+        self.stack_scale = 0
+        self.peer_scale = 0
+        self.stack_offers = -1
+        self.peer_offers = -1
+        self.bytes: dict[int, int] = {}
+        self.next: int | None = None  # SND.NXT of the stack
+
+    def agree(self) -> None:
+        scaled = self.stack_offers >= 0 and self.peer_offers >= 0
+        self.stack_scale = self.stack_offers if scaled else 0
+        self.peer_scale = min(14, self.peer_offers) if scaled else 0
+
+    def from_peer(self, flags: str, seq: int, ack: int, window: int, length: int, options: Iterable[Option]) -> None:
+        """Notes a segment of the peer."""
+        if "S" in flags:
+            scale = [option.shift for option in options if isinstance(option, WindowScale)]
+            self.peer_offers = scale[0] if scale else -1
+            self.agree()
+        end = (seq + length + flags.count("S") + flags.count("F")) & MASK32
+        if self.sent_end is None or "S" in flags or seq_gt(end, self.sent_end):
+            self.sent_end = end
+        if "." in flags:
+            edge = (ack + (window << (0 if "S" in flags else self.peer_scale))) & MASK32
+            if self.limit is None or "S" in flags or seq_gt(edge, self.limit):
+                self.limit = edge
+
+    def from_stack(self, seg: Seg) -> None:
+        """Checks a segment of the stack."""
+        assert seg.frame.checksums_ok, "checksum"
+        for option in seg.options:
+            assert not isinstance(option, Malformed), seg
+            if isinstance(option, End):
+                assert not any(option.padding), "padding"
+            if isinstance(option, (Mss, WindowScale, SackPermitted)):
+                assert "S" in seg.flags, "an option of SYNs on another segment"
+        if "R" in seg.flags:
+            return
+        if "S" in seg.flags:
+            scale = seg.option(WindowScale)
+            self.stack_offers = scale.shift if scale else -1
+            self.agree()
+            assert seg.option(Mss), "a SYN without MSS"
+            self.next = (seg.seq + 1) & MASK32
+        if "." in seg.flags:
+            self._check_ack(seg)
+        self._check_data(seg)
+
+    def _check_ack(self, seg: Seg) -> None:
+        assert self.sent_end is not None and seq_leq(seg.ack, self.sent_end), "acknowledges what was never sent"
+        if "S" not in seg.flags and self.acked is not None:
+            assert seq_geq(seg.ack, self.acked), "an ACK goes back"
+        self.acked = seg.ack
+        edge = (seg.ack + (seg.window << (0 if "S" in seg.flags else self.stack_scale))) & MASK32
+        if self.edge is not None and "S" not in seg.flags:
+            assert seq_geq(edge, self.edge), f"the right edge goes back by {seq_diff(self.edge, edge)}"
+        self.edge = edge
+        sack = seg.option(Sack)
+        for left, right in sack.blocks if sack else ():
+            assert seq_gt(left, seg.ack) and seq_lt(left, right), "SACK block not beyond the ACK"
+            assert seq_leq(right, edge), "SACK block beyond the window"
+
+    def _check_data(self, seg: Seg) -> None:
+        for index, octet in enumerate(seg.data):
+            at = (seg.seq + index) & MASK32
+            assert self.bytes.setdefault(at, octet) == octet, "a retransmission with other bytes"
+        if seg.data and self.limit is not None:
+            over = seq_diff((seg.seq + len(seg.data)) & MASK32, self.limit)
+            assert over <= 0 or len(seg.data) == 1, f"{over} bytes beyond the window"
+
+
+class Peer:
+    """The stack under test and the hand-made peer at the other end of its link. `out`: segments not expected yet."""
+
+    def __init__(
+        self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer", **settings: int
+    ) -> None:
+        self.stack = Stack(seed, now)
+        for name, value in settings.items():
+            assert hasattr(self.stack.tcp.settings, name)
+            setattr(self.stack.tcp.settings, name, value)
+        self.eth0 = self.stack.add_interface("eth0", mac=MAC, mtu=mtu)
+        self.eth0.add_address(f"{HOST}/24")
+        self.eth0.add_address(f"{HOST6}/64")
+        for address in (PEER, PEER6):
+            self.stack.neighbors.add(address, PEER_MAC)
+        self.here, self.there = (HOST6, PEER6) if v6 else (HOST, PEER)
+        self.port, self.peer_port = PORT, PEER_PORT
+        self.out: list[Seg] = []
+        self.other: list[Any] = []  # what was no TCP
+        self.watch: Watch | None = Watch()
+        self.listener: Any = None
+        self.seq = ISN  # the peer's SND.NXT
+        self.ack = 0  # the peer's RCV.NXT
+        self.window = 65535
+        self.ts = False
+        self.ts_echo = 0
+        self.ts_ahead = 0
+
+    # time
+
+    @property
+    def now(self) -> int:
+        return self.stack.now
+
+    def count(self, name: str) -> int:
+        return self.stack.stats[name]
+
+    def advance(self, duration: float) -> None:
+        """Lets `duration` seconds pass, deadline by deadline."""
+        target = self.now + round(duration * SECOND)
+        for _ in range(100_000):
+            deadline = self.stack.next_deadline()
+            if deadline is None or deadline > target:
+                break
+            self.stack.poll(max(deadline, self.now))
+            self.collect()
+        else:
+            raise AssertionError("deadlines without end")
+        self.stack.poll(target)
+        self.collect()
+
+    def flush(self) -> None:
+        """Lets the stack send what calls have queued."""
+        self.stack.poll(self.now)
+        self.collect()
+
+    # segments
+
+    def frame(
+        self, flags: str, seq: int | None = None, ack: int | None = None, data: bytes = b"", *,
+        window: int | None = None, options: Any = None, urgent: int = 0,
+    ) -> bytes:
+        """A segment of the peer; what is left out is what the peer would send now."""
+        seq = self.seq if seq is None else seq & MASK32
+        ack = (self.ack if ack is None else ack & MASK32) if "." in flags else 0
+        window = self.window if window is None else window
+        if options is None:
+            options = (Nop(), Nop(), self.timestamps()) if self.ts else ()
+        noted = () if isinstance(options, bytes) else options
+        if self.watch is not None:
+            self.watch.from_peer(flags, seq, ack, window, len(data), noted)
+        return build.tcp(
+            self.there, self.here, self.peer_port, self.port, flags, seq, ack, window, options, data,
+            urgent_pointer=urgent,
+        )
+
+    def timestamps(self) -> Timestamps:
+        return Timestamps((self.now // 1_000_000 + 1000 + self.ts_ahead) & MASK32, self.ts_echo)
+
+    def send(self, flags: str, seq: int | None = None, ack: int | None = None, data: bytes = b"", **more: Any) -> None:
+        """Sends one segment to the stack and takes what it answers. A RST is never answered with a RST."""
+        before = len(self.out)
+        self.give(self.frame(flags, seq, ack, data, **more))
+        resets = [seg for seg in self.out[before:] if "R" in seg.flags]
+        assert len(resets) <= 1
+        assert not (resets and "R" in flags), "a RST answered with a RST"
+
+    def give(self, *frames: bytes) -> None:
+        """Gives the stack a batch of frames."""
+        self.stack.input(self.eth0, frames, self.now)
+        self.collect()
+
+    def data(self, data: bytes, flags: str = "P.", **more: Any) -> None:
+        """Sends data in sequence."""
+        seq, self.seq = self.seq, (self.seq + len(data) + flags.count("F")) & MASK32
+        self.send(flags, seq, None, data, **more)
+
+    def collect(self) -> None:
+        for frame in self.stack.output(self.eth0):
+            taken = build.dissect(frame.data)
+            if taken.get(build.tcp_wire.TcpHeader) is None:
+                self.other.append(taken)
+                continue
+            header = taken.tcp
+            seg = Seg(
+                self.now, letters(header.flags), header.seq, header.ack, header.window, taken.payload, header.options,
+                taken,
+            )
+            self.out.append(seg)
+            stamp = seg.option(Timestamps)
+            if stamp and (header.destination_port, header.source_port) == (self.peer_port, self.port):
+                self.ts_echo = stamp.value
+            if self.watch is not None and header.destination_port == self.peer_port:
+                self.watch.from_stack(seg)
+
+    def expect(self, flags: str | None = None, **fields: Any) -> Seg:
+        """Takes the oldest segment that the stack has sent, which has these flags and fields."""
+        assert self.out, f"nothing was sent, wanted {flags}"
+        seg = self.out.pop(0)
+        if flags is not None:
+            assert set(seg.flags) == set(flags), f"wanted {flags}: {seg[:6]}"
+        for name, value in fields.items():
+            found = len(seg.data) if name == "length" else getattr(seg, name)
+            if name in ("seq", "ack"):
+                value &= MASK32
+            assert found == value, f"{name} is {found}, wanted {value}: {seg[:6]}"
+        return seg
+
+    def quiet(self) -> None:
+        """Nothing was sent."""
+        assert not self.out, [(*seg[1:5], len(seg.data)) for seg in self.out]
+
+    def drain(self) -> list[Seg]:
+        """Takes all that was sent."""
+        taken, self.out = self.out, []
+        return taken
+
+    def take(self, *, acknowledge: bool = True) -> bytes:
+        """Takes the data that was sent in sequence, and acknowledges it."""
+        got = b""
+        for seg in self.drain():
+            if seg.seq == self.ack and (seg.data or "F" in seg.flags):
+                got += seg.data
+                self.ack = seg.end
+        if acknowledge:
+            self.send(".")
+        return got
+
+    # connections
+
+    def listen(self, **options: Any) -> Socket:
+        self.listener = self.stack.listen((self.here, self.port), **options)
+        return self.listener
+
+    def syn(self, options: Any = PLAIN, **more: Any) -> Seg:
+        """Sends a SYN to the listener; the SYN,ACK."""
+        self.send("S", self.seq, options=options, **more)
+        seg = self.expect("S.", ack=self.seq + 1)
+        self.seq = (self.seq + 1) & MASK32
+        self.ack = (seg.seq + 1) & MASK32
+        self.ts = seg.option(Timestamps) is not None
+        return seg
+
+    def passive(self, options: Any = PLAIN, *, window: int = 65535, before: Any = None, **listen: Any) -> Socket:
+        """A connection that the peer has opened, accepted."""
+        if self.listener is None:
+            self.listen(**listen)
+        if before is not None:
+            before(self.listener)
+        self.syn(options)
+        self.window = window
+        self.send(".")
+        self.quiet()
+        sock: Socket = self.listener.accept()
+        self.stack.events()
+        assert sock.state == "ESTABLISHED"
+        return sock
+
+    def connecting(self, before: Any = None) -> tuple[Socket, Seg]:
+        """A socket in SYN-SENT, and its SYN."""
+        sock = self.stack.socket()
+        sock.bind((self.here, PORT + 5000))
+        if before is not None:
+            before(sock)
+        self.port = PORT + 5000
+        self.peer_port = 7
+        sock.connect((self.there, 7))
+        self.flush()
+        seg = self.expect("S")
+        self.ack = (seg.seq + 1) & MASK32
+        return sock, seg
+
+    def active(self, options: Any = PLAIN, *, window: int = 65535, before: Any = None) -> Socket:
+        """A connection that the stack has opened."""
+        sock, _ = self.connecting(before)
+        stamped = any(isinstance(option, Timestamps) for option in options)
+        if stamped:
+            options = tuple(Timestamps(o.value, self.ts_echo) if isinstance(o, Timestamps) else o for o in options)
+        self.window = window
+        self.send("S.", self.seq, options=options)
+        self.seq = (self.seq + 1) & MASK32
+        self.ts = stamped and bool(self.stack.tcp.settings.timestamps)
+        self.expect(".", seq=self.ack, ack=self.seq, length=0)
+        assert sock.state == "ESTABLISHED"
+        self.stack.events()
+        return sock
+
+    def close_wait(self, **more: Any) -> Socket:
+        sock = self.passive(**more)
+        self.data(b"", "F.")
+        self.expect(".", ack=self.seq)
+        assert sock.state == "CLOSE-WAIT"
+        return sock
+
+    def fin_wait_1(self, **more: Any) -> Socket:
+        sock = self.passive(**more)
+        sock.shutdown(1)
+        self.flush()
+        self.expect("F.", seq=self.ack)
+        assert sock.state == "FIN-WAIT-1"
+        return sock
+
+    def fin_wait_2(self, **more: Any) -> Socket:
+        sock = self.fin_wait_1(**more)
+        self.ack = (self.ack + 1) & MASK32
+        self.send(".")
+        self.quiet()
+        assert sock.state == "FIN-WAIT-2"
+        return sock
+
+    def closing(self, **more: Any) -> Socket:
+        sock = self.fin_wait_1(**more)
+        self.data(b"", "F.")
+        self.expect(".", ack=self.seq)
+        assert sock.state == "CLOSING"
+        return sock
+
+    def last_ack(self, **more: Any) -> Socket:
+        sock = self.close_wait(**more)
+        sock.shutdown(1)
+        self.flush()
+        self.expect("F.", seq=self.ack)
+        assert sock.state == "LAST-ACK"
+        return sock
+
+    def time_wait(self, **more: Any) -> Socket:
+        """A connection in TIME-WAIT; its socket is told that it is over."""
+        sock = self.fin_wait_2(**more)
+        self.data(b"", "F.")
+        self.expect(".", ack=self.seq)
+        assert len(self.stack.tcp.time_wait) == 1
+        return sock
+
+    # the end
+
+    def tcbs(self) -> int:
+        return sum(isinstance(entry, Tcb) for entry in self.stack.tcp.table)
+
+    def gone(self, wait: float = 700) -> None:
+        """After `wait` seconds nothing is left of any connection: no TCB, timer or byte."""
+        self.advance(wait)
+        self.stack.events()
+        tcp = self.stack.tcp
+        assert list(tcp.table) == []
+        assert (tcp.connections, tcp.syn_count, len(tcp.time_wait)) == (0, 0, 0)
+        assert tcp.received_bytes == 0
+        assert not tcp.pending and not tcp.ready
+        assert self.stack.wheel.count == 0
+
+
+def read(sock: Socket, limit: int = 1 << 24) -> bytes:
+    """All that can be read now."""
+    got = b""
+    while True:
+        try:
+            piece = sock.recv(limit)
+        except WouldBlock:
+            return got
+        if not piece:
+            return got
+        got += piece
+
+
+def error_of(call: Any, *args: Any) -> type[BaseException] | None:
+    """What `call` raises, if it raises."""
+    try:
+        call(*args)
+    except Error as error:
+        return type(error)
+    return None

@@ -1,0 +1,287 @@
+"""Lost segments: timeout and backoff (RFC 6298), fast retransmit and recovery (RFC 5681, 6582, 6675), and receivers
+that lie."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import pytest
+
+from tests.unit.tcp.peer import FULL, PLAIN, Peer
+from uinet.errors import TimedOut
+from uinet.socket import Socket
+from uinet.tcp.sack import Scoreboard
+from uinet.units import MASK32, SECOND
+from uinet.wire.tcp_options import Mss, Nop, Sack, SackPermitted
+
+SACKED = (Mss(1460), SackPermitted())
+
+
+def flight(options: tuple[object, ...] = PLAIN, size: int = 14_600) -> tuple[Peer, Socket]:
+    """`size` bytes in flight, none acknowledged."""
+    peer = Peer()
+    sock = peer.passive(options)
+    sock.send(bytes(index % 251 for index in range(size)) * (2 if size == 14_600 else 1))
+    peer.flush()
+    assert sum(len(seg.data) for seg in peer.drain()) == size
+    return peer, sock
+
+
+def sack(peer: Peer, *blocks: tuple[int, int], window: int | None = None) -> None:
+    edges = tuple(((peer.ack + left) & MASK32, (peer.ack + right) & MASK32) for left, right in blocks)
+    peer.send(".", options=(Nop(), Nop(), Sack(edges)), window=window)
+
+
+def offsets(peer: Peer, since: int) -> list[int]:
+    return [(seg.seq - since) & MASK32 for seg in peer.drain() if seg.data]
+
+
+def test_rto_doubles_to_a_minute_and_gives_up() -> None:
+    peer = Peer()
+    sock = peer.passive()
+    sock.send(b"x")
+    peer.flush()
+    first = peer.expect(data=b"x").time
+    peer.advance(1200)
+    sent = peer.drain()
+    times = [(seg.time - first) / SECOND for seg in sent if "R" not in seg.flags]
+    gaps = [b - a for a, b in zip([0.0, *times], times, strict=False)]
+    for gap, expected in zip(gaps, [min(2.0**n, 60) for n in range(len(gaps))], strict=True):
+        assert gap == pytest.approx(expected, abs=0.01)
+    assert len(times) >= 3 and sent[-1].flags == "R."
+    assert isinstance(sock.error, TimedOut) and times[-1] > 100
+    peer.listener.close()
+    sock.close()
+    peer.gone(0)
+
+
+def test_rto_no_sample_from_what_was_sent_again() -> None:
+    peer = Peer()
+    sock = peer.active()
+    sock.send(b"x")
+    peer.flush()
+    srtt = sock.info().rtt
+    peer.advance(1)
+    assert len(peer.drain()) > 1
+    peer.ack = (peer.ack + 1) & MASK32
+    rto = sock.info().rto
+    peer.send(".")
+    assert sock.info().rtt == srtt
+    assert sock.info().rto > rto, "Karn: the backed-off timeout stays until there is a sample"
+    sock.send(b"y")
+    peer.flush()
+    peer.advance(0.05)
+    peer.take()
+    assert sock.info().rtt > srtt and sock.info().rto == pytest.approx(0.2, abs=0.15)
+
+
+def test_rto_sends_again_from_the_first_and_slow_starts() -> None:
+    peer, sock = flight()
+    start = peer.ack
+    peer.advance(1.01)
+    assert offsets(peer, start) == [0]
+    assert sock.info().snd_cwnd == 1460
+    assert sock.info().snd_ssthresh == 7300
+    peer.ack = (start + 1460) & MASK32
+    peer.send(".")
+    assert offsets(peer, start) == [1460, 2920]
+    peer.ack = (start + 14_600) & MASK32
+    peer.send(".")
+    assert offsets(peer, start)[0] == 14_600
+
+
+def test_three_duplicates_retransmit_at_once() -> None:
+    peer, sock = flight()
+    start = peer.ack
+    peer.send(".")
+    peer.send(".")
+    assert offsets(peer, start) == [14_600, 16_060]  # limited transmit (RFC 3042)
+    peer.send(".")
+    assert offsets(peer, start) == [0]
+    assert sock.info().snd_ssthresh == (14_600 + 2920) // 2
+    for _ in range(4):
+        peer.send(".")
+    peer.drain()
+    peer.ack = (start + 4380) & MASK32
+    peer.send(".")
+    assert offsets(peer, start)[0] == 4380  # a partial ACK: the next hole
+    peer.ack = (start + 17_520) & MASK32
+    peer.send(".")
+    assert sock.info().snd_cwnd <= sock.info().snd_ssthresh
+
+
+def test_duplicates_with_another_window_or_data_do_not_count() -> None:
+    peer, _ = flight()
+    start = peer.ack
+    for window in (65535, 60000, 50000, 40000, 30000):
+        peer.send(".", window=window)
+    for _ in range(4):
+        peer.data(b"d")
+    assert 0 not in offsets(peer, start)
+
+
+@pytest.mark.parametrize("outstanding", [False, True])
+def test_duplicates_without_end_do_not_inflate_without_end(outstanding: bool) -> None:
+    peer = Peer()
+    sock = peer.passive((Mss(1460), *FULL[4:]), window=65535)
+    peer.drain()
+    if outstanding:
+        sock.send(bytes(200_000))
+        peer.flush()
+        assert sum(len(seg.data) for seg in peer.drain()) == 14_600
+    for _ in range(1000):
+        peer.send(".")
+    sent = sum(len(seg.data) for seg in peer.drain())
+    assert sent <= (14_600 + 2 * 1460 + 7300 + 1460 if outstanding else 0)
+
+
+def test_sack_holes_are_filled_in_order() -> None:
+    peer, sock = flight(SACKED)
+    start = peer.ack
+    sack(peer, (1460, 2920))
+    sack(peer, (1460, 2920), (4380, 5840))
+    assert 0 not in offsets(peer, start)
+    sack(peer, (1460, 2920), (4380, 5840), (7300, 14_600))
+    assert offsets(peer, start)[:3] == [0, 2920, 5840]
+    peer.ack = (start + 14_600) & MASK32
+    peer.send(".")
+    assert sock.info().unacked < 15_000 and sock.info().snd_cwnd <= 14_600
+
+
+def test_sack_reneging_is_survived() -> None:
+    peer, _ = flight(SACKED)
+    start = peer.ack
+    sack(peer, (1460, 14_600))
+    peer.drain()
+    peer.ack = (start + 1460) & MASK32
+    peer.send(".")  # and now it has forgotten the rest
+    peer.drain()
+    got = 1460
+    for _ in range(60):
+        peer.advance(0.5)
+        for seg in peer.drain():
+            if (seg.seq - start) & MASK32 == got:
+                got += len(seg.data)
+        peer.ack = (start + got) & MASK32
+        peer.send(".")
+    assert got == 29_200
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [(-5000, -100)], [(0, 0)], [(100, 50)], [(14_600, 20_000)], [(-100, 100)], [(1, (1 << 31) + 5)],
+        [(20_000, 30_000)], [(5, 5), (7, 3)], [(-(1 << 31), 1 << 31)],
+    ],
+)
+def test_sack_that_can_not_be_true_is_ignored(blocks: list[tuple[int, int]]) -> None:
+    peer, sock = flight(SACKED)
+    start = peer.ack
+    for _ in range(5):
+        sack(peer, *blocks)
+    assert 0 not in offsets(peer, start)
+    assert sock.state == "ESTABLISHED"
+
+
+def test_sack_without_agreement_is_ignored() -> None:
+    peer, _ = flight(PLAIN)
+    start = peer.ack
+    for right in (3000, 4000, 5000):
+        block = ((start + 1460) & MASK32, (start + right) & MASK32)
+        peer.send(".", window=50000 + right, options=(Nop(), Nop(), Sack((block,))))
+    assert 0 not in offsets(peer, start)
+
+
+def test_sack_of_every_other_byte_is_bounded() -> None:
+    peer = Peer()
+    sock = peer.passive((Mss(48), SackPermitted(), Nop(), FULL[4]))
+    sent = 0
+    while sent < 40_000:
+        sock.send(bytes(5000))
+        peer.flush()
+        piece = len(b"".join(seg.data for seg in peer.drain()))
+        if not piece:
+            break
+        sent += piece
+        if sent < 35_000:
+            peer.ack = (peer.ack + piece) & MASK32
+            peer.send(".")
+    assert sock.info().snd_mss >= 216
+    for off in range(1, 2000, 8):
+        sack(peer, (off, off + 1), (off + 2, off + 3), (off + 4, off + 5))
+    assert sock.state == "ESTABLISHED"
+    assert len(peer.drain()) < 3000
+    tcb = sock.tcb
+    assert tcb is not None and tcb.scoreboard is not None and len(tcb.scoreboard.lefts) <= 256
+
+
+def test_ack_division_earns_no_more_than_its_bytes() -> None:
+    for ssthresh in (1 << 30, 1460):
+        peer, sock = flight()
+        tcb = sock.tcb
+        assert tcb is not None
+        tcb.ssthresh = ssthresh
+        before = sock.info().snd_cwnd
+        for _ in range(1460):
+            peer.ack = (peer.ack + 1) & MASK32
+            peer.send(".")
+            peer.drain()
+        assert sock.info().snd_cwnd - before <= 1460
+
+
+def test_congestion_avoidance_grows_a_segment_a_window() -> None:
+    peer, sock = flight()
+    tcb = sock.tcb
+    assert tcb is not None
+    tcb.ssthresh = 1460
+    for _ in range(5):
+        peer.ack = (peer.ack + 2920) & MASK32
+        peer.send(".")
+        sock.send(bytes(2920))
+        peer.flush()
+    peer.drain()
+    assert sock.info().snd_cwnd == 14_600 + 1460
+
+
+def test_partial_ack_inside_a_segment_sends_the_rest_again() -> None:
+    peer, _ = flight(PLAIN, 1460)
+    start = peer.ack
+    peer.drain()
+    peer.ack = (start + 100) & MASK32
+    peer.send(".")
+    peer.drain()
+    peer.advance(1.5)
+    assert 100 in offsets(peer, start)
+
+
+def model_of(blocks: Iterable[tuple[int, int]], una: int, nxt: int) -> set[int]:
+    held: set[int] = set()
+    for left, right in blocks:
+        if una <= left < right <= nxt:
+            held |= set(range(left, right))
+    return held
+
+
+def test_scoreboard_agrees_with_a_set_of_bytes() -> None:
+    chance = random.Random(1)
+    for _ in range(200):
+        base = chance.choice((0, MASK32 - 100, 1 << 31))
+        board = Scoreboard()
+        blocks = []
+        for _ in range(chance.randrange(12)):
+            block = (chance.randrange(-10, 210), chance.randrange(-10, 210))
+            blocks.append(block)
+            board.add((base + block[0]) & MASK32, (base + block[1]) & MASK32, base & MASK32, (base + 200) & MASK32)
+        held = model_of(blocks, 0, 200)
+        assert board.sacked == len(held)
+        una = chance.randrange(200)
+        board.advance((base + una) & MASK32)
+        held = {n for n in held if n >= una}
+        assert board.sacked == len(held)
+        low, high = sorted((chance.randrange(una, 201), chance.randrange(una, 201)))
+        assert board.unsacked((base + low) & MASK32, (base + high) & MASK32) == len(set(range(low, high)) - held)
+        seq = low
+        while seq in held:
+            seq += 1
+        assert board.next_hole((base + low) & MASK32) == (base + seq) & MASK32

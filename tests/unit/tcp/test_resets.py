@@ -1,0 +1,208 @@
+"""RST and SYN inside and outside the window (RFC 9293 3.5.3, RFC 5961), the ACK field, ACK loops."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.tcp.peer import FULL, Peer, error_of, read
+from uinet.errors import ConnectionReset, WouldBlock
+
+STATES = ["passive", "active", "close_wait", "fin_wait_1", "fin_wait_2", "closing", "last_ack"]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_any_state_exact_rst_resets(state: str) -> None:
+    peer = Peer()
+    sock = getattr(peer, state)()
+    peer.send("R", data=b"because")
+    peer.quiet()
+    assert sock.state == "CLOSED"
+    expected = None if state in ("closing", "last_ack") else ConnectionReset
+    assert (type(sock.error) if sock.error else None) is expected
+    sock.close()
+    if peer.listener:
+        peer.listener.close()
+    peer.gone(0)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_any_state_rst_elsewhere_in_the_window_is_challenged(state: str) -> None:
+    peer = Peer()
+    sock = getattr(peer, state)()
+    before = sock.state
+    peer.advance(1)
+    peer.drain()
+    peer.send("R", peer.seq + 1)
+    peer.expect(".", ack=peer.seq)
+    peer.send("R", peer.seq + 2)
+    peer.quiet()  # one an interval
+    assert sock.state == before and peer.count("tcp_challenge_ack_limited") == 1
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_any_state_rst_out_of_window_is_dropped(state: str) -> None:
+    peer = Peer()
+    sock = getattr(peer, state)()
+    before = sock.state
+    for off in (-1, -1000, 1 << 24, 1 << 31):
+        peer.send("R", peer.seq + off)
+    peer.quiet()
+    assert sock.state == before and peer.count("tcp_rst_out_of_window") == 4
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("off", [0, 100, -100, 1 << 30])
+@pytest.mark.parametrize("flags", ["S", "S."])
+def test_any_state_syn_is_challenged(state: str, off: int, flags: str) -> None:
+    peer = Peer()
+    sock = getattr(peer, state)()
+    before = sock.state
+    peer.watch = None
+    peer.send(flags, peer.seq + off)
+    peer.expect(".", ack=peer.seq)
+    assert sock.state == before
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("flags", ["", "F", "P", "FPU"])
+def test_any_state_without_ack_is_dropped(state: str, flags: str) -> None:
+    peer = Peer()
+    sock = getattr(peer, state)()
+    before = sock.state
+    peer.send(flags, data=b"no")
+    assert sock.state == before
+    assert error_of(sock.recv, 1) is WouldBlock or sock.recv(1) == b""
+
+
+def test_established_rst_with_closed_window_still_resets() -> None:
+    peer = Peer(receive_buffer=2048)
+    sock = peer.passive()
+    peer.data(bytes(2048))
+    peer.advance(0.1)
+    assert peer.drain()[-1].window == 0
+    peer.send("R", peer.seq + 1)
+    assert sock.state == "ESTABLISHED"
+    peer.send("R", data=b"payload")
+    assert sock.state == "CLOSED"
+    assert len(read_all(sock)) == 2048
+
+
+def read_all(sock: object) -> bytes:
+    return sock.recv(1 << 20)  # type: ignore[attr-defined, no-any-return]
+
+
+def test_established_ack_of_the_future_is_challenged_and_its_data_dropped() -> None:
+    peer = Peer()
+    sock = peer.passive()
+    peer.send("P.", ack=peer.ack + 1, data=b"evil")
+    peer.expect(".", ack=peer.seq, data=b"")
+    assert error_of(sock.recv, 4) is WouldBlock
+    assert peer.count("tcp_ack_too_new") == 1
+
+
+def test_established_ack_older_than_any_window_is_challenged_and_its_data_dropped() -> None:
+    peer = Peer()
+    sock = peer.passive(window=1000)
+    peer.send("P.", ack=peer.ack - 70_000, data=b"evil")
+    peer.expect(".", ack=peer.seq, data=b"")
+    assert error_of(sock.recv, 4) is WouldBlock
+    assert peer.count("tcp_ack_too_old") == 1
+
+
+def test_established_old_ack_within_the_window_is_ignored_and_its_data_taken() -> None:
+    peer = Peer()
+    sock = peer.passive()
+    sock.send(b"x" * 10)
+    peer.flush()
+    peer.take()
+    peer.send("P.", ack=peer.ack - 10, data=b"fine")
+    assert read(sock) == b"fine"
+
+
+def test_challenge_acks_of_one_connection_leave_those_of_another_alone() -> None:
+    peer = Peer()
+    peer.passive()
+    first = (peer.seq, peer.ack, peer.peer_port)
+    for _ in range(200):
+        peer.send("R", peer.seq + 7)
+    assert len(peer.drain()) == 1
+    peer.watch = None
+    peer.peer_port, peer.seq = 40001, 5000
+    peer.passive()
+    peer.send("R", peer.seq + 7)
+    peer.expect(".", ack=peer.seq)
+    assert first[2] != peer.peer_port
+
+
+@pytest.mark.parametrize("shift", [0, -1, 1, -500, 500, 1 << 20])
+@pytest.mark.parametrize("state", ["passive", "close_wait", "fin_wait_1", "fin_wait_2", "time_wait"])
+def test_desynchronized_ends_do_not_storm(state: str, shift: int) -> None:
+    """Both ends think of the other's numbers as wrong (an injected byte each): ACKs die out."""
+    peer = Peer()
+    getattr(peer, state)()
+    peer.drain()
+    peer.watch = None
+    answers = 0
+    for _ in range(50):
+        peer.send(".", peer.seq + shift, peer.ack + 1 if state != "time_wait" else None)
+        answers += len(peer.drain())
+    assert answers <= 2
+
+
+def test_established_keepalive_probe_is_answered() -> None:
+    peer = Peer()
+    peer.passive(FULL)
+    for _ in range(3):
+        peer.advance(2)
+        peer.send(".", peer.seq - 1)
+        peer.expect(".", seq=peer.ack, ack=peer.seq)
+        peer.send(".", peer.seq - 1, data=b"\x00")
+        peer.expect(".", seq=peer.ack, ack=peer.seq)
+
+
+def test_established_old_data_is_always_acknowledged() -> None:
+    peer = Peer()
+    sock = peer.passive()
+    start = peer.seq
+    for _ in range(10):
+        peer.data(bytes(1000))
+    read(sock)
+    peer.drain()
+    for _ in range(3):
+        peer.send("P.", start, data=bytes(1000))  # its ACKs were lost
+        peer.expect(".", ack=peer.seq)
+
+
+def test_established_ack_in_a_segment_out_of_window_is_not_believed() -> None:
+    peer = Peer()
+    sock = peer.passive()
+    sock.send(b"x" * 100)
+    peer.flush()
+    peer.drain()
+    peer.send(".", peer.seq - 1, peer.ack + 100, b"\x00")
+    assert sock.info().unacked == 100
+
+
+def test_reset_before_accept_is_told_to_who_accepts() -> None:
+    peer = Peer()
+    peer.listen()
+    peer.syn()
+    peer.send(".")
+    peer.send("R")
+    sock = peer.listener.accept()
+    with pytest.raises(ConnectionResetError):
+        sock.recv(1)
+    sock.close()
+    peer.gone(0)
+
+
+def test_rst_to_strangers_is_limited() -> None:
+    peer = Peer(rst_rate=10)
+    for _ in range(100):
+        peer.send(".", ack=1)
+    assert len(peer.drain()) == 10
+    peer.advance(1)
+    peer.send(".", ack=1)
+    assert len(peer.drain()) == 1
+    assert peer.count("tcp_rst_rate_limited") == 90
+    assert len(peer.stack.tcp.table) == 0
