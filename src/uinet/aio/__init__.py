@@ -1,0 +1,15 @@
+"""The stack on asyncio: a :class:`Host` with its transports, servers and pipes, and an event loop over one."""
+
+from __future__ import annotations
+
+from uinet.aio.datagram import DatagramTransport
+from uinet.aio.eventloop import EventLoop, loop_class, run
+from uinet.aio.host import Host
+from uinet.aio.pipe import Pipe
+from uinet.aio.resolver import NameNotFound
+from uinet.aio.server import Server
+from uinet.aio.transport import Transport
+
+__all__ = [
+    "DatagramTransport", "EventLoop", "Host", "NameNotFound", "Pipe", "Server", "Transport", "loop_class", "run",
+]

@@ -1,0 +1,188 @@
+"""Runs a stack and its devices on an asyncio event loop: descriptors, one timer, one flush an iteration.
+
+Every entry does a bounded amount of work, one batch of frames of one device, and leaves the rest to the next
+iteration of the loop, so that other tasks of the program get their turn however fast frames arrive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+from uinet.pump import Pump
+
+if TYPE_CHECKING:
+    from uinet.ip.interface import Interface
+    from uinet.link.device import Device
+    from uinet.stack import Stack
+
+logger = logging.getLogger("uinet")
+MILLISECOND = 1_000_000
+
+
+class LoopDriver:
+    """Moves the frames and the time of `stack` on `loop`.
+
+    `clock`: nanoseconds; the loop's own where it has one (``time_ns``: simulated loops), else monotonic.
+    `on_gone`: called with the pump whose device has vanished, once, after the error is logged.
+    """
+
+    def __init__(self, stack: Stack, loop: asyncio.AbstractEventLoop) -> None:
+        self.stack = stack
+        self.loop = loop
+        self.virtual = hasattr(loop, "time_ns")
+        self.clock: Callable[[], int] = getattr(loop, "time_ns", monotonic_ns)
+        self.pumps: list[Pump] = []
+        self.on_gone: Callable[[Pump], None] | None = None
+        self.on_progress: Callable[[], None] | None = None
+        self._reading: dict[Pump, int] = {}  # with a reader in the loop, and its descriptor
+        self._writing: dict[Pump, int] = {}
+        self._deadline: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0
+        self._scheduled = False
+        self._closed = False
+        stack.on_pending = self.wake
+        stack.clock = self.clock
+
+    def add(self, device: Device, interface: Interface) -> Pump:
+        """Lets `device` carry the frames of `interface` from now on."""
+        pump = Pump(self.stack, device, interface)
+        self.pumps.append(pump)
+        device.on_readable = lambda: self._ready(pump)
+        device.on_writable = lambda: self._writable(pump)
+        if device.fileno() >= 0:
+            self._reading[pump] = device.fileno()
+            self.loop.add_reader(device.fileno(), self._readable, pump)
+        self.wake()
+        return pump
+
+    def remove(self, pump: Pump) -> None:
+        """Stops serving a device, and leaves it open."""
+        if pump in self.pumps:
+            self.pumps.remove(pump)
+            self._unwatch(pump)
+            pump.device.on_readable = pump.device.on_writable = None
+
+    def wake(self) -> None:
+        """Sees to it that the stack is flushed in the loop's next iteration."""
+        if not self._scheduled and not self._closed:
+            self._scheduled = True
+            self.loop.call_soon(self._service)
+
+    def flush(self) -> None:
+        """Runs what is due and sends what there is to send, now."""
+        deadlines = [self.stack.poll(self.clock())]
+        for pump in list(self.pumps):
+            if not pump.blocked:
+                pump.flush()
+            self._watch_writing(pump)
+            if pump.gone is not None:
+                self._vanished(pump)
+            deadlines.append(pump.deadline())
+        self._deadline = min((deadline for deadline in deadlines if deadline is not None), default=None)
+        self._arm()
+        if self.on_progress is not None:
+            self.on_progress()
+
+    def close(self) -> None:
+        """Sends what there is to send, takes everything out of the loop, and closes the devices."""
+        if self._closed:
+            return
+        self.on_progress = None
+        self.flush()
+        self._closed = True
+        self.stack.on_pending = self.stack.clock = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for pump in list(self.pumps):
+            self.remove(pump)
+            pump.device.close()
+
+    # what the loop calls
+
+    def _readable(self, pump: Pump) -> None:
+        """A descriptor has frames. It stays readable, so what is left after one batch comes round again."""
+        pump.receive(self.clock())
+        pump.ready = False
+        if pump.finished:
+            self._stop_reading(pump)
+        self.flush()
+
+    def _ready(self, pump: Pump) -> None:
+        """A device without a descriptor has frames; this may run inside of another stack's flush."""
+        pump.ready = True
+        self.wake()
+
+    def _writable(self, pump: Pump) -> None:
+        pump.blocked = False
+        self.wake()
+
+    def _service(self) -> None:
+        """One batch of every device that has something, then all there is to send."""
+        self._scheduled = False
+        if self._closed:
+            return
+        now = self.clock()
+        for pump in list(self.pumps):
+            if pump.ready:
+                pump.receive(now)
+        self.flush()
+        if any(pump.ready for pump in self.pumps):
+            self.wake()
+
+    def _expired(self) -> None:
+        self._timer = None
+        if self._closed or self._deadline is None:
+            return
+        now = self.clock()
+        if self._deadline > now:
+            self._arm()
+            return
+        for pump in self.pumps:
+            deadline = pump.deadline()
+            if deadline is not None and deadline <= now:
+                pump.poll(now)
+        self._service()
+
+    # timer and descriptors
+
+    def _arm(self) -> None:
+        """Sets the timer for the deadline. One that is too early stays: it costs a look at the clock."""
+        deadline = self._deadline
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        wait = max(0, deadline - self.clock())
+        if not self.virtual:  # loops sleep in milliseconds, and uvloop rounds down: it would spin
+            wait = max(1, -(-wait // MILLISECOND)) * MILLISECOND
+        self._timer_at = deadline
+        self._timer = self.loop.call_later(wait / 1e9, self._expired)
+
+    def _watch_writing(self, pump: Pump) -> None:
+        """Waits for a full device's descriptor to become writable, for as long as it is full."""
+        if pump.blocked and pump not in self._writing and pump.device.fileno() >= 0:
+            self._writing[pump] = pump.device.fileno()
+            self.loop.add_writer(pump.device.fileno(), self._writable, pump)
+        elif not pump.blocked and pump in self._writing:
+            self.loop.remove_writer(self._writing.pop(pump))
+
+    def _stop_reading(self, pump: Pump) -> None:
+        if pump in self._reading:
+            self.loop.remove_reader(self._reading.pop(pump))
+
+    def _unwatch(self, pump: Pump) -> None:
+        self._stop_reading(pump)
+        if pump in self._writing:
+            self.loop.remove_writer(self._writing.pop(pump))
+
+    def _vanished(self, pump: Pump) -> None:
+        self.remove(pump)
+        logger.error("%s is down: %s", pump.interface.name, pump.gone)
+        if self.on_gone is not None:
+            self.on_gone(pump)

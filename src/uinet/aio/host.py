@@ -1,0 +1,518 @@
+"""A stack on an asyncio event loop: devices, servers, connections.
+
+What a `Host` returns are asyncio's own kinds of things: transports, protocols, servers, stream readers and
+writers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Sequence
+from ssl import SSLContext
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from uinet.aio import streams
+from uinet.aio.connecting import connected
+from uinet.aio.datagram import DatagramTransport
+from uinet.aio.devices import memory_of
+from uinet.aio.driving import LoopDriver
+from uinet.aio.endpoints import HostLike, PortLike, ip_address, listening_addresses, listening_port
+from uinet.aio.filters import FilterRunner, SynFilter
+from uinet.aio.pinging import ping
+from uinet.aio.pipe import Pipe, SendFunction
+from uinet.aio.server import ProtocolFactory, Server
+from uinet.aio.tls import Tls, app_transport
+from uinet.aio.transport import Transport
+from uinet.errors import BadSocket, InvalidArgument, NotSupported
+from uinet.link.device import Device
+from uinet.link.url import open_device
+from uinet.pump import Pump
+from uinet.sockopt import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DGRAM, TCP_NODELAY
+from uinet.stack import Stack
+from uinet.wire.addresses import Any as AnyType
+from uinet.wire.addresses import L2Info, VlanTag
+
+if TYPE_CHECKING:
+    from uinet.ip.interface import Interface
+    from uinet.socket import Socket
+
+# closed, and what was written, or the FIN, is not acknowledged yet
+OWING = frozenset(("FIN-WAIT-1", "CLOSING", "LAST-ACK"))
+
+Vlans = int | VlanTag | Iterable[int | VlanTag] | AnyType
+Endpoint = tuple[Any, int]
+
+
+class Host:
+    """One stack on the running event loop; ``async with`` closes it, its connections and its devices.
+
+    `stack`: an existing one, else one is made from `seed` (bytes; fresh ones if None). `driven`: somebody
+    else moves the stack's frames and time, a simulation; there are no devices then, and `close` leaves the
+    stack alone. `linger`: seconds for which closing waits until what was written is delivered. `sim`: the
+    simulated host of a driven one.
+    """
+
+    def __init__(
+        self,
+        stack: Stack | None = None,
+        *,
+        seed: bytes | None = None,
+        driven: bool = False,
+        linger: float = 5.0,
+        sim: Any = None,
+    ) -> None:
+        if driven and stack is None:
+            raise InvalidArgument("a driven host needs the stack that somebody drives")
+        self.stack = stack if stack is not None else Stack(seed=seed or os.urandom(32))
+        self.linger = linger
+        self.sim = sim
+        self.on_device_gone: Callable[[Interface, Exception], None] | None = None
+        self._driven = driven
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._driver: LoopDriver | None = None
+        self._servers: set[Server] = set()
+        self._transports: set[Transport] = set()
+        self._datagrams: set[DatagramTransport] = set()
+        self._progress: asyncio.Event | None = None
+        self._closing = False
+        self._closed = False
+
+    async def __aenter__(self) -> Host:
+        self._attach()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+        await self.wait_closed()
+
+    def _attach(self) -> asyncio.AbstractEventLoop:
+        """Belongs to the running loop from now on."""
+        loop = asyncio.get_running_loop()
+        if self._closing:
+            raise BadSocket("the host is closed")
+        if self._loop is None:
+            self._loop = loop
+            if not self._driven:
+                self._driver = LoopDriver(self.stack, loop)
+                self._driver.on_gone = self._device_gone
+        elif self._loop is not loop:
+            raise RuntimeError("the host belongs to another event loop")
+        return loop
+
+    # devices
+
+    async def add_device(
+        self,
+        device: str | Device,
+        *,
+        name: str | None = None,
+        addresses: str | Sequence[str] = (),
+        gateway: str | Sequence[str] | None = None,
+        mtu: int | None = None,
+        mac: str | bytes | None = None,
+        cdom: int = 0,
+        promiscuous: bool = False,
+        answer_any: bool = False,
+    ) -> Interface:
+        """Adds an interface whose frames `device`, an open one or a URL, carries; the host closes it.
+
+        `addresses`: "10.7.0.2/24", one or several. `gateway`: next hop of a default route, or several, one
+        of each IP version. `mtu`, `mac`: the device's own unless given. `promiscuous`: in domain `cdom` >
+        0, all frames are this interface's. `answer_any`: a promiscuous interface answers ARP and ND for
+        every address. DeviceError and its kinds if the device can't be opened.
+        """
+        loop = self._attach()
+        if self._driven:
+            raise NotSupported("a simulation moves this host's frames: it takes no devices")
+        if isinstance(device, str):
+            opened = open_device(device, registry=memory_of(loop), mtu=mtu, mac=mac)
+        else:
+            opened = device
+        try:
+            return self._add(opened, name, addresses, gateway, mtu, mac, cdom, promiscuous, answer_any)
+        except BaseException:
+            if opened is not device:
+                opened.close()
+            raise
+
+    def add_pipe(
+        self,
+        send: SendFunction,
+        *,
+        layer: int = 3,
+        mtu: int = 1500,
+        addresses: str | Sequence[str] = (),
+        gateway: str | Sequence[str] | None = None,
+        checksums: bool = True,
+        name: str | None = None,
+        mac: str | bytes | None = None,
+        cdom: int = 0,
+        promiscuous: bool = False,
+        answer_any: bool = False,
+    ) -> Pipe:
+        """Adds an interface whose packets the program moves; see :class:`Pipe`.
+
+        `send`: a plain or ``async`` function that takes each outbound packet (`layer` 3: from the IP header
+        on; 2: Ethernet frames). `checksums`: False if the link needs none. The rest as in `add_device`.
+        """
+        loop = self._attach()
+        if self._driven:
+            raise NotSupported("a simulation moves this host's packets: it takes no pipes")
+        pipe = Pipe(
+            send, loop, layer=layer, mtu=mtu, checksums=checksums,
+            name=name or f"pipe{len(self.stack.interfaces)}",
+        )
+        pipe.interface = self._add(pipe, name, addresses, gateway, None, mac, cdom, promiscuous, answer_any)
+        return pipe
+
+    def _add(
+        self,
+        device: Device,
+        name: str | None,
+        addresses: str | Sequence[str],
+        gateway: str | Sequence[str] | None,
+        mtu: int | None,
+        mac: str | bytes | None,
+        cdom: int,
+        promiscuous: bool,
+        answer_any: bool,
+    ) -> Interface:
+        assert self._driver is not None
+        interface = self.stack.add_interface(
+            name or device.name, mac=mac or device.mac, mtu=mtu or device.mtu, cdom=cdom,
+            promiscuous=promiscuous, layer=device.layer, checksums=device.checksums, answer_any=answer_any,
+        )
+        try:
+            for address in [addresses] if isinstance(addresses, str) else addresses:
+                interface.add_address(address)
+            for hop in [gateway] if isinstance(gateway, str) else gateway or ():
+                self.stack.routes.add("::/0" if ":" in hop else "0.0.0.0/0", via=hop)
+        except BaseException:
+            self.stack.remove_interface(interface)
+            raise
+        self._driver.add(device, interface)
+        return interface
+
+    # TCP
+
+    async def create_server(
+        self,
+        protocol_factory: ProtocolFactory,
+        host: HostLike | Sequence[HostLike] = None,
+        port: PortLike | None = None,
+        *,
+        vlans: Vlans = (),
+        cdom: int = 0,
+        syn_filter: SynFilter | None = None,
+        passive: bool = False,
+        backlog: int = 128,
+        start_serving: bool = True,
+        ssl: SSLContext | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Server:
+        """Listens, and makes a protocol for each connection.
+
+        `host`: an IP address, several, or None for all; in a domain `cdom` > 0 the listener is promiscuous,
+        and `host`, `port` and `vlans` may each be ANY. `vlans`: the VLAN stack to listen on, () is
+        untagged. `syn_filter`: a plain or ``async`` function of a SYN that returns a Verdict; the latter
+        defers the SYN until it returns, and one that raises rejects it. AddressError for a host name,
+        AddressInUse.
+        """
+        loop = self._attach()
+        if passive:
+            raise NotSupported("passive=True: passive receive is not part of this version")
+        if ssl is not None:
+            tls = Tls(ssl, True, None, ssl_handshake_timeout, ssl_shutdown_timeout)
+            protocol_factory = tls.factory(loop, protocol_factory)
+        promiscuous = cdom > 0
+        hosts, number = listening_addresses(host), listening_port(port, promiscuous)
+        runner = None if syn_filter is None else FilterRunner(syn_filter, loop, self.stack)
+
+        def listen() -> list[Socket]:
+            sockets: list[Socket] = []
+            try:
+                for address in hosts:
+                    sockets.append(  # noqa: PERF401 - those that exist are closed if one fails
+                        self.stack.listen(
+                            (address, number), backlog=backlog, vlans=vlans, cdom=cdom,
+                            promiscuous=promiscuous, syn_filter=runner,
+                        )
+                    )
+            except BaseException:
+                for sock in sockets:
+                    sock.close()
+                raise
+            for sock in sockets:
+                sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, True)  # for its connections, as asyncio does
+            return sockets
+
+        server = Server(loop, protocol_factory, listen, self._adopt, runner, self._servers.discard)
+        if start_serving:
+            server.begin()
+        self._servers.add(server)
+        return server
+
+    async def start_server(
+        self,
+        handler: streams.StreamHandler,
+        host: HostLike | Sequence[HostLike] = None,
+        port: PortLike | None = None,
+        *,
+        vlans: Vlans = (),
+        cdom: int = 0,
+        syn_filter: SynFilter | None = None,
+        passive: bool = False,
+        backlog: int = 128,
+        limit: int = streams.LIMIT,
+        start_serving: bool = True,
+        ssl: SSLContext | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Server:
+        """Listens, and runs ``handler(reader, writer)`` for each connection; otherwise as `create_server`.
+
+        A handler that raises resets its connection, and the error is logged. `limit`: of the reader's buffer.
+        """
+        factory = streams.protocol_factory(handler, self._attach(), limit)
+        return await self.create_server(
+            factory, host, port, vlans=vlans, cdom=cdom, syn_filter=syn_filter, passive=passive,
+            backlog=backlog, start_serving=start_serving, ssl=ssl, ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+
+    async def create_connection(
+        self,
+        protocol_factory: ProtocolFactory,
+        host: str | bytes | Any,
+        port: int,
+        *,
+        source: Endpoint | None = None,
+        l2: L2Info | None = None,
+        cdom: int = 0,
+        ssl: SSLContext | bool | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Connects, and returns (transport, protocol).
+
+        `source`: (address, port) to connect from; with `l2` and `cdom` > 0 anybody's, promiscuously.
+        AddressError for a host name; ConnectionRefused, TimedOut and what else may become of an attempt.
+        """
+        loop = self._attach()
+        address = ip_address(host)
+        sock = self.stack.connect((address, port), source=source, l2=l2, cdom=cdom)
+        sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, True)  # as asyncio does for every connection
+        await connected(loop, sock)
+        return await self.adopt(
+            sock, protocol_factory, ssl=ssl, server_hostname=server_hostname or str(address),
+            ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+
+    async def adopt(
+        self,
+        sock: Socket,
+        protocol_factory: ProtocolFactory,
+        *,
+        ssl: SSLContext | bool | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Makes a transport of a connected socket of this stack; (transport, protocol). It is reset on errors."""
+        loop = self._attach()
+        try:
+            protocol = protocol_factory()
+        except BaseException:
+            sock.abort()
+            raise
+        if not ssl:
+            transport = self._adopt(sock, protocol, lambda transport: None)
+            transport.start()
+            return transport, protocol
+        tls = Tls(ssl, False, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
+        waiter: asyncio.Future[Any] = loop.create_future()
+        secured = tls.protocol(loop, protocol, waiter)
+        transport = self._adopt(sock, secured, lambda transport: None)
+        transport.start()
+        try:
+            await waiter
+        except BaseException:
+            transport.abort()
+            raise
+        return app_transport(secured), protocol
+
+    async def open_connection(
+        self,
+        host: str | bytes | Any,
+        port: int,
+        *,
+        source: Endpoint | None = None,
+        l2: L2Info | None = None,
+        cdom: int = 0,
+        limit: int = streams.LIMIT,
+        ssl: SSLContext | bool | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connects, and returns (reader, writer); otherwise as `create_connection`."""
+        loop = self._attach()
+        reader = asyncio.StreamReader(limit=limit, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await self.create_connection(
+            lambda: protocol, host, port, source=source, l2=l2, cdom=cdom, ssl=ssl,
+            server_hostname=server_hostname, ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+    def _adopt(
+        self, sock: Socket, protocol: asyncio.BaseProtocol, on_lost: Callable[[Transport], None]
+    ) -> Transport:
+        """A transport for a connected socket, in the care of this host."""
+
+        def lost(transport: Transport) -> None:
+            self._transports.discard(transport)
+            on_lost(transport)
+            self._progressed()
+
+        assert self._loop is not None
+        transport = Transport(self._loop, sock, protocol, lost)
+        self._transports.add(transport)
+        return transport
+
+    # UDP, ICMP
+
+    async def create_datagram_endpoint(
+        self,
+        protocol_factory: Callable[[], asyncio.DatagramProtocol],
+        local_addr: Endpoint | None = None,
+        remote_addr: Endpoint | None = None,
+    ) -> tuple[DatagramTransport, asyncio.DatagramProtocol]:
+        """A UDP socket bound to `local_addr`, connected to `remote_addr`, or both: (IP address, port)."""
+        loop = self._attach()
+        local = None if local_addr is None else (ip_address(local_addr[0]), local_addr[1])
+        remote = None if remote_addr is None else (ip_address(remote_addr[0]), remote_addr[1])
+        either = local or remote
+        if either is None:
+            raise InvalidArgument("a datagram endpoint needs a local or a remote address")
+        sock = self.stack.socket(AF_INET if either[0].version == 4 else AF_INET6, SOCK_DGRAM)
+        try:
+            if local is not None:
+                sock.bind(local)
+            if remote is not None:
+                sock.connect(remote)
+            protocol = protocol_factory()
+        except BaseException:
+            sock.close()
+            raise
+        transport = DatagramTransport(loop, sock, protocol, remote, self._datagrams.discard)
+        self._datagrams.add(transport)
+        transport.start()
+        return transport, protocol
+
+    async def ping(
+        self, host: str | bytes | Any, count: int = 1, timeout: float = 1.0, *, interval: float = 1.0,
+        payload: bytes = bytes(56),
+    ) -> list[float | None]:
+        """Sends `count` ICMP echo requests, `interval` seconds apart; the round trip of each in seconds.
+
+        None stands for a request that is not answered within `timeout` seconds.
+        """
+        return await ping(self.stack, self._attach(), ip_address(host), count, timeout, interval, payload)
+
+    # the host itself
+
+    def stats(self) -> dict[str, Any]:
+        """Counters that are not zero: "stack" of all, "interfaces" and "devices" by interface name, and the
+        numbers of open "connections", "servers" and "datagram_endpoints"."""
+        pumps = self._driver.pumps if self._driver is not None else []
+        return {
+            "stack": self.stack.stats.as_dict(),
+            "interfaces": {interface.name: interface.statistics() for interface in self.stack.interfaces},
+            "devices": {pump.interface.name: pump.device.statistics() for pump in pumps},
+            "connections": len(self._transports),
+            "servers": len(self._servers),
+            "datagram_endpoints": len(self._datagrams),
+        }
+
+    def close(self) -> None:
+        """Closes all servers and connections: what was written is still sent; see `wait_closed`."""
+        self._closing = True
+        for server in list(self._servers):
+            server.close()
+        for transport in list(self._transports):
+            transport.close()
+        for datagram in list(self._datagrams):
+            datagram.close()
+
+    def abort(self) -> None:
+        """Closes all servers and resets all connections; what was written may be lost, nothing is waited for."""
+        self.linger = 0.0
+        for transport in list(self._transports):
+            transport.abort()
+        self.close()
+
+    async def wait_closed(self) -> None:
+        """Closes the host if `close` has not, and waits until what was written before is delivered, at most for
+        `linger` seconds; what still owes something then is reset. Then the devices are closed.
+        """
+        loop = asyncio.get_running_loop()
+        self.close()
+        if self._closed:
+            return
+        self._closed = True
+        self._progress = asyncio.Event()
+        if self._driver is not None:
+            self._driver.on_progress = self._progressed
+        end = loop.time() + self.linger
+        while self._owes():
+            self._progress.clear()
+            try:
+                await asyncio.wait_for(self._progress.wait(), end - loop.time())
+            except TimeoutError:
+                break
+        self.abort()
+        await asyncio.sleep(0)  # connection_lost of those that were reset
+        if self._driver is not None:
+            self._driver.flush()
+            await self._drain_pipes(max(0.1, end - loop.time()))
+            self._driver.close()
+            self.stack.close()
+
+    def _owes(self) -> bool:
+        """Whether something that was written, or a FIN, has not been delivered yet."""
+        if self._transports or self._datagrams:
+            return True
+        if self._driver is None:
+            return False
+        if any(pump.blocked for pump in self._driver.pumps):
+            return True
+        return any(sock.closed and sock.state in OWING for sock in self.stack.connections())
+
+    def _progressed(self) -> None:
+        if self._progress is not None:
+            self._progress.set()
+
+    async def _drain_pipes(self, timeout: float) -> None:
+        """Gives slow ``async`` senders the time to take the last packets."""
+        assert self._driver is not None
+        pipes = [pump.device for pump in self._driver.pumps if isinstance(pump.device, Pipe)]
+        waiting = [asyncio.ensure_future(pipe.wait_sent()) for pipe in pipes]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=timeout)
+            for task in late:
+                task.cancel()
+
+    def _device_gone(self, pump: Pump) -> None:
+        if self.on_device_gone is not None and pump.gone is not None:
+            self.on_device_gone(pump.interface, pump.gone)

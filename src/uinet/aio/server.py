@@ -1,0 +1,181 @@
+"""Listening sockets as an asyncio server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from uinet.aio.transport import Transport
+from uinet.errors import Error, WouldBlock
+
+if TYPE_CHECKING:
+    from uinet.aio.filters import FilterRunner
+    from uinet.socket import Socket
+
+ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+
+class Server(asyncio.AbstractServer):
+    """What `Host.create_server` and `Host.start_server` return; used like asyncio's own servers.
+
+    `listen`: makes the listening sockets, when serving starts. `view`: what `sockets` shows of each; None for the
+    sockets themselves.
+    """
+
+    view: Callable[[Socket], object] | None = None
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        protocol_factory: ProtocolFactory,
+        listen: Callable[[], list[Socket]],
+        adopt: Callable[[Socket, asyncio.BaseProtocol, Callable[[Transport], None]], Transport],
+        filter_runner: FilterRunner | None,
+        on_closed: Callable[[Server], None],
+    ) -> None:
+        self._loop = loop
+        self._factory = protocol_factory
+        self._listen = listen
+        self._adopt = adopt
+        self._filter = filter_runner
+        self._on_closed = on_closed
+        self._sockets: list[Socket] = []
+        self._clients: set[Transport] = set()
+        self._started = False
+        self._closed = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._forever: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        places = ", ".join(f"{address} port {port}" for address, port in self.addresses)
+        return f"<Server {places or 'closed'}>"
+
+    @property
+    def sockets(self) -> tuple[Any, ...]:
+        """The listening sockets, as `view` shows them; none once the server is closed."""
+        return tuple(sock if self.view is None else self.view(sock) for sock in self._sockets)
+
+    @property
+    def addresses(self) -> list[tuple[object, int]]:
+        """Where it listens: (address or ANY, port) of each socket."""
+        return [sock.getsockname() for sock in self._sockets]
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that the server belongs to."""
+        return self._loop
+
+    def is_serving(self) -> bool:
+        """Whether it takes connections."""
+        return self._started and not self._closed
+
+    def begin(self) -> None:
+        """Starts to listen. AddressInUse and what else a listening socket may raise."""
+        if self._started or self._closed:
+            return
+        self._sockets = self._listen()
+        self._started = True
+        for sock in self._sockets:
+            sock.on_event = self._on_event
+            self._on_event(sock, 0)
+
+    async def start_serving(self) -> None:
+        """Starts to listen, if it does not yet."""
+        self.begin()
+
+    async def serve_forever(self) -> None:
+        """Serves until it is cancelled, or the server is closed; then waits for its connections."""
+        if self._forever is not None:
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
+        if self._closed:
+            raise RuntimeError(f"server {self!r} is closed")
+        self.begin()
+        self._forever = self._loop.create_future()
+        try:
+            await self._forever
+        except asyncio.CancelledError:
+            self.close()
+            await self.wait_closed()
+            raise
+        finally:
+            self._forever = None
+
+    def close(self) -> None:
+        """Stops listening; connections that were accepted go on. Filters that still think are cancelled."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._filter is not None:
+            self._filter.close()
+        for sock in self._sockets:
+            sock.on_event = None
+            sock.close()
+        self._sockets = []
+        if self._forever is not None and not self._forever.done():
+            self._forever.cancel()
+        self._on_closed(self)
+        self._wake_if_done()
+
+    async def wait_closed(self) -> None:
+        """Waits until the server is closed and all its connections are, as asyncio does since Python 3.12."""
+        if self._closed and not self._clients:
+            return
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def close_clients(self) -> None:
+        """Closes every connection that the server has accepted."""
+        for transport in list(self._clients):
+            transport.close()
+
+    def abort_clients(self) -> None:
+        """Resets every connection that the server has accepted."""
+        for transport in list(self._clients):
+            transport.abort()
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.close()
+        await self.wait_closed()
+
+    def _on_event(self, sock: Socket, events: int) -> None:
+        """Takes every connection that waits at `sock`."""
+        while not self._closed and sock.readable:
+            try:
+                accepted = sock.accept()
+            except WouldBlock:
+                return
+            except Error as error:
+                self._complain("accept failed", error)
+                return
+            self._serve(accepted)
+
+    def _serve(self, sock: Socket) -> None:
+        try:
+            protocol = self._factory()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            sock.abort()  # nobody would ever answer this peer
+            self._complain("protocol factory failed", error)
+            return
+        transport = self._adopt(sock, protocol, self._lost)
+        self._clients.add(transport)
+        transport.start()
+
+    def _lost(self, transport: Transport) -> None:
+        self._clients.discard(transport)
+        self._wake_if_done()
+
+    def _wake_if_done(self) -> None:
+        if self._closed and not self._clients:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _complain(self, message: str, error: BaseException) -> None:
+        self._loop.call_exception_handler({"message": message, "exception": error, "server": self})

@@ -1,0 +1,184 @@
+"""Runs a stack and its devices without an event loop: one poll over descriptors, one deadline."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Iterable
+from time import monotonic_ns
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from uinet.errors import InvalidArgument
+from uinet.pump import Pump
+from uinet.units import seconds
+
+if TYPE_CHECKING:
+    from uinet.ip.interface import Interface
+    from uinet.link.device import Device
+    from uinet.stack import Stack
+
+LONGEST_WAIT = 3600 * 1000  # ms
+
+
+class Driver:
+    """Moves the frames and the time of one stack, for programs that have no event loop.
+
+    `clock`: nanoseconds that never run backwards; what `stack` and the devices see as `now`. Leaving a
+    ``with`` block, or `close`, closes the devices.
+    """
+
+    def __init__(self, stack: Stack, *, clock: Callable[[], int] = monotonic_ns) -> None:
+        self.stack = stack
+        self.clock = clock
+        stack.clock = clock
+        self.pumps: list[Pump] = []
+        self._poll = select.poll()
+        self._watched: dict[int, tuple[Pump, int]] = {}  # descriptor -> its pump and the events asked for
+        self._deadline: int | None = None
+        self._errors: list[Exception] = []
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add_device(self, device: Device, interface: Interface) -> None:
+        """Lets `device` carry the frames of `interface`; InvalidArgument if their layers differ."""
+        if device.layer != interface.layer:
+            raise InvalidArgument(
+                f"{device.name} is of layer {device.layer}, {interface.name} of layer {interface.layer}"
+            )
+        pump = Pump(self.stack, device, interface)
+        self.pumps.append(pump)
+        device.on_readable = lambda: _mark_ready(pump)
+        device.on_writable = lambda: _mark_writable(pump)
+
+    def remove_device(self, device: Device) -> None:
+        """Stops serving `device`, without closing it; its interface is down."""
+        for pump in [pump for pump in self.pumps if pump.device is device]:
+            self.pumps.remove(pump)
+            self._unwatch(pump)
+            pump.interface.up = False
+            device.on_readable = device.on_writable = None
+
+    def run_until(self, condition: Callable[[], object], timeout: float | None = None) -> bool:
+        """Runs until `condition()` is true: then True; False if `timeout` seconds pass first, or if nothing
+        can happen any more. It is asked after each batch of frames. Errors as from `run_once`.
+        """
+        end = None if timeout is None else self.clock() + seconds(timeout)
+        while not condition():
+            left = None if end is None else end - self.clock()
+            if left is not None and left <= 0:
+                return False
+            if not self.run_once(None if left is None else left / 1e9):
+                return bool(condition())
+        return True
+
+    def run_once(self, timeout: float | None = None) -> bool:
+        """Waits at most `timeout` seconds for something to do, and does it; None: until there is something.
+
+        False if there is nothing to wait for: no device that may still receive, no timer, nothing to send.
+        DeviceGone, once for each, when a device has vanished; the others go on with the next call.
+        """
+        if self._errors:
+            raise self._errors.pop(0)
+        self._flush()  # what the program's own calls have left to send, and the timers that they have set
+        now = self.clock()
+        wait = self._wait(now, timeout)
+        if wait is None:
+            return False
+        self._await(wait)
+        now = self.clock()
+        for pump in self.pumps:
+            deadline = pump.deadline()
+            if deadline is not None and deadline <= now:
+                pump.poll(now)
+            if pump.ready:
+                pump.receive(now)
+        self._flush()
+        if self._errors:
+            raise self._errors.pop(0)
+        return True
+
+    def close(self) -> None:
+        """Closes all devices. What the stack has already queued is offered to them once before."""
+        self._flush()
+        for pump in self.pumps:
+            self._unwatch(pump)
+            pump.device.close()
+        self.pumps = []
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """The counters of each device, by the name of its interface."""
+        return {pump.interface.name: pump.device.statistics() for pump in self.pumps}
+
+    def _flush(self) -> None:
+        self._deadline = self.stack.poll(self.clock())
+        for pump in self.pumps:
+            if not pump.blocked:
+                pump.flush()
+            if pump.gone is not None and pump.gone not in self._errors:
+                self._surface(pump)
+
+    def _surface(self, pump: Pump) -> None:
+        """Takes a pump whose device has vanished out of service and keeps its error for the caller."""
+        assert pump.gone is not None
+        self._errors.append(pump.gone)
+        self._unwatch(pump)
+        self.pumps = [other for other in self.pumps if other is not pump]
+
+    def _wait(self, now: int, timeout: float | None) -> int | None:
+        """How long to sleep, in ms; None if there is nothing to wait for."""
+        if any(pump.ready for pump in self.pumps):
+            return 0
+        deadlines = [self._deadline, *(pump.deadline() for pump in self.pumps)]
+        times = [deadline for deadline in deadlines if deadline is not None]
+        waits = [-(-max(0, time - now) // 1_000_000) for time in times]  # rounded up: not before the deadline
+        if not times and not self._may_wake(self.pumps):
+            return None
+        if timeout is not None:
+            waits.append(-(-max(0, seconds(timeout)) // 1_000_000))
+        return min(waits, default=LONGEST_WAIT)
+
+    def _may_wake(self, pumps: Iterable[Pump]) -> bool:
+        """Whether a descriptor can end a sleep: one that is not at its end, or that we want to write to."""
+        return any(pump.device.fileno() >= 0 and (pump.blocked or not pump.finished) for pump in pumps)
+
+    def _await(self, wait: int) -> None:
+        """Sleeps for at most `wait` ms and marks the pumps whose descriptors have something for us."""
+        for pump in self.pumps:
+            self._watch(pump)
+        for descriptor, events in self._poll.poll(min(wait, LONGEST_WAIT)):
+            pump = self._watched[descriptor][0]
+            if events & ~select.POLLOUT:  # an error as well: recv tells which
+                pump.ready = True
+            if events & select.POLLOUT:
+                pump.blocked = False
+
+    def _watch(self, pump: Pump) -> None:
+        descriptor = pump.device.fileno()
+        if descriptor < 0:
+            return
+        events = 0 if pump.finished else select.POLLIN
+        if pump.blocked:
+            events |= select.POLLOUT
+        before = self._watched.get(descriptor)
+        if before is None or before != (pump, events):
+            self._watched[descriptor] = (pump, events)
+            self._poll.register(descriptor, events)
+
+    def _unwatch(self, pump: Pump) -> None:
+        for descriptor in [fd for fd, (other, _) in self._watched.items() if other is pump]:
+            del self._watched[descriptor]
+            self._poll.unregister(descriptor)
+
+
+def _mark_ready(pump: Pump) -> None:
+    pump.ready = True
+
+
+def _mark_writable(pump: Pump) -> None:
+    pump.blocked = False

@@ -1,0 +1,102 @@
+"""Moves frames between one device and one interface of a stack: what every driver does, in one place.
+
+A pump decides nothing about time or waiting. Whoever drives it calls `receive` when the device may have
+frames, `flush` when the stack may have some, and `poll` at the device's deadline, and asks it what to wait
+for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uinet.errors import DeviceGone
+from uinet.wire.frame import Frame
+
+if TYPE_CHECKING:
+    from uinet.ip.interface import Interface
+    from uinet.link.device import Device
+    from uinet.stack import Stack
+
+BATCH = 64  # frames a turn: enough to spread the cost of a wakeup, few enough to leave others their share
+
+
+class Pump:
+    """One device and the interface that it serves.
+
+    `blocked`: the device took fewer frames than there were; the rest waits here, the stack keeps its own,
+    and `flush` is worth a call once the device is writable. `ready`: the device may have more to receive
+    right now. `gone`: the error with which the device vanished, or None; a pump whose device is gone does
+    nothing.
+    """
+
+    def __init__(self, stack: Stack, device: Device, interface: Interface) -> None:
+        self.stack = stack
+        self.device = device
+        self.interface = interface
+        self.blocked = False
+        self.ready = True  # whoever starts to drive a device calls recv once, for what came before
+        self.gone: Exception | None = None
+        self._waiting: list[Frame] = []  # taken from the stack, not yet by the device
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will ever come from the device: it has vanished, or it is a source at its end."""
+        return self.gone is not None or (self.device.finished and not self.ready)
+
+    def receive(self, now: int) -> int:
+        """Hands at most `BATCH` frames to the stack; says how many there were."""
+        if self.gone is not None:
+            return 0
+        try:
+            frames = self.device.recv(BATCH)
+        except OSError as error:  # DeviceGone, or a failure that the device's author has not thought of
+            self._vanish(error)
+            return 0
+        self.ready = len(frames) == BATCH
+        if frames:
+            self.stack.input(self.interface, frames, now)
+        return len(frames)
+
+    def flush(self) -> None:
+        """Offers the device what waits, then what the stack has, until nothing is left or it is full."""
+        if self.gone is not None:
+            self.stack.output(self.interface)  # calls of a program may still queue frames: nobody takes them
+            return
+        try:
+            while True:
+                frames = self._waiting or self.stack.output(self.interface)
+                if not frames:
+                    self.blocked = False
+                    return
+                taken = self.device.send(frames)
+                if taken < len(frames):
+                    self._waiting = frames[taken:]
+                    self.blocked = True
+                    return
+                self._waiting = []
+        except OSError as error:
+            self._vanish(error)
+
+    def poll(self, now: int) -> None:
+        """Lets time pass for the device; it may have frames afterwards."""
+        if self.gone is not None:
+            return
+        try:
+            self.device.poll(now)
+        except OSError as error:
+            self._vanish(error)
+        self.ready = True
+
+    def deadline(self) -> int | None:
+        """When the device wants `poll`, in ns; None for never."""
+        return None if self.gone is not None else self.device.deadline()
+
+    def _vanish(self, error: Exception) -> None:
+        """The device is gone: its interface is down, its frames are lost, its error waits for the driver."""
+        self.gone = error if isinstance(error, DeviceGone) else DeviceGone(f"{self.device.name}: {error}")
+        self.gone.__cause__ = None if self.gone is error else error
+        self.interface.up = False
+        self.stack.stats.count("link_device_gone")
+        self.blocked = self.ready = False
+        self._waiting = []
+        self.device.close()

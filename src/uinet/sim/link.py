@@ -1,0 +1,295 @@
+"""Links that are as slow, long and lossy as a test wants them, each direction on its own.
+
+A frame's way through one direction: the queue in front of the wire (`queue` frames; a full one drops the
+newest), the wire's `rate`, then `delay` and `jitter`. What goes wrong goes wrong on the wire, after the
+queue: `loss`, `corrupt`, `duplicate`, `reorder`. All chance comes from one seeded generator per direction.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, Protocol
+
+from uinet.errors import InvalidArgument
+from uinet.sim.capture import CaptureFile
+from uinet.sim.clock import Clock
+from uinet.units import MILLISECOND, seconds
+from uinet.wire.addresses import TPIDS
+from uinet.wire.constants import ETHERTYPE_IPV4, ETHERTYPE_IPV6
+from uinet.wire.frame import CHECKSUM_UNKNOWN, Frame
+
+
+class Capture(Protocol):
+    """Where a port's frames are recorded; `time` in ns of virtual time."""
+
+    def write(self, data: bytes, time: int) -> None:
+        """Records one frame."""
+
+
+COUNTERS = (
+    "sent", "bytes", "delivered", "queue_full", "too_long", "dropped", "lost", "corrupted", "duplicated",
+    "reordered",
+)
+PROBABILITIES = ("loss", "reorder", "duplicate", "corrupt")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What one direction of a link is like. Times in seconds, probabilities from 0 to 1, per frame.
+
+    `rate`: bit/s, None for no limit. `jitter`: up to this much is added to `delay`; it never reorders.
+    `reorder`: a frame is held back for up to `reorder_delay` more, so that later ones overtake it (None: the
+    link's own delay, at least 1 ms). `corrupt`: one bit of the IP packet flips; a frame that is no IP packet
+    is lost instead, as an Ethernet checksum would have it. `queue`: frames that wait for the wire at most.
+    `mtu`: longest IP packet in bytes; a longer one is dropped without a word.
+    """
+
+    rate: float | None = None
+    delay: float = 0.0
+    jitter: float = 0.0
+    loss: float = 0.0
+    reorder: float = 0.0
+    duplicate: float = 0.0
+    corrupt: float = 0.0
+    queue: int = 1000
+    mtu: int = 1500
+    reorder_delay: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not self.rate > 0:
+            raise InvalidArgument(f"a link's rate is in bit/s and more than 0 (or None), not {self.rate!r}")
+        for name in ("delay", "jitter"):
+            if not getattr(self, name) >= 0:
+                raise InvalidArgument(f"a link's {name} is seconds, 0 or more, not {getattr(self, name)!r}")
+        for name in PROBABILITIES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidArgument(f"a link's {name} is a probability, not {getattr(self, name)!r}")
+        if self.queue < 1:
+            raise InvalidArgument(f"a link's queue holds at least one frame, not {self.queue!r}")
+        if self.mtu < 68:  # RFC 791, 3.2: what every IPv4 link carries
+            raise InvalidArgument(f"a link's MTU is at least 68 bytes, not {self.mtu!r}")
+
+
+def network_header(data: bytes, layer: int) -> tuple[int, int]:
+    """(offset of the network header, ethertype) of a frame; the ethertype is 0 where there is none."""
+    if layer == 3:
+        version = data[0] >> 4 if data else 0
+        return 0, ETHERTYPE_IPV4 if version == 4 else ETHERTYPE_IPV6 if version == 6 else 0
+    offset = 12
+    while len(data) >= offset + 2:
+        ethertype = data[offset] << 8 | data[offset + 1]
+        if ethertype not in TPIDS:
+            return offset + 2, ethertype
+        offset += 4
+    return len(data), 0
+
+
+class Channel:
+    """One direction of a link. `send` takes a frame now; `deliver` is called with it when it arrives.
+
+    `drop`, if set, is asked about each frame first, in the order sent: a true answer loses that frame. So a
+    test says exactly which frame is lost.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        random: Random,
+        deliver: Callable[[Frame], None],
+        conditions: Conditions,
+        layer: int = 2,
+    ) -> None:
+        self.clock = clock
+        self.random = random
+        self.deliver = deliver
+        self.conditions = conditions
+        self.layer = layer
+        self.drop: Callable[[Frame], bool] | None = None
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self._departures: deque[int] = deque()  # of the frames that wait for the wire or are on it
+        self._last_arrival = 0
+
+    def set(self, **changes: Any) -> None:
+        """Changes conditions, by the names of :class:`Conditions`, for frames sent from now on."""
+        self.conditions = replace(self.conditions, **changes)
+
+    def send(self, frame: Frame) -> None:
+        """Puts `frame`, which must be complete (no checksum to fill in, no GSO), on its way."""
+        conditions, counters = self.conditions, self.counters
+        counters["sent"] += 1
+        counters["bytes"] += len(frame.data)
+        offset, _ = network_header(frame.data, self.layer)
+        if len(frame.data) - offset > conditions.mtu:
+            counters["too_long"] += 1
+            return
+        if self.drop is not None and self.drop(frame):
+            counters["dropped"] += 1
+            return
+        departure = self._departure(len(frame.data))
+        if departure is None:
+            counters["queue_full"] += 1
+            return
+        self._propagate(frame, departure)
+
+    def _departure(self, size: int) -> int | None:
+        """When the last bit of a frame of `size` bytes leaves the sender; None if the queue is full."""
+        now, rate = self.clock.now, self.conditions.rate
+        if rate is None:
+            return now
+        departures = self._departures
+        while departures and departures[0] <= now:
+            departures.popleft()
+        if len(departures) > self.conditions.queue:  # one of them is on the wire, not in the queue
+            return None
+        start = departures[-1] if departures else now
+        departures.append(start + seconds(size * 8 / rate))
+        return departures[-1]
+
+    def _propagate(self, frame: Frame, departure: int) -> None:
+        conditions, random, counters = self.conditions, self.random, self.counters
+        if conditions.loss and random.random() < conditions.loss:
+            counters["lost"] += 1
+            return
+        if conditions.corrupt and random.random() < conditions.corrupt:
+            counters["corrupted"] += 1
+            corrupted = self._corrupt(frame)
+            if corrupted is None:
+                return
+            frame = corrupted
+        arrival = departure + seconds(conditions.delay)
+        if conditions.jitter:
+            arrival += seconds(conditions.jitter * random.random())
+        if conditions.reorder and random.random() < conditions.reorder:
+            counters["reordered"] += 1
+            longest = conditions.reorder_delay
+            span = seconds(longest) if longest is not None else max(seconds(conditions.delay), MILLISECOND)
+            arrival += round(span * random.random())
+        else:
+            arrival = self._last_arrival = max(arrival, self._last_arrival)
+        self.clock.at(arrival, self._arrive, frame)
+        if conditions.duplicate and random.random() < conditions.duplicate:
+            counters["duplicated"] += 1
+            self.clock.at(arrival, self._arrive, frame)
+
+    def _corrupt(self, frame: Frame) -> Frame | None:
+        """`frame` with one bit of its IP packet flipped; None if there is none to damage."""
+        offset, ethertype = network_header(frame.data, self.layer)
+        if ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6) or offset >= len(frame.data):
+            return None
+        data = bytearray(frame.data)
+        bit = int(self.random.random() * (len(data) - offset) * 8)
+        data[offset + bit // 8] ^= 1 << bit % 8
+        return Frame(bytes(data))
+
+    def _arrive(self, frame: Frame) -> None:
+        self.counters["delivered"] += 1
+        # what the sender knew of the checksum stays behind: the receiver verifies it
+        self.deliver(Frame(frame.data, CHECKSUM_UNKNOWN, 0, self.clock.now))
+
+    def statistics(self) -> dict[str, int]:
+        """Frames by what became of them, and `bytes` sent."""
+        return dict(self.counters)
+
+
+class Port:
+    """One end of a link, or a place at a segment: where a node's interface is plugged in.
+
+    Frames of both ways go to `captures`, and to `files` with their direction: outbound ones when they are
+    sent, before anything can go wrong with them, inbound ones when they arrive, as tcpdump on that node
+    would see them.
+    """
+
+    def __init__(self, clock: Clock, name: str, layer: int, receive: Callable[[Frame], None]) -> None:
+        self.clock = clock
+        self.name = name
+        self.layer = layer
+        self.channel: Channel | None = None
+        self.captures: list[Capture] = []
+        self.files: list[CaptureFile] = []
+        self._receive = receive
+
+    def send(self, frame: Frame) -> None:
+        """Sends `frame` into the link; without a link it goes nowhere."""
+        self._record(frame, True)
+        if self.channel is not None:
+            self.channel.send(frame)
+
+    def receive(self, frame: Frame) -> None:
+        """Hands an arriving `frame` to the node."""
+        self._record(frame, False)
+        self._receive(frame)
+
+    def _record(self, frame: Frame, outbound: bool) -> None:
+        for file in self.files:
+            file.write(frame.data, self.clock.now, outbound)
+        for capture in self.captures:
+            capture.write(frame.data, self.clock.now)
+
+
+class Link:
+    """A cable between two ports. `ab` is the direction from `a` to `b`, `ba` the other one."""
+
+    def __init__(self, a: Port, b: Port, ab: Channel, ba: Channel) -> None:
+        self.a = a
+        self.b = b
+        self.ab = ab
+        self.ba = ba
+
+    def set(self, **changes: Any) -> None:
+        """Changes conditions of both directions from now on; a pair means (a to b, b to a)."""
+        forward, backward = both_ways(changes)
+        self.ab.set(**forward)
+        self.ba.set(**backward)
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """The counters of both directions, by "ab" and "ba"."""
+        return {"ab": self.ab.statistics(), "ba": self.ba.statistics()}
+
+    def __repr__(self) -> str:
+        return f"<Link {self.a.name} - {self.b.name}>"
+
+
+class Segment:
+    """A wire that all its ports share: what one sends reaches every other one. Nothing is learned."""
+
+    def __init__(self) -> None:
+        self.ports: list[Port] = []
+        self.captures: list[Capture] = []
+
+    def channel_from(self, port: Port) -> Callable[[Frame], None]:
+        """What a channel from `port` delivers to."""
+
+        def deliver(frame: Frame) -> None:
+            for capture in self.captures:
+                capture.write(frame.data, frame.time)
+            for other in self.ports:
+                if other is not port:
+                    other.receive(frame)
+
+        return deliver
+
+    def set(self, **changes: Any) -> None:
+        """Changes the conditions of every port's way into the segment from now on."""
+        for port in self.ports:
+            if port.channel is not None:
+                port.channel.set(**changes)
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """The counters of each port's way into the segment, by the port's name."""
+        return {port.name: port.channel.statistics() for port in self.ports if port.channel is not None}
+
+
+def both_ways(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Splits settings whose values may be pairs, one for each direction, into those of both directions."""
+    forward, backward = {}, {}
+    for name, value in settings.items():
+        if isinstance(value, tuple):
+            if len(value) != 2:
+                raise InvalidArgument(f"{name} is one value or a pair, one for each direction, not {value!r}")
+            forward[name], backward[name] = value
+        else:
+            forward[name] = backward[name] = value
+    return forward, backward
