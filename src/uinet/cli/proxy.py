@@ -1,0 +1,197 @@
+"""``uinet proxy``: the transparent proxy between two devices."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from uinet.cli.common import Seconds, console, json_option, print_json, seed_bytes, seed_option, si
+from uinet.cli.group import DONE
+from uinet.cli.proxy_stats import Stats
+from uinet.errors import DeviceGone, InvalidArgument
+from uinet.proxy.connection import Connection
+from uinet.proxy.match import EVERYTHING, Match, MatchError, parse_match
+from uinet.proxy.policy import Policy, summary
+from uinet.proxy.runner import Options, Runner
+from uinet.units import seconds
+
+REFRESH = 0.5
+
+
+class MatchType(click.ParamType[Match]):
+    """A match expression on the command line."""
+
+    name = "expression"
+
+    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> Match:
+        try:
+            return parse_match(str(value))
+        except MatchError as error:
+            raise click.UsageError(f"--match: {error}", context) from None
+
+
+@click.command()
+@click.argument("client_side")
+@click.argument("server_side")
+@click.option(
+    "--policy", type=click.Path(path_type=Path), metavar="FILE.py",
+    help="Decides about connections, reads and rewrites their streams.",
+)
+@click.option(
+    "--match", type=MatchType(), metavar="EXPRESSION",
+    help="Which connections to proxy (default: all).",
+)
+@click.option(
+    "--bridge/--no-bridge", default=True,
+    help="Whether what is not proxied passes untouched (default) or is dropped.",
+)
+@click.option("--one-way", is_flag=True, help="Only proxy connections from the client side.")
+@click.option(
+    "--connect-timeout", type=Seconds(0.001), default=30.0, show_default=True, metavar="SECONDS",
+    help="How long a silent server's client is kept waiting.",
+)
+@click.option("--stats", is_flag=True, help="A live table.")
+@click.option(
+    "--capture", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    help="Write client-side.pcapng and server-side.pcapng there.",
+)
+@click.option(
+    "--drain", type=Seconds(0), default=0.0, metavar="SECONDS",
+    help="At the end, let open connections finish for so long; then, or without it at once, reset them.",
+)
+@seed_option
+@json_option
+def command(
+    client_side: str,
+    server_side: str,
+    policy: Path | None,
+    match: Match | None,
+    bridge: bool,
+    one_way: bool,
+    connect_timeout: float,
+    stats: bool,
+    capture: Path | None,
+    drain: float,
+    seed: int | None,
+    as_json: bool,
+) -> int:
+    """Proxy TCP between two devices, transparently: each end sees the other's VLANs, MACs, IPs and ports.
+
+    CLIENT_SIDE and SERVER_SIDE are device URLs, such as packet:eth0 or tap:left. Everything else (ARP, ND,
+    ICMP, UDP, what --match excludes) is bridged untouched. SIGINT and SIGTERM end it.
+
+    \b
+    --match examples:  tcp port 80,443
+                       dst net 10.0.0.0/8 and not vlan any
+                       vlan 100:200 or (src host fd00::1 and from client)
+    """
+    if stats and as_json:
+        raise click.UsageError("--stats and --json are for different readers: choose one")
+    if client_side == server_side:
+        raise InvalidArgument("both sides are the same device")
+    options = Options(
+        policy=Policy.load(policy) if policy is not None else None,
+        match=match or EVERYTHING,
+        bridge=bridge,
+        one_way=one_way,
+        connect_timeout=seconds(connect_timeout),
+        capture=capture,
+        drain=drain,
+        seed=seed_bytes(seed),
+    )
+    screen = console(stderr=True)
+    with logging_to(screen):
+        asyncio.run(work(client_side, server_side, options, screen, stats, as_json))
+    return DONE
+
+
+class LineHandler(logging.Handler):
+    """Prints each record on a line of its own, above the live table if there is one."""
+
+    def __init__(self, screen: Console) -> None:
+        super().__init__()
+        self.screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints `record`; without its traceback, and not a vanished device, with which the command ends."""
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if any(isinstance(argument, DeviceGone) for argument in arguments):
+            return
+        text = record.getMessage()
+        if record.exc_info is not None and record.exc_info[1] is not None:
+            text += f": {summary(record.exc_info[1])}"
+        self.screen.print(f"uinet: {' '.join(text.split())}", markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def logging_to(screen: Console) -> Iterator[None]:
+    """Shows what the package logs there meanwhile."""
+    handler = LineHandler(screen)
+    logger = logging.getLogger("uinet")
+    propagate, level = logger.propagate, logger.level
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+        logger.setLevel(level)
+
+
+async def work(
+    client_side: str, server_side: str, options: Options, screen: Console, stats: bool, as_json: bool
+) -> None:
+    """Runs the proxy until it is told to stop."""
+
+    def report(what: str, connection: Connection) -> None:
+        if what != "finished":
+            return
+        try:
+            print_json(connection.as_dict(runner.epoch))
+        except BrokenPipeError:
+            runner.stop()  # whoever read our output has gone
+
+    if as_json:
+        options.on_event = report
+    runner = Runner(client_side, server_side, options)
+    async with runner:
+        runner.stop_on_signals()
+        if not as_json:
+            screen.print(f"proxying between {client_side} and {server_side}", markup=False, soft_wrap=True)
+        async with live(runner, screen) if stats else contextlib.nullcontext():
+            await runner.run()
+    if not as_json:
+        if stats and not screen.is_terminal:
+            screen.print()  # the table's last line has no end there
+        counts = runner.proxy.statistics()
+        total = si(counts["client_bytes"] + counts["server_bytes"], "B")
+        ended = ", ".join(f"{number} {how}" for how, number in sorted(runner.proxy.outcomes.items()))
+        screen.print(f"{counts['opened']} connections, {total}" + (f" ({ended})" if ended else ""))
+
+
+@contextlib.asynccontextmanager
+async def live(runner: Runner, screen: Console) -> AsyncIterator[None]:
+    """Shows the live table meanwhile."""
+    view = Stats(runner)
+    with Live(view.table(), console=screen, auto_refresh=False, transient=False) as display:
+
+        async def refresh() -> None:
+            while True:
+                await asyncio.sleep(REFRESH)
+                display.update(view.table(), refresh=True)
+
+        task = asyncio.create_task(refresh())
+        try:
+            yield
+        finally:
+            task.cancel()
+            display.update(view.table(), refresh=True)

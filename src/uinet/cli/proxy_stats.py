@@ -1,0 +1,74 @@
+"""The live table of ``uinet proxy --stats``: connections, rates, bytes, drops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.table import Table
+
+from uinet.cli.common import si
+from uinet.link.device import COUNTERS as DEVICE_COUNTERS
+from uinet.proxy.connection import ACCEPTING, CONNECTING, HELD, OPEN
+from uinet.proxy.runner import Runner
+from uinet.stats import COUNTERS
+
+DROP_WORDS = ("dropped", "not sent")
+SHOWN_DROPS = 4
+
+
+class Stats:
+    """What the table shows; rates are over the time since the last look."""
+
+    def __init__(self, runner: Runner, clock: Callable[[], float] = time.monotonic) -> None:
+        self.runner = runner
+        self.clock = clock
+        self.began = self.looked = clock()
+        self.before = runner.proxy.statistics()
+
+    def table(self) -> Table:
+        """The table as of now."""
+        now = self.clock()
+        span = max(now - self.looked, 1e-9)
+        proxy = self.runner.proxy
+        current, before = proxy.statistics(), self.before
+        self.before, self.looked = current, now
+        table = Table(title=f"uinet proxy, {now - self.began:.0f} s", title_justify="left", show_header=False)
+        opening = current[HELD] + current[CONNECTING] + current[ACCEPTING]
+        rate = (current["opened"] - before["opened"]) / span
+        table.add_row("connections", f"{current[OPEN]} open, {opening} opening, {rate:.0f}/s new")
+        for name, way in (("client_bytes", "client to server"), ("server_bytes", "server to client")):
+            bits = 8 * (current[name] - before[name]) / span
+            table.add_row(way, f"{si(current[name], 'B')}, {si(bits, 'bit/s')}")
+        ended = ", ".join(f"{count} {outcome}" for outcome, count in sorted(proxy.outcomes.items()))
+        table.add_row("ended", ended or "none")
+        kinds = ("excluded", "bridged", "rejected")
+        passed = ", ".join(f"{current[name]} {name}" for name in kinds if current[name])
+        table.add_row("SYNs", f"{current['syns']}" + (f": {passed}" if passed else ""))
+        table.add_row("frames", f"{self.bridged()} bridged")
+        table.add_row("drops", self.drops() or "none")
+        return table
+
+    def bridged(self) -> int:
+        """Frames that passed untouched."""
+        return self.runner.host.stack.stats["link_bridged"]
+
+    def drops(self) -> str:
+        """The largest counters of decisions to drop, of the stack and of the devices."""
+        counts = drops_of(self.runner)
+        largest = sorted(counts.items(), key=lambda item: -item[1])[:SHOWN_DROPS]
+        return ", ".join(f"{count} {name}" for name, count in largest)
+
+
+def drops_of(runner: Runner) -> dict[str, int]:
+    """Every counter that counts drops and is not zero, by name; devices' with their side in front."""
+    found = {
+        name: count
+        for name, count in runner.host.stack.stats.as_dict().items()
+        if COUNTERS[name].startswith(DROP_WORDS)
+    }
+    for side, device in zip(("client", "server"), runner.devices, strict=True):
+        for name, count in device.statistics().items():
+            if DEVICE_COUNTERS.get(name, "").startswith(DROP_WORDS):
+                found[f"{side} {name}"] = count
+    return found

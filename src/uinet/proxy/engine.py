@@ -1,0 +1,380 @@
+"""The transparent proxy, without I/O: what happens between two promiscuous interfaces of one stack.
+
+A client's SYN is held while the proxy connects onward as the client: same VLAN stack, MACs, addresses and
+ports. What the server answers decides what the client gets: a RST for a RST, silence for silence; once the
+server has accepted, the client's handshake completes and the two connections are joined. What isn't proxied
+passes from one interface to the other untouched, so that inserting the proxy breaks nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from uinet.errors import (
+    AddressInUse,
+    ConnectionAborted,
+    ConnectionRefused,
+    HostUnreachable,
+    InvalidArgument,
+    NetworkUnreachable,
+    TimedOut,
+    WouldBlock,
+)
+from uinet.events import EV_CLOSED, EV_CONNECTED, EV_ERROR
+from uinet.proxy.connection import ACCEPTING, CONNECTING, FINISHED, HELD, OPEN, Connection, Deadline, Joint
+from uinet.proxy.match import EVERYTHING, Flow, Match
+from uinet.proxy.policy import Policy, PolicyError, verdict_of
+from uinet.splice import splice
+from uinet.tcp.syn import Verdict
+from uinet.units import SECOND
+from uinet.wire.addresses import ANY
+
+if TYPE_CHECKING:
+    from uinet.ip.interface import Interface
+    from uinet.socket import Socket
+    from uinet.stack import Stack
+
+log = logging.getLogger("uinet")
+
+CONNECT_TIMEOUT = 30 * SECOND
+"""How long a server may stay silent: Linux clients have sent their SYN five times by then."""
+BACKLOG = 16384
+"""Clients that may be in their handshake at a time, on each side."""
+
+COUNTERS: dict[str, str] = {
+    "syns": "SYNs seen (retransmissions of held ones are not)",
+    "excluded": "SYNs that --match excludes",
+    "bridged": "SYNs that the policy bridged",
+    "rejected": "SYNs that the policy rejected",
+    "draining": "SYNs that came after the proxy had begun to stop",
+    "opened": "connections joined",
+    "client_bytes": "bytes from clients to servers, of finished connections",
+    "server_bytes": "bytes from servers to clients, of finished connections",
+}
+
+Joiner = Callable[[Connection, "Socket", "Socket"], Joint]
+Later = Callable[[Any], None]
+Runner = Callable[[Awaitable[object], Later], None]
+
+
+def splice_sockets(connection: Connection, client: Socket, server: Socket) -> Joint:
+    """Joins the sockets in the engine: bytes never become Python objects."""
+    return splice(client, server)
+
+
+class Proxy:
+    """Proxies TCP between two promiscuous interfaces of `stack`, each in a connection domain of its own.
+
+    `policy`: a :class:`Policy`; one with an ``async def decide`` needs `run`, which is given the awaitable
+    and a function to call with its result or exception. `match`: which flows are proxied. `bridge`: whether
+    what isn't proxied passes untouched; if not, it is dropped. `one_way`: only connections from the client
+    side are proxied. `connect_timeout`: ns that a server may stay silent. `join`: what joins two sockets, the
+    engine's splice unless streams are rewritten. `on_event` is called with ("held" | "open" | "finished",
+    connection), and `on_error` with one line about each error of the policy.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        client_side: Interface,
+        server_side: Interface,
+        *,
+        policy: Policy | None = None,
+        match: Match = EVERYTHING,
+        connect_timeout: int = CONNECT_TIMEOUT,
+        bridge: bool = True,
+        one_way: bool = False,
+        join: Joiner = splice_sockets,
+        run: Runner | None = None,
+        on_event: Callable[[str, Connection], None] | None = None,
+        on_error: Callable[[str], None] | None = None,
+    ) -> None:
+        for side in (client_side, server_side):
+            if not (side.promiscuous and side.cdom):
+                raise InvalidArgument(f"interface {side.name} of a proxy is not promiscuous")
+        if policy is not None and policy.needs_loop and run is None:
+            raise PolicyError(f"{policy.path}: has async functions, which need an event loop")
+        if policy is not None and policy.rewrites and join is splice_sockets:
+            raise PolicyError(f"{policy.path}: rewrites streams, which a splice does not")
+        self.stack = stack
+        self.sides = (client_side, server_side)
+        self.policy = policy
+        self.match = match
+        self.connect_timeout = connect_timeout
+        self.bridge = bridge
+        self.join = join
+        self.run = run
+        self.on_event = on_event
+        self.on_error = on_error
+        self.draining = False
+        self.active: dict[int, Connection] = {}
+        self.counts: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+        self.outcomes: dict[str, int] = {}
+        self._serial = 0
+        if bridge:
+            client_side.bridge, server_side.bridge = server_side, client_side
+        self.listeners = [self._listen(side) for side in self.sides[: 1 if one_way else 2]]
+
+    def _listen(self, side: Interface) -> Socket:
+        from_server = side is self.sides[1]
+        listener = self.stack.listen(
+            (ANY, ANY),
+            backlog=BACKLOG,
+            vlans=ANY,
+            cdom=side.cdom,
+            promiscuous=True,
+            syn_filter=partial(self._on_syn, from_server),
+        )
+        listener.on_event = self._on_accept
+        return listener
+
+    # The SYN.
+
+    def _on_syn(self, from_server: bool, syn: Any) -> Verdict:
+        """The SYN filter of both sides' listeners."""
+        self.counts["syns"] += 1
+        flow = Flow.of(syn, from_server)
+        if self.draining or not self.match(flow):
+            self.counts["draining" if self.draining else "excluded"] += 1
+            return self._pass()
+        self._serial += 1
+        connection = Connection(self._serial, flow, syn, self.stack.now)
+        if self.policy is None or self.policy.decide is None:
+            return self._begin(connection)
+        try:
+            decision = self.policy.decide(syn)
+            if not inspect.isawaitable(decision):
+                return self._apply(connection, verdict_of(decision))
+        except Exception as error:
+            return self._policy_failed(connection, error)
+        assert self.run is not None
+        self._hold(connection)
+        self.run(decision, partial(self._decided, connection))
+        return Verdict.DEFER
+
+    def _pass(self) -> Verdict:
+        return Verdict.BRIDGE if self.bridge else Verdict.REJECT_SILENT
+
+    def _apply(self, connection: Connection, verdict: Verdict) -> Verdict:
+        """Does what the policy decided, and answers what the stack is to do with the SYN."""
+        if verdict == Verdict.ACCEPT:
+            return self._begin(connection)
+        if verdict == Verdict.BRIDGE:
+            self.counts["bridged"] += 1
+            self.active.pop(connection.serial, None)
+            connection.release()
+            return self._pass()
+        self.counts["rejected"] += 1
+        self._finish(connection, "policy")
+        return verdict
+
+    def _decided(self, connection: Connection, result: object) -> None:
+        """The end of an ``async def decide``; `result` is what it returned or raised."""
+        if connection.phase != HELD:
+            return  # the client has gone, or the proxy has stopped
+        self.stack.tcp.refresh()
+        syn = connection.syn
+        try:
+            if isinstance(result, BaseException):
+                raise result
+            verdict = self._apply(connection, verdict_of(result))
+        except Exception as error:
+            verdict = self._policy_failed(connection, error)
+        if verdict != Verdict.DEFER:
+            syn.deliver(verdict)
+
+    def _policy_failed(self, connection: Connection, error: BaseException) -> Verdict:
+        assert self.policy is not None
+        said = PolicyError(self.policy.describe(error))  # with file and line, in the connection's record as well
+        if self.on_error is not None:
+            self.on_error(str(said))
+        self._finish(connection, "policy-error", said)
+        return Verdict.REJECT_SILENT
+
+    def _hold(self, connection: Connection) -> None:
+        if connection.serial not in self.active:
+            self.active[connection.serial] = connection
+            connection.syn.context = connection
+            connection.syn.on_gone = partial(self._client_gone, connection)  # reset, or given up
+            self._tell("held", connection)
+
+    # The server's side.
+
+    def _begin(self, connection: Connection) -> Verdict:
+        """Connects onward as the client; the SYN waits for what the server says."""
+        flow = connection.flow
+        onward = self.sides[0 if flow.from_server else 1]
+        try:
+            server = self.stack.connect(
+                (flow.destination, flow.destination_port),
+                source=(flow.source, flow.source_port),
+                l2=connection.syn.l2info,
+                cdom=onward.cdom,
+            )
+        except AddressInUse as error:
+            self._finish(connection, "busy", error)
+            return Verdict.REJECT_SILENT
+        self._hold(connection)
+        connection.phase = CONNECTING
+        connection.server = server
+        server.on_event = partial(self._on_server, connection)
+        connection.deadline = Deadline(partial(self._server_silent, connection))
+        self.stack.wheel.arm(connection.deadline, self.stack.now + self.connect_timeout)
+        return Verdict.DEFER
+
+    def _on_server(self, connection: Connection, server: Socket, events: int) -> None:
+        """Upcall of the socket towards the server, until it is joined."""
+        if events & (EV_ERROR | EV_CLOSED):
+            self._server_failed(connection, server.error)
+        elif events & EV_CONNECTED and connection.phase == CONNECTING:
+            connection.phase = ACCEPTING
+            self._clear_deadline(connection)
+            if not connection.syn.deliver(Verdict.ACCEPT):
+                self._finish(connection, "client-gone")
+
+    def _server_failed(self, connection: Connection, error: BaseException | None) -> None:
+        if connection.phase == ACCEPTING:
+            # Too late to take the SYN|ACK back: the client gets its RST as soon as its handshake completes.
+            connection.error = error
+        elif isinstance(error, ConnectionRefused):
+            self._reject(connection, Verdict.REJECT_RST, "refused", error)
+        elif isinstance(error, (HostUnreachable, NetworkUnreachable)):
+            self._reject(connection, Verdict.REJECT_SILENT, "unreachable", error)
+        else:
+            self._reject(connection, Verdict.REJECT_SILENT, "silent", error)
+
+    def _server_silent(self, connection: Connection) -> None:
+        self._reject(connection, Verdict.REJECT_SILENT, "silent", None)
+
+    def _reject(
+        self, connection: Connection, verdict: Verdict, outcome: str, error: BaseException | None
+    ) -> None:
+        syn = connection.syn
+        self._finish(connection, outcome, error)
+        syn.deliver(verdict)
+
+    # The client's side.
+
+    def _client_gone(self, connection: Connection, syn: Any, why: str) -> None:
+        """The client has reset its attempt, or did not complete its handshake in time."""
+        self._finish(connection, "handshake" if connection.phase == ACCEPTING else "client-gone")
+
+    def _on_accept(self, listener: Socket, events: int) -> None:
+        """Upcall of the listeners: clients whose handshake has completed."""
+        while True:
+            try:
+                client = listener.accept()
+            except WouldBlock:
+                return
+            connection = client.context
+            if not isinstance(connection, Connection) or connection.phase != ACCEPTING:
+                client.abort()  # finished meanwhile: its server has gone
+            else:
+                self._open(connection, client)
+
+    def _open(self, connection: Connection, client: Socket) -> None:
+        server = connection.server
+        assert server is not None
+        connection.client = client
+        if connection.error is not None or server.error is not None:
+            self._finish(connection, "reset", connection.error or server.error)
+            return
+        connection.phase = OPEN
+        connection.syn = None
+        self.counts["opened"] += 1
+        server.on_event = None
+        try:
+            connection.joint = joint = self.join(connection, client, server)
+        except Exception as error:  # an upcall that raises would cost the listener
+            log.exception("joining %r failed", connection)
+            self._finish(connection, "reset", error)
+            return
+        self._tell("open", connection)
+        if joint.done:
+            self._joint_done(connection, joint)
+        else:
+            joint.on_done = partial(self._joint_done, connection)
+
+    def _joint_done(self, connection: Connection, joint: Joint) -> None:
+        error = joint.error
+        if error is None:
+            self._finish(connection, "closed")
+        elif isinstance(error, PolicyError):
+            if self.on_error is not None:
+                self.on_error(str(error))
+            self._finish(connection, "policy-error", error)
+        else:
+            self._finish(connection, "timeout" if isinstance(error, TimedOut) else "reset", error)
+
+    # The end.
+
+    def _finish(self, connection: Connection, outcome: str, error: BaseException | None = None) -> None:
+        """Ends `connection`, whatever its phase; what is still open of it is reset."""
+        if connection.phase == FINISHED:
+            return
+        connection.phase = FINISHED
+        connection.outcome = outcome
+        connection.error = error
+        connection.ended = self.stack.now
+        self._clear_deadline(connection)
+        self.active.pop(connection.serial, None)
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+        self.counts["client_bytes"] += connection.client_bytes
+        self.counts["server_bytes"] += connection.server_bytes
+        joint, ends = connection.joint, (connection.client, connection.server)
+        if joint is not None:
+            joint.on_done = None
+            joint.abort()
+        else:
+            for end in ends:
+                if end is not None:
+                    end.on_event = None
+                    end.abort()
+        connection.release()
+        self._tell("finished", connection)
+
+    def _tell(self, what: str, connection: Connection) -> None:
+        """Calls `on_event`; that it raises is its own affair, and the proxy goes on."""
+        if self.on_event is not None:
+            try:
+                self.on_event(what, connection)
+            except Exception:
+                log.exception("on_event of the proxy raised for %r", connection)
+
+    def _clear_deadline(self, connection: Connection) -> None:
+        if connection.deadline is not None:
+            self.stack.wheel.disarm(connection.deadline)
+            connection.deadline = None
+
+    # What an operator does and asks.
+
+    def drain(self) -> None:
+        """Takes no new connections from now on: they pass untouched, or are dropped without `bridge`."""
+        self.draining = True
+
+    def abort(self) -> None:
+        """Resets every connection and stops listening; what the interfaces bridge goes on passing."""
+        self.draining = True
+        self.stack.tcp.refresh()
+        for connection in list(self.active.values()):
+            syn = connection.syn if connection.phase in (HELD, CONNECTING) else None
+            self._finish(connection, "shutdown", ConnectionAborted("the proxy stopped"))
+            if syn is not None:
+                syn.deliver(Verdict.REJECT_RST)
+        for listener in self.listeners:
+            listener.close()
+        self.listeners = []
+
+    def statistics(self) -> dict[str, int]:
+        """The counters by name, with bytes up to now, connections by phase and outcomes."""
+        phases = dict.fromkeys((HELD, CONNECTING, ACCEPTING, OPEN), 0)
+        counts = dict(self.counts)
+        for connection in self.active.values():
+            phases[connection.phase] += 1
+            counts["client_bytes"] += connection.client_bytes
+            counts["server_bytes"] += connection.server_bytes
+        return {**counts, **phases, **self.outcomes}

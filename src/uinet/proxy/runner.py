@@ -1,0 +1,188 @@
+"""Runs a proxy over two devices on the running event loop, until it is stopped or a device vanishes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uinet.aio.devices import memory_of
+from uinet.aio.host import Host
+from uinet.link import Capture, Device, open_device
+from uinet.proxy.connection import Connection, Joint
+from uinet.proxy.engine import CONNECT_TIMEOUT, Proxy, splice_sockets
+from uinet.proxy.match import EVERYTHING, Match
+from uinet.proxy.policy import Policy
+from uinet.proxy.streams import StreamJoint
+
+if TYPE_CHECKING:
+    from uinet.ip.interface import Interface
+    from uinet.socket import Socket
+
+logger = logging.getLogger("uinet")
+SIDES = ("client-side", "server-side")
+IDLE_CHECK = 0.05
+
+
+def open_side(url: str) -> Device:
+    """A device that hands over every frame of its link."""
+    return open_device(url, registry=memory_of(asyncio.get_running_loop()))
+
+
+@dataclass
+class Options:
+    """What a proxy is to do. `drain`: seconds that open connections get at the end; `capture`: a folder."""
+
+    policy: Policy | None = None
+    match: Match = EVERYTHING
+    bridge: bool = True
+    one_way: bool = False
+    connect_timeout: int = CONNECT_TIMEOUT
+    capture: Path | None = None
+    drain: float = 0.0
+    seed: bytes | None = None
+    on_event: Callable[[str, Connection], None] | None = None
+
+
+class Runner:
+    """A proxy at work. Use as ``async with Runner(...) as runner: await runner.run()``.
+
+    `client_side`, `server_side`: devices, or their URLs. `epoch`: what to add to the stack's times, in ns, to
+    get the time of day.
+    """
+
+    def __init__(self, client_side: str | Device, server_side: str | Device, options: Options) -> None:
+        self.wanted = (client_side, server_side)
+        self.options = options
+        self.proxy: Proxy
+        self.host: Host
+        self.devices: list[Device] = []
+        self.epoch = time.time_ns() - time.monotonic_ns()
+        self.stopping = asyncio.Event()
+        self.hurry = asyncio.Event()
+        self.gone: Exception | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Runner:
+        options = self.options
+        if options.capture is not None:
+            options.capture.mkdir(parents=True, exist_ok=True)
+        self._open_devices()
+        self.host = await Host(seed=options.seed).__aenter__()
+        try:
+            sides = [
+                await self.host.add_device(device, name=name, cdom=number, promiscuous=True)
+                for number, (name, device) in enumerate(zip(SIDES, self.devices, strict=True), 1)
+            ]
+            self.host.on_device_gone = self._device_gone
+            self.proxy = self._make_proxy(*sides)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        for task in self.tasks:
+            task.cancel()
+        self.proxy.abort()
+        await self._close()
+
+    async def _close(self) -> None:
+        self.host.abort()
+        await self.host.wait_closed()
+        self._close_devices()
+
+    def _open_devices(self) -> None:
+        try:
+            for name, wanted in zip(SIDES, self.wanted, strict=True):
+                device = open_side(wanted) if isinstance(wanted, str) else wanted
+                self.devices.append(device)
+                if self.options.capture is not None:
+                    path = self.options.capture / f"{name}.pcapng"
+                    self.devices[-1] = Capture(device, str(path))
+        except BaseException:
+            self._close_devices()
+            raise
+
+    def _close_devices(self) -> None:
+        for device in self.devices:
+            device.close()
+
+    def _make_proxy(self, client_side: Interface, server_side: Interface) -> Proxy:
+        options = self.options
+        policy = options.policy
+        return Proxy(
+            self.host.stack,
+            client_side,
+            server_side,
+            policy=policy,
+            match=options.match,
+            connect_timeout=options.connect_timeout,
+            bridge=options.bridge,
+            one_way=options.one_way,
+            join=splice_sockets if policy is None or not policy.rewrites else partial(self._join, policy),
+            run=self._run_later,
+            on_event=options.on_event,
+            on_error=logger.error,
+        )
+
+    def _join(self, policy: Policy, connection: Connection, client: Socket, server: Socket) -> Joint:
+        return StreamJoint(asyncio.get_running_loop(), policy, connection, client, server)
+
+    def _run_later(self, work: Awaitable[object], later: Callable[[object], None]) -> None:
+        """Runs an ``async def decide``; `later` gets its result, or its exception."""
+
+        async def run() -> None:
+            result: object
+            try:
+                result = await work
+            except Exception as error:
+                result = error
+            later(result)
+
+        # not create_task: an eager task factory would deliver the verdict before DEFER is returned
+        task = asyncio.Task(run(), loop=asyncio.get_running_loop(), name="uinet proxy policy")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _device_gone(self, interface: Interface, error: Exception) -> None:
+        self.gone = self.gone or error
+        self.stopping.set()
+        self.hurry.set()
+
+    def stop(self) -> None:
+        """Begins to stop; the second time, without waiting for open connections any longer."""
+        if self.stopping.is_set():
+            self.hurry.set()
+        self.stopping.set()
+
+    def stop_on_signals(self) -> None:
+        """SIGINT and SIGTERM stop the proxy from now on."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+
+    async def run(self) -> None:
+        """Proxies until stopped, and drains. DeviceGone if a device vanishes."""
+        await self.stopping.wait()
+        self.proxy.drain()
+        if self.gone is None and self.options.drain > 0:
+            await self._drained()
+        self.proxy.abort()
+        if self.gone is not None:
+            raise self.gone
+
+    async def _drained(self) -> None:
+        """Returns when no connection is open any more, when the time is up, or when told to hurry."""
+        try:
+            async with asyncio.timeout(self.options.drain):
+                while self.proxy.active and not self.hurry.is_set():
+                    await asyncio.sleep(IDLE_CHECK)
+        except TimeoutError:
+            logger.info("%d connections were still open after draining", len(self.proxy.active))
