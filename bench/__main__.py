@@ -1,0 +1,34 @@
+"""``python -m bench [NAME...] [--runs N]``: runs benchmarks one after the other."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+import uinet
+from bench.harness import Skipped
+
+NAMES = ("receive_path", "idle", "bulk")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="uinet's benchmarks")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(NAMES)} (default: all)")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each, interleaved (default 5)")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in NAMES]
+    if unknown or arguments.runs < 1:
+        parser.error(f"no benchmark {', '.join(unknown)}" if unknown else "--runs is at least 1")
+    if not uinet.compiled():
+        print("note: this is the interpreted build; figures are of the compiled one", file=sys.stderr)
+    for name in arguments.names or NAMES:
+        try:
+            importlib.import_module(f"bench.{name}").main(arguments.runs)
+        except Skipped as why:
+            print(f"{name}: not run: {why}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""The kernels, the only code that touches raw memory, under AddressSanitizer. `asan.py` does it for all modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import asan
+
+KERNELS = r"""
+import random
+from uinet.wire import kernels
+assert kernels.__file__.endswith(".so"), kernels.__file__
+chance = random.Random(1)
+EDGES = (-2**63, -2**31, -9, -1, 0, 1, 2, 7, 8, 31, 32, 33, 64, 2**31, 2**62, 2**63 - 1)
+calls = 0
+for _ in range(25_000):
+    size = chance.choice((0, 1, 2, 3, 8, 32, 33))
+    data, array = bytes(size), bytearray(size)
+    source = chance.choice((data, array, bytearray(size), None, "text"))
+    a, b, c = (chance.choice(EDGES) for _ in range(3))
+    if chance.random() < 0.7:
+        a, b, c = a % 40, b % 40, c % 40
+    thing = chance.choice((data, data, None))
+    target = chance.choice((array, array, None))
+    for call in (
+        lambda: kernels.load_u8(thing, a), lambda: kernels.load_u16(thing, a), lambda: kernels.load_u32(thing, a),
+        lambda: kernels.load_u64(thing, a), lambda: kernels.store_u8(target, a, 1),
+        lambda: kernels.store_u16(target, a, 1), lambda: kernels.store_u32(target, a, 1),
+        lambda: kernels.store_u64(target, a, 1), lambda: kernels.store_bytes(target, a, source, b, c),
+        lambda: kernels.checksum(source, a, b, 1), lambda: kernels.take(source, a, b),
+        lambda: kernels.join2(target, a, source, b, c), lambda: kernels.extend(target, source, a, b),
+    ):
+        try:
+            call()
+        except (IndexError, TypeError, ValueError):
+            pass
+        calls += 1
+print(calls)
+"""
+
+
+@pytest.mark.slow
+def test_no_call_of_the_kernels_leaves_its_buffers(tmp_path: Path) -> None:
+    if asan.runtime() is None:
+        pytest.skip("gcc, or its libasan, is not here")
+    pytest.importorskip("Cython")
+    library = asan.build(tmp_path, only=["wire/kernels"])
+    done = asan.run(library, KERNELS, timeout=60)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip() == str(25_000 * 13)
+    done = asan.run(library, asan.FUZZ, "2", "600", timeout=60)
+    assert done.returncode == 0, done.stderr[-3000:]
