@@ -1,0 +1,56 @@
+"""Writes docs/counters.md from the counters that the code registers: ``python docs/list_counters.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from uinet.link import device
+from uinet.proxy.connection import OUTCOMES
+from uinet.proxy.engine import COUNTERS as PROXY
+from uinet.stats import COUNTERS
+
+HEAD = """\
+# Counters
+
+Made from the code by `docs/list_counters.py`; a test sees to it that this page is up to date.
+
+Every decision to drop has a counter. `stack.stats["name"]` reads one, `stack.stats.as_dict()` gives those that are not
+zero, `host.stats()` those of stack, interfaces and devices together, and `uinet proxy --stats` shows the largest drops.
+Counters only grow.
+"""
+GROUPS = {
+    "link": ("Link", ("link_", "loopback_", "eth_")),
+    "neighbours": ("ARP, ND and neighbours", ("arp_", "nd_", "neighbor_")),
+    "ip": ("IP", ("ip_",)),
+    "fragments": ("Fragments", ("frag_",)),
+    "icmp": ("ICMP and ICMPv6", ("icmp_",)),
+    "udp": ("UDP", ("udp_",)),
+    "tcp": ("TCP", ("tcp_",)),
+    "engine": ("Engine", ("upcall_",)),
+}
+
+
+def table(rows: dict[str, str]) -> str:
+    """A table of names and what they count."""
+    lines = [f"| `{name}` | {what} |" for name, what in rows.items()]
+    return "\n".join(["| counter | counts |", "|---|---|", *lines, ""])
+
+
+def page() -> str:
+    """The page's text."""
+    left = dict(COUNTERS)
+    parts = [HEAD, "## Of a stack\n"]
+    for title, prefixes in GROUPS.values():
+        rows = {name: left.pop(name) for name in COUNTERS if name.startswith(prefixes)}
+        parts += [f"### {title}\n", table(rows)]
+    if left:
+        raise SystemExit(f"no group for {', '.join(left)}: see GROUPS")
+    parts += ["## Of a device\n\n`device.statistics()`; those at zero are left out, but for frames and bytes.\n"]
+    parts += [table(device.COUNTERS)]
+    parts += ["## Of the proxy\n\n`proxy.statistics()`: these, connections by phase, and the outcomes below.\n"]
+    parts += [table(PROXY), table(OUTCOMES)]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("counters.md").write_text(page())
