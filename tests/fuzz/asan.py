@@ -21,7 +21,7 @@ FLAGS = "-O1 -g -fsanitize=address -fno-omit-frame-pointer"
 
 def runtime() -> str | None:
     """The path of the sanitizer's runtime; None if gcc, or it, is not here."""
-    compiler = shutil.which("gcc")
+    compiler = shutil.which(os.environ.get("CC", "gcc"))
     if compiler is None:
         return None
     found = subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, timeout=60)
