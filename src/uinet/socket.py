@@ -28,6 +28,7 @@ from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_D
 from uinet.tcp import calls
 from uinet.tcp.close import abort, forget_unread
 from uinet.tcp.info import TcpInfo, tcp_info
+from uinet.tcp.layout import is_v4
 from uinet.tcp.listener import Listener
 from uinet.tcp.notify import notify
 from uinet.tcp.send import wants_output
@@ -45,7 +46,6 @@ from uinet.wire.addresses import (
     unpack_address,
     vids,
 )
-from uinet.wire.constants import V4_MAPPED
 from uinet.wire.kernels import take
 from uinet.wire.packet import l2info_of
 
@@ -368,7 +368,7 @@ class Socket:
         if not self.listener.accepted:
             raise WouldBlock()
         tcb = self.listener.accepted.popleft()
-        family = AF_INET if tcb.raddr_hi == 0 and tcb.raddr_lo & ~0xFFFFFFFF == V4_MAPPED else AF_INET6
+        family = AF_INET if is_v4(tcb) else AF_INET6
         sock = Socket(self.stack, family, self.type, self.config)
         sock.shared = True
         self.shared = True

@@ -43,15 +43,3 @@ async def run_handler(
         peer = writer.get_extra_info("peername")
         logger.exception("handler of the connection from %s raised; the connection is reset", peer)
         writer.transport.abort()
-
-
-async def open_stream(
-    connect: Callable[[Callable[[], asyncio.BaseProtocol]], Awaitable[tuple[asyncio.Transport, object]]],
-    loop: asyncio.AbstractEventLoop,
-    limit: int = LIMIT,
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A reader and a writer over what ``connect(protocol factory)`` connects."""
-    reader = asyncio.StreamReader(limit=limit, loop=loop)
-    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-    transport, _ = await connect(lambda: protocol)
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)

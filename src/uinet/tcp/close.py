@@ -6,7 +6,7 @@ from uinet.errors import ConnectionAborted
 from uinet.events import EV_CLOSED, EV_ERROR, EV_READABLE, EV_WRITABLE
 from uinet.tcp.notify import notify
 from uinet.tcp.send import send_rst
-from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, change
+from uinet.tcp.state import CLOSED, SYN_RECEIVED, change
 from uinet.tcp.tcb import Tcb
 
 
@@ -69,8 +69,3 @@ def abort(tcb: Tcb, error: BaseException | None = None) -> None:
     if tcb.state >= SYN_RECEIVED:
         send_rst(tcb)
     finish(tcb, error if error is not None else ConnectionAborted())
-
-
-def is_synchronized(tcb: Tcb) -> bool:
-    """Whether both sides know each other's sequence numbers (RFC 9293 3.3.2)."""
-    return tcb.state >= ESTABLISHED

@@ -7,13 +7,15 @@ from uinet.tcp.context cimport Context
 from uinet.tcp.table cimport Entry
 from uinet.wire.frame cimport Frame
 from uinet.wire.kernels cimport checksum, join2, store_bytes, store_u16, store_u32, store_u64
+from uinet.wire.packet cimport is_mapped
 
-cdef unsigned int MASK32, MAPPED_HIGH, NOP_NOP_TIMESTAMPS, PROTO_TCP
+cdef unsigned int MASK32, NOP_NOP_TIMESTAMPS, PROTO_TCP
 cdef unsigned char CHECKSUM_UNKNOWN, CHECKSUM_VALID
 cdef int STATIC
 cdef bytes EMPTY
 
 cpdef bint is_v4(Entry entry)
+cpdef Py_ssize_t headers_length(Entry entry)
 @cython.locals(network=Network)
 cpdef bint find_path(Context context, Entry entry) except -1
 @cython.locals(hop=NextHop, header=bytes)

@@ -14,15 +14,20 @@ from uinet.wire.addresses import join
 from uinet.wire.constants import PROTO_TCP
 from uinet.wire.frame import CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame
 from uinet.wire.kernels import checksum, join2, store_bytes, store_u16, store_u32, store_u64
+from uinet.wire.packet import is_mapped
 
-MAPPED_HIGH = 0x0000FFFF
 NOP_NOP_TIMESTAMPS = 0x0101080A
 EMPTY = b""
 
 
 def is_v4(entry: Entry) -> bool:
     """Whether the connection runs over IPv4."""
-    return entry.raddr_hi == 0 and entry.raddr_lo >> 32 == MAPPED_HIGH
+    return is_mapped(entry.raddr_hi, entry.raddr_lo)
+
+
+def headers_length(entry: Entry) -> int:
+    """Bytes of the IP header and the TCP header, without options."""
+    return 40 if is_v4(entry) else 60
 
 
 def find_path(context: Context, entry: Entry) -> bool:
@@ -148,4 +153,4 @@ def put_syn_options(
 def mss_to_offer(entry: Entry) -> int:
     """The MSS option's value: what a packet of the interface's MTU holds (RFC 9293 3.7.1, MUST-67)."""
     mtu = entry.interface.mtu if entry.interface is not None else 1500
-    return mtu - (40 if is_v4(entry) else 60)
+    return mtu - headers_length(entry)

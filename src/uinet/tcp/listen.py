@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.context import Context
-from uinet.tcp.layout import begin, is_v4, mss_to_offer, put_syn_options, transmit
+from uinet.tcp.layout import begin, headers_length, is_v4, mss_to_offer, put_syn_options, transmit
 from uinet.tcp.listener import Listener
 from uinet.tcp.negotiate import scale_for
 from uinet.tcp.reset import path_back, send_reset
@@ -19,7 +19,7 @@ from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry
 from uinet.units import MASK32, MILLISECOND, MINUTE, SECOND
 from uinet.wire.constants import ACK, FIN, NO_WSCALE, RST, SYN
-from uinet.wire.packet import Packet
+from uinet.wire.packet import Packet, is_mapped
 from uinet.wire.segment import Segment
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def source_is_sound(packet: Packet, seg: Segment) -> bool:
     if packet.src_hi == packet.dst_hi and packet.src_lo == packet.dst_lo and seg.source_port == seg.destination_port:
         return False  # LAND
     for high, low in ((packet.src_hi, packet.src_lo), (packet.dst_hi, packet.dst_lo)):
-        if high == 0 and low >> 32 == 0xFFFF:
+        if is_mapped(high, low):
             address = low & MASK32
             if address >> 28 == MULTICAST_V4 or address in (0, MASK32):
                 return False
@@ -235,7 +235,7 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
     """Sends <SEQ=ISS><ACK=IRS+1><CTL=SYN,ACK> and waits for the answer."""
     at = begin(tcp, entry)
     if at >= 0:
-        options = at + (40 if is_v4(entry) else 60)
+        options = at + headers_length(entry)
         tsval = (tcp.now // MILLISECOND + entry.ts_offset) & MASK32
         wscale = entry.rcv_scale if entry.peer_wscale != NO_WSCALE else -1
         size = put_syn_options(
@@ -269,7 +269,7 @@ def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
     clock = (tcp.now // MILLISECOND + tcp.secrets.timestamp_offset(entry) - 64) & MASK32 & ~63
     tsval = clock | (1 << 5 if sack else 0) | (wscale if wscale < 15 else 15)
     entry.rcv_scale = scale_for(receive_limit(tcp, entry)) if wscale != NO_WSCALE else 0
-    options = at + (40 if is_v4(entry) else 60)
+    options = at + headers_length(entry)
     size = put_syn_options(
         tcp.scratch, options, mss_to_offer(entry), entry.rcv_scale if wscale != NO_WSCALE else -1, sack, timestamps,
         tsval, entry.tsval,

@@ -14,6 +14,7 @@ from typing import Any
 from uinet.errors import AddressInUse
 from uinet.tcp.table import Entry, Table
 from uinet.wire.constants import V4_MAPPED
+from uinet.wire.packet import is_mapped
 
 IP_EXACT = 0
 IP_FAMILY = 1
@@ -109,7 +110,7 @@ class Listeners:
         """The listener for a SYN to that address and port with those tags, or None."""
         if self.count == 0:
             return None
-        family = V4_MAPPED if ip_hi == 0 and ip_lo >> 32 == 0xFFFF else 0
+        family = V4_MAPPED if is_mapped(ip_hi, ip_lo) else 0
         for pattern in range(CLASSES):
             if self.counts[pattern] == 0:
                 continue

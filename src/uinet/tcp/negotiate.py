@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uinet.tcp.layout import find_path, is_v4
+from uinet.tcp.layout import find_path, headers_length, is_v4
 from uinet.tcp.state import ESTABLISHED, FIN_WAIT_1, change
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import start_keepalive
@@ -53,7 +53,7 @@ def set_mss(tcb: Tcb, peer_mss: int) -> None:
     """The effective send MSS (RFC 9293 3.7.1, MUST-16): what the peer takes and the path carries, less our options."""
     floor = tcb.context.settings.min_mss
     mss = max(peer_mss, floor)
-    headers = 40 if is_v4(tcb) else 60
+    headers = headers_length(tcb)
     mss = min(mss, path_mtu(tcb) - headers)
     if tcb.ts_ok:
         mss -= TIMESTAMPS_LENGTH
@@ -72,7 +72,7 @@ def path_mtu(tcb: Tcb) -> int:
 
 def lower_mtu(tcb: Tcb, mtu: int) -> bool:
     """The path carries only `mtu` bytes (RFC 1191, RFC 8201); whether that is news."""
-    mss = mtu - (40 if is_v4(tcb) else 60) - (TIMESTAMPS_LENGTH if tcb.ts_ok else 0)
+    mss = mtu - headers_length(tcb) - (TIMESTAMPS_LENGTH if tcb.ts_ok else 0)
     mss = max(mss, tcb.context.settings.min_mss)
     if mss >= tcb.mss:
         return False

@@ -7,7 +7,7 @@ from uinet.tcp.arrive cimport segment_arrives
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.context cimport Context
 from uinet.tcp.listener cimport Listener, Listeners
-from uinet.tcp.send cimport output
+from uinet.tcp.send cimport output, wants_output
 from uinet.tcp.table cimport Entry, Table
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.time_wait cimport TimeWait

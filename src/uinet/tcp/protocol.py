@@ -19,6 +19,7 @@ from uinet.tcp.close import abort, finish, forget_unread, release
 from uinet.tcp.congestion.base import CongestionControl
 from uinet.tcp.congestion.newreno import NewReno
 from uinet.tcp.context import Context
+from uinet.tcp.layout import is_v4
 from uinet.tcp.listen import (
     SynEntry,
     decide,
@@ -34,7 +35,7 @@ from uinet.tcp.negotiate import agree, established, lower_mtu
 from uinet.tcp.notify import notify
 from uinet.tcp.ports import Ports
 from uinet.tcp.reset import RstLimit, reset_for
-from uinet.tcp.send import output
+from uinet.tcp.send import output, wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry, Table
@@ -347,20 +348,14 @@ class Tcp(Context):
 
     def too_big(self, tcb: Tcb, mtu: int) -> None:
         """The path carries only packets of `mtu` bytes: smaller segments from now on, and the lost ones again."""
-        floor = 1280 if tcb.raddr_hi or tcb.raddr_lo >> 32 != 0xFFFF else 552
+        floor = 552 if is_v4(tcb) else 1280
         if lower_mtu(tcb, max(mtu, floor)) and tcb.state >= ESTABLISHED:
             tcb.lost_edge = tcb.snd_nxt
             tcb.high_rxt = tcb.snd_una
             tcb.recovering = 2
             tcb.recover = tcb.snd_nxt
             tcb.timing = False
-            self.queue(tcb)
-
-    def queue(self, tcb: Tcb) -> None:
-        """Notes that `tcb` may have something to send."""
-        if not tcb.pending_queued:
-            tcb.pending_queued = True
-            self.pending.append(tcb)
+            wants_output(tcb)
 
     def unreachable(self, tcb: Tcb, kind: int, own: bool) -> None:
         """Hard errors abort only a connection that is being opened; afterwards all are soft (RFC 5461, RFC 5927).

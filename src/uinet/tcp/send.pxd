@@ -3,7 +3,7 @@ cimport cython
 from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq
 from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.context cimport Context
-from uinet.tcp.layout cimport begin, is_v4, mss_to_offer, put_syn_options, put_timestamps, transmit
+from uinet.tcp.layout cimport begin, headers_length, mss_to_offer, put_syn_options, put_timestamps, transmit
 from uinet.tcp.recovery cimport hole_end, next_lost, window_room
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.tcb cimport Tcb

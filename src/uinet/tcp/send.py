@@ -7,7 +7,7 @@ writes share segments.
 from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq
-from uinet.tcp.layout import begin, is_v4, mss_to_offer, put_syn_options, put_timestamps, transmit
+from uinet.tcp.layout import begin, headers_length, mss_to_offer, put_syn_options, put_timestamps, transmit
 from uinet.tcp.recovery import hole_end, next_lost, window_room
 from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED
 from uinet.tcp.tcb import Tcb
@@ -103,7 +103,7 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
     if at < 0:
         return
     scratch = context.scratch
-    options = at + (40 if is_v4(tcb) else 60)
+    options = at + headers_length(tcb)
     size = 0
     if tcb.ts_ok:
         size = put_timestamps(scratch, options, timestamp_now(tcb), tcb.ts_recent)
@@ -157,7 +157,7 @@ def send_syn(tcb: Tcb) -> None:
         return
     settings = context.settings
     scratch = context.scratch
-    options = at + (40 if is_v4(tcb) else 60)
+    options = at + headers_length(tcb)
     offer_ts = settings.timestamps
     offer_sack = settings.sack
     wscale = tcb.rcv_scale if settings.window_scaling else -1

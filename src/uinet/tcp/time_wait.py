@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uinet.seq import seq_gt, seq_lt
 from uinet.tcp.context import Context
-from uinet.tcp.layout import begin, is_v4, put_timestamps, transmit
+from uinet.tcp.layout import begin, headers_length, put_timestamps, transmit
 from uinet.tcp.table import Entry
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32, MILLISECOND
@@ -66,7 +66,7 @@ def acknowledge(entry: TimeWait) -> None:
         return
     size = 0
     if entry.ts_ok:
-        options = at + (40 if is_v4(entry) else 60)
+        options = at + headers_length(entry)
         tsval = (context.now // MILLISECOND + entry.ts_offset) & MASK32
         size = put_timestamps(context.scratch, options, tsval, entry.ts_recent)
     transmit(context, entry, at, entry.snd_nxt, entry.rcv_nxt, ACK, entry.window, size, b"", 0, 0)
