@@ -7,105 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uinet.errors import (
-    AddressError,
-    AddressInUse,
-    AddressNotAvailable,
-    AlreadyConnected,
-    BadSocket,
-    BrokenPipe,
-    CaptureError,
-    ConnectionAborted,
-    ConnectionRefused,
-    ConnectionReset,
-    DeviceError,
-    DeviceGone,
-    DeviceURLError,
-    Error,
-    HostUnreachable,
-    InvalidArgument,
-    MessageTooLong,
-    NetworkUnreachable,
-    NotConnected,
-    NotSupported,
-    PermissionDenied,
-    ProtocolUnreachable,
-    TimedOut,
-    VlanError,
-    WouldBlock,
-)
-from uinet.events import (
-    EV_ACCEPT,
-    EV_CLOSED,
-    EV_CONNECTED,
-    EV_EOF,
-    EV_ERROR,
-    EV_READABLE,
-    EV_WRITABLE,
-)
-from uinet.socket import Socket
-from uinet.sockopt import (
-    AF_INET,
-    AF_INET6,
-    AF_UNSPEC,
-    IP_BINDANY,
-    IP_ORIGDSTADDR,
-    IP_SERIALNO,
-    IP_SYNFILTER,
-    IP_TOS,
-    IP_TTL,
-    IPPROTO_IP,
-    IPPROTO_IPV6,
-    IPPROTO_TCP,
-    IPPROTO_UDP,
-    IPV6_TCLASS,
-    IPV6_UNICAST_HOPS,
-    MSG_DONTWAIT,
-    MSG_HOLE_BREAK,
-    MSG_PEEK,
-    SHUT_RD,
-    SHUT_RDWR,
-    SHUT_WR,
-    SO_ACCEPTCONN,
-    SO_BROADCAST,
-    SO_DOMAIN,
-    SO_ERROR,
-    SO_KEEPALIVE,
-    SO_L2INFO,
-    SO_LINGER,
-    SO_PASSIVE,
-    SO_PROMISC,
-    SO_PROTOCOL,
-    SO_RCVBUF,
-    SO_REUSEADDR,
-    SO_REUSEPORT,
-    SO_SETFIB,
-    SO_SNDBUF,
-    SO_TYPE,
-    SO_VLANS,
-    SOCK_DGRAM,
-    SOCK_STREAM,
-    SOL_SOCKET,
-    TCP_CORK,
-    TCP_INFO,
-    TCP_KEEPCNT,
-    TCP_KEEPIDLE,
-    TCP_KEEPINTVL,
-    TCP_MAXSEG,
-    TCP_NODELAY,
-    TCP_NOPUSH,
-    TCP_QUICKACK,
-    TCP_REASSDL,
-    TCP_USER_TIMEOUT,
-)
-from uinet.splice import Splice, splice
-from uinet.stack import Stack
-from uinet.tcp.info import TcpInfo
-from uinet.tcp.syn import Syn, Verdict
-from uinet.version import __version__, compiled
-from uinet.wire.addresses import ANY, L2Info, Mac, VlanTag
-from uinet.wire.frame import Frame
-
 __all__ = [
     "AF_INET",
     "AF_INET6",
@@ -157,6 +58,7 @@ __all__ = [
     "SO_TYPE",
     "SO_VLANS",
     "TCP_CORK",
+    "TCP_HOLE",
     "TCP_INFO",
     "TCP_KEEPCNT",
     "TCP_KEEPIDLE",
@@ -183,7 +85,9 @@ __all__ = [
     "DeviceURLError",
     "Driver",
     "Error",
+    "FilterError",
     "Frame",
+    "Hole",
     "Host",
     "HostUnreachable",
     "InvalidArgument",
@@ -193,10 +97,13 @@ __all__ = [
     "NetworkUnreachable",
     "NotConnected",
     "NotSupported",
+    "PassiveInfo",
+    "PassiveSocket",
     "PermissionDenied",
     "ProtocolUnreachable",
     "Socket",
     "Splice",
+    "SpoolError",
     "Stack",
     "Syn",
     "TcpInfo",
@@ -208,6 +115,7 @@ __all__ = [
     "__version__",
     "aio",
     "compiled",
+    "follow",
     "open_device",
     "sim",
     "splice",
@@ -217,27 +125,158 @@ if TYPE_CHECKING:
     from uinet import aio, sim
     from uinet.aio import Host
     from uinet.driver import Driver
+    from uinet.errors import (
+        AddressError,
+        AddressInUse,
+        AddressNotAvailable,
+        AlreadyConnected,
+        BadSocket,
+        BrokenPipe,
+        CaptureError,
+        ConnectionAborted,
+        ConnectionRefused,
+        ConnectionReset,
+        DeviceError,
+        DeviceGone,
+        DeviceURLError,
+        Error,
+        FilterError,
+        HostUnreachable,
+        InvalidArgument,
+        MessageTooLong,
+        NetworkUnreachable,
+        NotConnected,
+        NotSupported,
+        PermissionDenied,
+        ProtocolUnreachable,
+        SpoolError,
+        TimedOut,
+        VlanError,
+        WouldBlock,
+    )
+    from uinet.events import (
+        EV_ACCEPT,
+        EV_CLOSED,
+        EV_CONNECTED,
+        EV_EOF,
+        EV_ERROR,
+        EV_READABLE,
+        EV_WRITABLE,
+    )
+    from uinet.following.api import follow
     from uinet.link import Device, open_device
+    from uinet.passive_socket import Hole, PassiveInfo, PassiveSocket
+    from uinet.socket import Socket
+    from uinet.sockopt import (
+        AF_INET,
+        AF_INET6,
+        AF_UNSPEC,
+        IP_BINDANY,
+        IP_ORIGDSTADDR,
+        IP_SERIALNO,
+        IP_SYNFILTER,
+        IP_TOS,
+        IP_TTL,
+        IPPROTO_IP,
+        IPPROTO_IPV6,
+        IPPROTO_TCP,
+        IPPROTO_UDP,
+        IPV6_TCLASS,
+        IPV6_UNICAST_HOPS,
+        MSG_DONTWAIT,
+        MSG_HOLE_BREAK,
+        MSG_PEEK,
+        SHUT_RD,
+        SHUT_RDWR,
+        SHUT_WR,
+        SO_ACCEPTCONN,
+        SO_BROADCAST,
+        SO_DOMAIN,
+        SO_ERROR,
+        SO_KEEPALIVE,
+        SO_L2INFO,
+        SO_LINGER,
+        SO_PASSIVE,
+        SO_PROMISC,
+        SO_PROTOCOL,
+        SO_RCVBUF,
+        SO_REUSEADDR,
+        SO_REUSEPORT,
+        SO_SETFIB,
+        SO_SNDBUF,
+        SO_TYPE,
+        SO_VLANS,
+        SOCK_DGRAM,
+        SOCK_STREAM,
+        SOL_SOCKET,
+        TCP_CORK,
+        TCP_HOLE,
+        TCP_INFO,
+        TCP_KEEPCNT,
+        TCP_KEEPIDLE,
+        TCP_KEEPINTVL,
+        TCP_MAXSEG,
+        TCP_NODELAY,
+        TCP_NOPUSH,
+        TCP_QUICKACK,
+        TCP_REASSDL,
+        TCP_USER_TIMEOUT,
+    )
+    from uinet.splicing import Splice, splice
+    from uinet.stack import Stack
+    from uinet.tcp.info import TcpInfo
+    from uinet.tcp.syn import Syn, Verdict
+    from uinet.version import __version__, compiled
+    from uinet.wire.addresses import ANY, L2Info, Mac, VlanTag
+    from uinet.wire.frame import Frame
 
-# what needs asyncio or opens devices is imported when it is first asked for: the engine alone needs neither
-_LATER = {
-    "Host": ("uinet.aio", "Host"),
-    "Driver": ("uinet.driver", "Driver"),
-    "Device": ("uinet.link", "Device"),
-    "open_device": ("uinet.link", "open_device"),
-    "aio": ("uinet.aio", None),
-    "sim": ("uinet.sim", None),
+# A name is imported when it is first asked for: who only follows captures does not wait for the stack.
+_MODULES = {
+    "uinet.aio": "Host",
+    "uinet.driver": "Driver",
+    "uinet.errors": (
+        "AddressError AddressInUse AddressNotAvailable AlreadyConnected BadSocket BrokenPipe CaptureError "
+        "ConnectionAborted ConnectionRefused ConnectionReset DeviceError DeviceGone DeviceURLError Error "
+        "FilterError HostUnreachable InvalidArgument MessageTooLong NetworkUnreachable NotConnected "
+        "NotSupported PermissionDenied ProtocolUnreachable SpoolError TimedOut VlanError WouldBlock"
+    ),
+    "uinet.events": "EV_ACCEPT EV_CLOSED EV_CONNECTED EV_EOF EV_ERROR EV_READABLE EV_WRITABLE",
+    "uinet.following.api": "follow",
+    "uinet.link": "Device open_device",
+    "uinet.passive_socket": "Hole PassiveInfo PassiveSocket",
+    "uinet.socket": "Socket",
+    "uinet.sockopt": (
+        "AF_INET AF_INET6 AF_UNSPEC IPPROTO_IP IPPROTO_IPV6 IPPROTO_TCP IPPROTO_UDP IPV6_TCLASS "
+        "IPV6_UNICAST_HOPS IP_BINDANY IP_ORIGDSTADDR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL MSG_DONTWAIT "
+        "MSG_HOLE_BREAK MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM SOCK_STREAM SOL_SOCKET SO_ACCEPTCONN "
+        "SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER SO_PASSIVE SO_PROMISC SO_PROTOCOL "
+        "SO_RCVBUF SO_REUSEADDR SO_REUSEPORT SO_SETFIB SO_SNDBUF SO_TYPE SO_VLANS TCP_CORK TCP_HOLE TCP_INFO "
+        "TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_NODELAY TCP_NOPUSH TCP_QUICKACK TCP_REASSDL "
+        "TCP_USER_TIMEOUT"
+    ),
+    "uinet.splicing": "Splice splice",
+    "uinet.stack": "Stack",
+    "uinet.tcp.info": "TcpInfo",
+    "uinet.tcp.syn": "Syn Verdict",
+    "uinet.version": "__version__ compiled",
+    "uinet.wire.addresses": "ANY L2Info Mac VlanTag",
+    "uinet.wire.frame": "Frame",
 }
+_PACKAGES = ("aio", "sim")
+_PLACES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'uinet' has no attribute {name!r}")
     from importlib import import_module
 
-    module, attribute = _LATER[name]
-    value = import_module(module)
-    if attribute is not None:
-        value = getattr(value, attribute)
+    if name in _PACKAGES:
+        return import_module(f"uinet.{name}")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'uinet' has no attribute {name!r}")
+    value = getattr(import_module(_PLACES[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

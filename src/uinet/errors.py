@@ -38,6 +38,10 @@ class VlanError(InvalidArgument):
     """A VLAN tag or stack of tags is not valid."""
 
 
+class FilterError(InvalidArgument):
+    """A packet filter is not valid, or can't be compiled."""
+
+
 class DeviceError(Error):
     """A device can't be opened or has failed."""
 
@@ -66,6 +70,12 @@ class CaptureError(DeviceError, ValueError):
     """A capture file is damaged or of an unknown kind."""
 
     code = errno.EINVAL
+
+
+class SpoolError(Error):
+    """The temporary file of streams that wait to be read can't be written or read."""
+
+    code = errno.ENOSPC
 
 
 class WouldBlock(Error, BlockingIOError):

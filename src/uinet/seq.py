@@ -8,6 +8,8 @@ from __future__ import annotations
 from uinet.units import HALF32 as HALF
 from uinet.units import MASK32
 
+CIRCLE = 1 << 32
+
 
 def seq_lt(a: int, b: int) -> bool:
     """a < b on the circle."""
@@ -37,7 +39,7 @@ def seq_add(a: int, n: int) -> int:
 def seq_diff(a: int, b: int) -> int:
     """How far a is after b: a signed distance, -2**31 to 2**31 - 1."""
     distance = (a - b) & MASK32
-    return distance - 0x100000000 if distance >= HALF else distance
+    return distance - CIRCLE if distance >= HALF else distance
 
 
 def seq_between(low: int, a: int, high: int) -> bool:

@@ -7,6 +7,8 @@ MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 
+TICK_SHIFT = 18  # a tick of the timing wheel is 2**18 ns
+
 MASK32 = 0xFFFFFFFF
 HALF32 = 0x80000000
 

@@ -9,6 +9,7 @@ cdef class Timer:
     cdef public long long deadline
     cdef long long slot
     cdef int level
+    cdef public unsigned int mark
     cdef Timer wheel_next
     cdef Timer wheel_previous
     cpdef expire(self, long long now)
@@ -28,6 +29,8 @@ cdef class Wheel:
     cpdef disarm(self, Timer timer)
     @cython.locals(current=cython.longlong, differs=cython.longlong, level=cython.int, head=Timer, last=Timer)
     cdef _file(self, Timer timer, long long tick)
+    @cython.locals(head=Timer, timer=Timer, following=Timer)
+    cpdef clear(self)
     @cython.locals(before=Timer, after=Timer)
     cdef _unlink(self, Timer timer)
     @cython.locals(level=cython.int, shift=cython.int, index=cython.longlong, first=cython.longlong,
@@ -38,4 +41,6 @@ cdef class Wheel:
     cdef _refile(self, Timer timer)
     @cython.locals(target=cython.longlong, tick=cython.longlong)
     cpdef advance(self, long long now)
+    @cython.locals(found=list, level=cython.int, here=cython.longlong, step=cython.longlong, head=Timer, timer=Timer)
+    cpdef list waiting(self, Py_ssize_t limit)
     cpdef long long next_deadline(self)

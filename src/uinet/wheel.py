@@ -10,7 +10,10 @@ earlier deadline moves the node.
 
 from __future__ import annotations
 
-TICK_SHIFT = 18
+from typing import Any
+
+from uinet.units import TICK_SHIFT
+
 TICK = 1 << TICK_SHIFT
 SLOT_BITS = 8
 SLOTS = 256
@@ -24,13 +27,14 @@ class Timer:
     """One entry of a wheel; subclasses say in `expire` what happens.
 
     `deadline`: ns at which `expire` is due; 0 if it is off. `slot`: the tick this node is filed under; -1 if it is
-    in no wheel.
+    in no wheel. `mark` is for who owns the timer: it lies where alignment would leave a gap.
     """
 
     def __init__(self) -> None:
         self.deadline = 0
         self.slot = -1
         self.level = 0
+        self.mark = 0
         self.wheel_next: Timer | None = None
         self.wheel_previous: Timer | None = None
 
@@ -102,6 +106,22 @@ class Wheel:
         tick = (tick >> (level * SLOT_BITS)) << (level * SLOT_BITS)
         if tick < self.soonest:
             self.soonest = tick
+
+    def clear(self) -> None:
+        """Takes all timers out, one after the other as they lie."""
+        for head in self.heads:
+            timer = head.wheel_next
+            while timer is not head and timer is not None:
+                following = timer.wheel_next
+                timer.wheel_next = None
+                timer.wheel_previous = None
+                timer.slot = -1
+                timer.deadline = 0
+                timer = following
+            self._empty(head)
+        self.filed = [0] * LEVELS
+        self.count = 0
+        self.soonest = NEVER
 
     def _unlink(self, timer: Timer) -> None:
         before = timer.wheel_previous
@@ -185,6 +205,23 @@ class Wheel:
         if target > self.current:
             self.current = target
         self.soonest = self._next_filled()
+
+    def waiting(self, limit: int) -> list[Any]:
+        """Up to `limit` timers, those that are due next first, as far as their slots tell."""
+        found: list[Any] = []
+        for level in range(LEVELS):
+            if self.filed[level] == 0:
+                continue
+            here = (self.current >> (level * SLOT_BITS)) & SLOT_MASK
+            for step in range(SLOTS):
+                head = self.heads[level * SLOTS + ((here + step) & SLOT_MASK)]
+                timer = head.wheel_next
+                while timer is not head and timer is not None:
+                    found.append(timer)
+                    if len(found) >= limit:
+                        return found
+                    timer = timer.wheel_next
+        return found
 
     def next_deadline(self) -> int:
         """The time, in ns, at which `advance` has something to do; -1 if nothing waits."""

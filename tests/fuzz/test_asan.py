@@ -26,11 +26,13 @@ for _ in range(25_000):
     target = chance.choice((array, array, None))
     for call in (
         lambda: kernels.load_u8(thing, a), lambda: kernels.load_u16(thing, a), lambda: kernels.load_u32(thing, a),
-        lambda: kernels.load_u64(thing, a), lambda: kernels.store_u8(target, a, 1),
+        lambda: kernels.load_u64(thing, a), lambda: kernels.load_u16_le(thing, a),
+        lambda: kernels.load_u32_le(thing, a), lambda: kernels.store_u8(target, a, 1),
         lambda: kernels.store_u16(target, a, 1), lambda: kernels.store_u32(target, a, 1),
         lambda: kernels.store_u64(target, a, 1), lambda: kernels.store_bytes(target, a, source, b, c),
         lambda: kernels.checksum(source, a, b, 1), lambda: kernels.take(source, a, b),
         lambda: kernels.join2(target, a, source, b, c), lambda: kernels.extend(target, source, a, b),
+        lambda: kernels.equal(target, a, source, b, c),
     ):
         try:
             call()
@@ -49,6 +51,6 @@ def test_no_call_of_the_kernels_leaves_its_buffers(tmp_path: Path) -> None:
     library = asan.build(tmp_path, only=["wire/kernels"])
     done = asan.run(library, KERNELS, timeout=60)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.strip() == str(25_000 * 13)
+    assert done.stdout.strip() == str(25_000 * 16)
     done = asan.run(library, asan.FUZZ, "2", "600", timeout=60)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -46,6 +46,12 @@ class Reference:
     def load_u64(self, data: bytes, offset: int) -> int:
         return self.load(data, offset, 8)
 
+    def load_u16_le(self, data: bytes, offset: int) -> int:
+        return int.from_bytes(self.at(data, offset, 2), "little")
+
+    def load_u32_le(self, data: bytes, offset: int) -> int:
+        return int.from_bytes(self.at(data, offset, 4), "little")
+
     def store(self, data: bytearray, offset: int, value: int, length: int) -> int:
         self.at(data, offset, length)
         for index in range(length):
@@ -85,6 +91,9 @@ class Reference:
 
     def join2(self, head: bytearray, head_length: int, source: bytes, offset: int, length: int) -> bytes:
         return self.at(head, 0, head_length) + self.at(source, offset, length)
+
+    def equal(self, a: bytes, a_offset: int, b: bytes, b_offset: int, length: int) -> bool:
+        return self.at(a, a_offset, length) == self.at(b, b_offset, length)
 
     def extend(self, target: bytearray, source: bytes, offset: int, length: int) -> int:
         for byte in self.at(source, offset, length):
@@ -130,6 +139,8 @@ def test_which_kernels_are_compared(record_property: Callable[[str, object], Non
 @given(data=st.binary(max_size=40), at=st.integers(-3, 43), value=U64)
 def test_loads_and_stores(bits: int, data: bytes, at: int, value: int) -> None:
     agree(lambda k: getattr(k, f"load_u{bits}")(data, at))
+    if bits in (16, 32):
+        agree(lambda k: getattr(k, f"load_u{bits}_le")(data, at))
     value &= (1 << bits) - 1
     agree(lambda k: after(bytearray(data), lambda copy: getattr(k, f"store_u{bits}")(copy, at, value)))
 
@@ -154,6 +165,8 @@ def test_copies(source: bytes, offset: int, length: int, target: bytes, at: int)
     agree(lambda k: after(bytearray(target), lambda copy: k.store_bytes(copy, at, source, offset, length)))
     agree(lambda k: after(bytearray(target), lambda copy: k.extend(copy, source, offset, length)))
     agree(lambda k: k.join2(bytearray(target), at, source, offset, length))
+    agree(lambda k: k.equal(bytearray(target), at, source, offset, length))
+    agree(lambda k: k.equal(source, 0, source, offset, length))
 
 
 @settings(max_examples=100, deadline=None)

@@ -39,6 +39,8 @@ AT: dict[str, tuple[Callable[[Any, Any, int, int], Any], int | None]] = {
     "load_u16": (lambda k, data, at, length: k.load_u16(data, at), 2),
     "load_u32": (lambda k, data, at, length: k.load_u32(data, at), 4),
     "load_u64": (lambda k, data, at, length: k.load_u64(data, at), 8),
+    "load_u16_le": (lambda k, data, at, length: k.load_u16_le(data, at), 2),
+    "load_u32_le": (lambda k, data, at, length: k.load_u32_le(data, at), 4),
     "store_u8": (lambda k, data, at, length: k.store_u8(bytearray(data), at, 1), 1),
     "store_u16": (lambda k, data, at, length: k.store_u16(bytearray(data), at, 1), 2),
     "store_u32": (lambda k, data, at, length: k.store_u32(bytearray(data), at, 1), 4),
@@ -97,12 +99,14 @@ def test_the_head_of_a_join_has_bounds_too(twin: Any) -> None:
 
 
 @twins
-def test_big_endian(twin: Any) -> None:
+def test_byte_orders(twin: Any) -> None:
     data = bytes(range(0xF0, 0x100))
     assert twin.load_u8(data, 15) == 0xFF
     assert twin.load_u16(data, 1) == 0xF1F2
     assert twin.load_u32(data, 1) == 0xF1F2F3F4
     assert twin.load_u64(data, 1) == 0xF1F2F3F4F5F6F7F8
+    assert twin.load_u16_le(data, 1) == 0xF2F1
+    assert twin.load_u32_le(data, 1) == 0xF4F3F2F1
     into = bytearray(16)
     twin.store_u8(into, 0, 0xFE)
     twin.store_u16(into, 1, 0xF1F2)
@@ -119,6 +123,8 @@ def test_values_that_a_sentinel_could_be_mistaken_for(twin: Any) -> None:
     assert twin.load_u16(data, 0) == 0xA5A5
     assert twin.load_u32(data, 0) == 0xA5A5A5A5
     assert twin.load_u64(data, 0) == 0xA5A5A5A5A5A5A5A5
+    assert twin.load_u16_le(data, 0) == 0xA5A5
+    assert twin.load_u32_le(data, 0) == 0xA5A5A5A5
 
 
 @twins

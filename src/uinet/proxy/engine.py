@@ -28,7 +28,7 @@ from uinet.events import EV_CLOSED, EV_CONNECTED, EV_ERROR
 from uinet.proxy.connection import ACCEPTING, CONNECTING, FINISHED, HELD, OPEN, Connection, Deadline, Joint
 from uinet.proxy.match import EVERYTHING, Flow, Match
 from uinet.proxy.policy import Policy, PolicyError, verdict_of
-from uinet.splice import splice
+from uinet.splicing import splice
 from uinet.tcp.syn import Verdict
 from uinet.units import SECOND
 from uinet.wire.addresses import ANY

@@ -1,25 +1,14 @@
-"""One table for all connections (design decision D7), growing by small steps.
-
-Linear hashing (Litwin 1980): each insertion over the load factor splits one bucket, each removal under it joins two,
-so there is never a pause to rehash. Keys are hashed with SipHash under the stack's secret: a peer can't choose
-addresses and ports that collide.
-"""
+"""One table for all connections of a stack (design decision D7): keys, and finding by key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
+from uinet.hashing import Buckets, Node
 from uinet.ip.interface import Interface
 from uinet.ip.neighbors import NextHop
-from uinet.wheel import Timer
-from uinet.wire.kernels import hash5, load_u16, untrack
-
-MINIMUM = 64
-JOINS = 4  # buckets joined for a removal: as the load factor is over 1/4 the table shrinks as fast as it empties
+from uinet.wire.kernels import hash5, load_u16
 
 
-class Entry(Timer):
+class Entry(Node):
     """A key of the table, and how to reach the peer: what TCBs, SYN cache entries and TIME-WAITs have in common.
 
     `link_header`: on a promiscuous interface the verbatim Ethernet header of what is sent; None where frames are
@@ -28,8 +17,6 @@ class Entry(Timer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hash = 0
-        self.hash_next: Entry | None = None
         self.cdom = 0
         self.vids = b""
         self.laddr_hi = 0
@@ -64,15 +51,8 @@ class Entry(Timer):
         self.tos = other.tos
 
 
-class Table:
+class Table(Buckets):
     """Entries by (domain, VLAN stack, local address and port, remote address and port)."""
-
-    def __init__(self, k0: int, k1: int) -> None:
-        self.k0 = k0
-        self.k1 = k1
-        self.base = MINIMUM
-        self.count = 0
-        self.heads: list[Any] = untrack([None] * MINIMUM)
 
     def hash_key(
         self, cdom: int, vids: bytes, laddr_hi: int, laddr_lo: int, lport: int, raddr_hi: int, raddr_lo: int, rport: int
@@ -96,7 +76,7 @@ class Table:
     ) -> Entry | None:
         """The entry of the tuple, or None."""
         key = self.hash_key(cdom, vids, laddr_hi, laddr_lo, lport, raddr_hi, raddr_lo, rport)
-        entry: Entry | None = self.heads[self._bucket(key)]
+        entry: Entry | None = self.heads[self.bucket(key)]
         while entry is not None:
             if (
                 entry.hash == key and entry.rport == rport and entry.lport == lport and entry.raddr_lo == raddr_lo
@@ -121,91 +101,3 @@ class Table:
         entry.raddr_lo = raddr_lo
         entry.rport = rport
         entry.hash = self.hash_key(cdom, vids, laddr_hi, laddr_lo, lport, raddr_hi, raddr_lo, rport)
-
-    def _bucket(self, key: int) -> int:
-        bucket = key & (2 * self.base - 1)
-        if bucket >= len(self.heads):
-            bucket &= self.base - 1
-        return bucket
-
-    def insert(self, entry: Entry) -> None:
-        """Adds `entry`, whose key is set and not in the table."""
-        bucket = self._bucket(entry.hash)
-        entry.hash_next = self.heads[bucket]
-        self.heads[bucket] = entry
-        self.count += 1
-        if self.count > len(self.heads):
-            self._split()
-
-    def remove(self, entry: Entry) -> bool:
-        """Takes `entry` out; False if it is not in the table."""
-        bucket = self._bucket(entry.hash)
-        at = self.heads[bucket]
-        before: Entry | None = None
-        while at is not None and at is not entry:
-            before = at
-            at = at.hash_next
-        if at is None:
-            return False
-        if before is None:
-            self.heads[bucket] = entry.hash_next
-        else:
-            before.hash_next = entry.hash_next
-        entry.hash_next = None
-        self.count -= 1
-        for _ in range(JOINS):
-            if self.count * 4 >= len(self.heads) or len(self.heads) <= MINIMUM:
-                break
-            self._join()
-        return True
-
-    def replace(self, old: Entry, new: Entry) -> None:
-        """Puts `new`, which has the same key, where `old` was."""
-        self.remove(old)
-        self.insert(new)
-
-    def _split(self) -> None:
-        """Splits one bucket in two."""
-        new = len(self.heads)
-        old = new - self.base
-        mask = 2 * self.base - 1
-        entry = self.heads[old]
-        stays: Entry | None = None
-        goes: Entry | None = None
-        while entry is not None:
-            following = entry.hash_next
-            if entry.hash & mask == new:
-                entry.hash_next = goes
-                goes = entry
-            else:
-                entry.hash_next = stays
-                stays = entry
-            entry = following
-        self.heads[old] = stays
-        self.heads.append(goes)
-        if new + 1 == 2 * self.base:
-            self.base *= 2
-
-    def _join(self) -> None:
-        """Joins the last bucket to the one that it was split from."""
-        last = len(self.heads) - 1
-        if last < self.base:
-            self.base //= 2
-        entry = self.heads.pop()
-        bucket = last - self.base
-        while entry is not None:
-            following = entry.hash_next
-            entry.hash_next = self.heads[bucket]
-            self.heads[bucket] = entry
-            entry = following
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[Entry]:
-        """Every entry, in no order; the table may not change meanwhile."""
-        for head in self.heads:
-            entry = head
-            while entry is not None:
-                yield entry
-                entry = entry.hash_next

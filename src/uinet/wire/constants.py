@@ -10,6 +10,8 @@ ETHERTYPE_IPV4 = 0x0800
 ETHERTYPE_ARP = 0x0806
 ETHERTYPE_IPV6 = 0x86DD
 
+MAX_TAGS = 16  # of a VLAN stack
+
 PROTO_ICMP = 1
 PROTO_TCP = 6
 PROTO_UDP = 17
@@ -31,5 +33,8 @@ CWR = 0x80
 
 # the high half of an IPv4-mapped address's low 64 bits: ::ffff:0:0/96
 V4_MAPPED = 0x0000FFFF00000000
+
+# NOP, NOP, timestamps of 10 bytes: what every segment of an ordinary connection carries (RFC 7323, appendix A)
+ALIGNED_TIMESTAMPS = 0x0101080A
 
 NO_WSCALE = 255  # what `Segment.wscale` is without the option

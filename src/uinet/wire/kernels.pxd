@@ -2,6 +2,8 @@ cpdef unsigned int load_u8(bytes data, Py_ssize_t offset) except? 0xA5
 cpdef unsigned int load_u16(bytes data, Py_ssize_t offset) except? 0xA5A5
 cpdef unsigned int load_u32(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5
 cpdef unsigned long long load_u64(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5A5A5A5A5
+cpdef unsigned int load_u16_le(bytes data, Py_ssize_t offset) except? 0xA5A5
+cpdef unsigned int load_u32_le(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5
 cpdef int store_u8(bytearray data, Py_ssize_t offset, unsigned int value) except -1
 cpdef int store_u16(bytearray data, Py_ssize_t offset, unsigned int value) except -1
 cpdef int store_u32(bytearray data, Py_ssize_t offset, unsigned int value) except -1
@@ -11,6 +13,9 @@ cpdef unsigned int checksum(object data, Py_ssize_t offset, Py_ssize_t length, u
 cpdef bytes take(object source, Py_ssize_t offset, Py_ssize_t length)
 cpdef bytes join2(bytearray head, Py_ssize_t head_length, object source, Py_ssize_t offset, Py_ssize_t length)
 cpdef int extend(bytearray target, object source, Py_ssize_t offset, Py_ssize_t length) except -1
+cpdef bint equal(object a, Py_ssize_t a_offset, object b, Py_ssize_t b_offset, Py_ssize_t length) except -1
+cpdef int prefetch(list objects, Py_ssize_t index) except -1
+cpdef int prefetch_slot(list objects, Py_ssize_t index) except -1
 cpdef unsigned long long hash5(
     unsigned long long k0, unsigned long long k1, unsigned long long a, unsigned long long b,
     unsigned long long c, unsigned long long d, unsigned long long e)

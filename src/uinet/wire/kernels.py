@@ -8,7 +8,7 @@ bug in the caller and never the answer to a malformed packet.
 from __future__ import annotations
 
 import struct
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 Buffer = bytes | bytearray
@@ -18,6 +18,8 @@ MASK64 = 0xFFFFFFFFFFFFFFFF
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
+_U16_LE = struct.Struct("<H")
+_U32_LE = struct.Struct("<I")
 
 
 def _check(size: int, offset: int, length: int) -> None:
@@ -47,6 +49,18 @@ def load_u64(data: bytes, offset: int) -> int:
     """The big-endian 64-bit integer at `offset`."""
     _check(len(data), offset, 8)
     return int(_U64.unpack_from(data, offset)[0])
+
+
+def load_u16_le(data: bytes, offset: int) -> int:
+    """The little-endian 16-bit integer at `offset`."""
+    _check(len(data), offset, 2)
+    return int(_U16_LE.unpack_from(data, offset)[0])
+
+
+def load_u32_le(data: bytes, offset: int) -> int:
+    """The little-endian 32-bit integer at `offset`."""
+    _check(len(data), offset, 4)
+    return int(_U32_LE.unpack_from(data, offset)[0])
 
 
 def store_u8(data: bytearray, offset: int, value: int) -> int:
@@ -127,6 +141,25 @@ def extend(target: bytearray, source: Buffer, offset: int, length: int) -> int:
     if length and source is target:
         raise ValueError("a buffer can't be added to itself")
     target += source[offset : offset + length]
+    return 0
+
+
+def equal(a: Buffer, a_offset: int, b: Buffer, b_offset: int, length: int) -> bool:
+    """Whether the `length` bytes of `a` at `a_offset` are those of `b` at `b_offset`."""
+    _check(len(a), a_offset, length)
+    _check(len(b), b_offset, length)
+    return a[a_offset : a_offset + length] == b[b_offset : b_offset + length]
+
+
+def prefetch(objects: list[Any], index: int) -> int:
+    """Begins to bring the object at `index` into the cache; interpreted, only checks that it is there."""
+    _check(len(objects), index, 1)
+    return 0
+
+
+def prefetch_slot(objects: list[Any], index: int) -> int:
+    """Begins to bring the slot of a list at `index` into the cache; interpreted, only checks that it is there."""
+    _check(len(objects), index, 1)
     return 0
 
 

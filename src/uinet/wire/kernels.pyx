@@ -7,7 +7,9 @@ the interpreted twin; a property test holds the two against each other.
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_CheckExact, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy, memmove
+from cpython.list cimport PyList_GET_SIZE
+from cpython.ref cimport PyObject
+from libc.string cimport memcmp, memcpy, memmove
 
 cdef extern from *:
     """
@@ -55,12 +57,39 @@ cdef extern from *:
         return (uint32_t)sum;
     }
 
+    static void uinet_prefetch_line(const void *p)
+    {
+    #if defined(__GNUC__)
+        __builtin_prefetch(p);
+    #else
+        (void)p;
+    #endif
+    }
+
+    /* An object of up to 256 bytes and the collector's header before it. */
+    static void uinet_prefetch(const void *p)
+    {
+    #if defined(__GNUC__)
+        const char *at = (const char *)p - 16;
+        __builtin_prefetch(at);
+        __builtin_prefetch(at + 64);
+        __builtin_prefetch(at + 128);
+        __builtin_prefetch(at + 192);
+    #else
+        (void)p;
+    #endif
+    }
+
     static uint32_t uinet_load16(const unsigned char *p) { return (uint32_t)p[0] << 8 | p[1]; }
     static uint32_t uinet_load32(const unsigned char *p) {
         return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
     }
     static uint64_t uinet_load64(const unsigned char *p) {
         return (uint64_t)uinet_load32(p) << 32 | uinet_load32(p + 4);
+    }
+    static uint32_t uinet_load16_le(const unsigned char *p) { return (uint32_t)p[1] << 8 | p[0]; }
+    static uint32_t uinet_load32_le(const unsigned char *p) {
+        return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
     }
     static void uinet_store16(unsigned char *p, uint32_t v) { p[0] = v >> 8; p[1] = v; }
     static void uinet_store32(unsigned char *p, uint32_t v) { p[0] = v >> 24; p[1] = v >> 16; p[2] = v >> 8; p[3] = v; }
@@ -89,15 +118,22 @@ cdef extern from *:
     }
     """
     unsigned int uinet_checksum(const unsigned char *p, size_t n, unsigned int initial) noexcept nogil
+    void uinet_prefetch(const void *p) noexcept nogil
+    void uinet_prefetch_line(const void *p) noexcept nogil
     unsigned int uinet_load16(const unsigned char *p) noexcept nogil
     unsigned int uinet_load32(const unsigned char *p) noexcept nogil
     unsigned long long uinet_load64(const unsigned char *p) noexcept nogil
+    unsigned int uinet_load16_le(const unsigned char *p) noexcept nogil
+    unsigned int uinet_load32_le(const unsigned char *p) noexcept nogil
     void uinet_store16(unsigned char *p, unsigned int v) noexcept nogil
     void uinet_store32(unsigned char *p, unsigned int v) noexcept nogil
     unsigned long long uinet_siphash5(
         unsigned long long k0, unsigned long long k1, const unsigned long long *m) noexcept nogil
 
 cdef extern from "Python.h":
+    ctypedef struct PyListObject:
+        PyObject **ob_item
+    PyObject *PyList_GET_ITEM(list, Py_ssize_t)
     void PyObject_GC_UnTrack(object)
     int PyObject_IS_GC(object)
 
@@ -156,6 +192,20 @@ cpdef unsigned long long load_u64(bytes data, Py_ssize_t offset) except? 0xA5A5A
     if data is None or offset < 0 or offset > PyBytes_GET_SIZE(data) - 8:
         out_of_range(offset, 8, len(data))
     return uinet_load64(<unsigned char *>PyBytes_AS_STRING(data) + offset)
+
+
+cpdef unsigned int load_u16_le(bytes data, Py_ssize_t offset) except? 0xA5A5:
+    """The little-endian 16-bit integer at `offset`."""
+    if data is None or offset < 0 or offset > PyBytes_GET_SIZE(data) - 2:
+        out_of_range(offset, 2, len(data))
+    return uinet_load16_le(<unsigned char *>PyBytes_AS_STRING(data) + offset)
+
+
+cpdef unsigned int load_u32_le(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5:
+    """The little-endian 32-bit integer at `offset`."""
+    if data is None or offset < 0 or offset > PyBytes_GET_SIZE(data) - 4:
+        out_of_range(offset, 4, len(data))
+    return uinet_load32_le(<unsigned char *>PyBytes_AS_STRING(data) + offset)
 
 
 cpdef int store_u8(bytearray data, Py_ssize_t offset, unsigned int value) except -1:
@@ -233,6 +283,27 @@ cpdef int extend(bytearray target, object source, Py_ssize_t offset, Py_ssize_t 
         raise ValueError("a buffer can't be added to itself")  # resizing it moves the bytes away
     PyByteArray_Resize(target, size + length)
     memcpy(PyByteArray_AS_STRING(target) + size, base, length)
+    return 0
+
+
+cpdef bint equal(object a, Py_ssize_t a_offset, object b, Py_ssize_t b_offset, Py_ssize_t length) except -1:
+    """Whether the `length` bytes of `a` at `a_offset` are those of `b` at `b_offset`."""
+    return memcmp(readable(a, a_offset, length), readable(b, b_offset, length), length) == 0
+
+
+cpdef int prefetch(list objects, Py_ssize_t index) except -1:
+    """Begins to bring the object at `index` into the cache, without waiting for it: it will be wanted soon."""
+    if objects is None or index < 0 or index >= PyList_GET_SIZE(objects):
+        out_of_range(index, 1, len(objects))
+    uinet_prefetch(PyList_GET_ITEM(objects, index))
+    return 0
+
+
+cpdef int prefetch_slot(list objects, Py_ssize_t index) except -1:
+    """Begins to bring the slot of a list at `index` into the cache: which object it holds will be wanted soon."""
+    if objects is None or index < 0 or index >= PyList_GET_SIZE(objects):
+        out_of_range(index, 1, len(objects))
+    uinet_prefetch_line((<PyListObject *>objects).ob_item + index)
     return 0
 
 

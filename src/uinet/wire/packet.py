@@ -32,11 +32,9 @@ from __future__ import annotations
 from typing import Any
 
 from uinet.wire.addresses import L2Info, Mac, VlanTag, join
-from uinet.wire.constants import ETHERTYPE_IPV4, ETHERTYPE_IPV6, MORE_FRAGMENTS, OFFSET_MASK, V4_MAPPED
+from uinet.wire.constants import ETHERTYPE_IPV4, ETHERTYPE_IPV6, MAX_TAGS, MORE_FRAGMENTS, OFFSET_MASK, V4_MAPPED
 from uinet.wire.frame import Frame
 from uinet.wire.kernels import checksum, load_u8, load_u16, load_u32, load_u64, take
-
-MAX_TAGS = 16
 
 OK = 0
 SHORT = 1

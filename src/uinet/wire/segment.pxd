@@ -5,6 +5,7 @@ from uinet.wire.packet cimport Packet
 
 cdef unsigned int SYN
 cdef unsigned int KIND_EOL, KIND_NOP, KIND_MSS, KIND_WSCALE, KIND_SACK_PERMITTED, KIND_SACK, KIND_TIMESTAMPS
+cdef unsigned int KIND_MD5, KIND_AO
 cdef unsigned int ALIGNED_TIMESTAMPS, NO_WSCALE, MAX_WSCALE, CHECKSUM_UNKNOWN
 cdef int OK, SHORT, BAD_CHECKSUM
 
@@ -14,11 +15,12 @@ cdef class Segment:
     cdef public unsigned int source_port, destination_port, seq, ack, flags, window, urgent
     cdef public Py_ssize_t offset, length, options_offset, options_end
     cdef public unsigned int mss, wscale, tsval, tsecr
-    cdef public bint sack_permitted, has_timestamps
+    cdef public bint sack_permitted, has_timestamps, signed
     cdef public int sack_count
     cdef public list sacks
     @cython.locals(data=bytes, l4=Py_ssize_t, size=Py_ssize_t, word=cython.uint, header_length=cython.uint)
     cpdef int parse(self, Packet packet) except -1
+    cpdef read_options(self, bytes data, Py_ssize_t at, Py_ssize_t end)
     @cython.locals(kind=cython.uint, length=cython.uint)
     cdef _parse_options(self, bytes data, Py_ssize_t at, Py_ssize_t end)
     @cython.locals(shift=cython.uint, i=Py_ssize_t)

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from uinet.wire.constants import NO_WSCALE, SYN
+from uinet.wire.constants import ALIGNED_TIMESTAMPS, NO_WSCALE, SYN
 from uinet.wire.frame import CHECKSUM_UNKNOWN
 from uinet.wire.kernels import checksum, load_u8, load_u16, load_u32
 from uinet.wire.packet import Packet
@@ -24,15 +24,14 @@ KIND_WSCALE = 3
 KIND_SACK_PERMITTED = 4
 KIND_SACK = 5
 KIND_TIMESTAMPS = 8
+KIND_MD5 = 19  # RFC 2385
+KIND_AO = 29  # RFC 5925
 
 OK = 0
 SHORT = 1
 BAD_CHECKSUM = 2
 
 SEGMENT_DROPS = ("", "tcp_short", "tcp_bad_checksum")  # the counter of each code that `parse` answers
-
-# NOP, NOP, timestamps of 10 bytes: what every segment of an ordinary connection carries (RFC 7323, appendix A)
-ALIGNED_TIMESTAMPS = 0x0101080A
 
 MAX_WSCALE = 14
 
@@ -42,7 +41,8 @@ class Segment:
 
     `length` counts payload bytes, at `offset` of the frame's data; SYN and FIN are not counted. An option that is
     malformed, or in a segment where it may not be, reads as absent. `mss` is 0 and `wscale` is NO_WSCALE if absent.
-    `sacks` holds left and right edges in turn, `sack_count` says how many blocks.
+    `sacks` holds left and right edges in turn, `sack_count` says how many blocks. `signed`: carries an MD5 or an
+    authentication option (RFC 2385, RFC 5925).
     """
 
     def __init__(self) -> None:
@@ -63,6 +63,7 @@ class Segment:
         self.tsecr = 0
         self.sack_count = 0
         self.sacks: list[int] = []
+        self.signed = False
         self.options_offset = 0
         self.options_end = 0
 
@@ -92,18 +93,25 @@ class Segment:
         self.options_offset = l4 + 20
         self.options_end = self.offset
         self.sack_count = 0
+        self.signed = False
         if header_length == 32 and load_u32(data, l4 + 20) == ALIGNED_TIMESTAMPS and not self.flags & SYN:
             self.has_timestamps = True
             self.tsval = load_u32(data, l4 + 24)
             self.tsecr = load_u32(data, l4 + 28)
             return OK
+        self.read_options(data, l4 + 20, self.offset)
+        return OK
+
+    def read_options(self, data: bytes, at: int, end: int) -> None:
+        """Reads the options between `at` and `end`, which `data` has; what is not among them reads as absent."""
         self.has_timestamps = False
         self.mss = 0
         self.wscale = NO_WSCALE
         self.sack_permitted = False
-        if header_length > 20:
-            self._parse_options(data, l4 + 20, self.offset)
-        return OK
+        self.sack_count = 0
+        self.signed = False
+        if at < end:
+            self._parse_options(data, at, end)
 
     def _parse_options(self, data: bytes, at: int, end: int) -> None:
         """Walks the options (RFC 9293 3.2); stops at the first that is malformed, as nothing after it can be read."""
@@ -133,6 +141,8 @@ class Segment:
             if length >= 10 and (length - 2) % 8 == 0 and self.sack_count == 0:
                 self.sack_count = (length - 2) // 8
                 self.sacks = [load_u32(data, at + 2 + 4 * i) for i in range(2 * self.sack_count)]
+        elif kind in (KIND_MD5, KIND_AO):
+            self.signed = True
         elif self.flags & SYN:
             if kind == KIND_MSS:
                 if length == 4 and self.mss == 0:

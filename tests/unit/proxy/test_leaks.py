@@ -12,7 +12,7 @@ import pytest
 from uinet.proxy.connection import Connection
 from uinet.proxy.demo import Demo
 from uinet.socket import Socket
-from uinet.splice import Splice
+from uinet.splicing import Splice
 from uinet.tcp.syn import Syn
 
 KINDS = (Connection, Socket, Splice, Syn)
