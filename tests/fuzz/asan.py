@@ -1,4 +1,5 @@
-"""The package under AddressSanitizer: builds it so, and runs the fuzz world of `tests.fuzz.world` on it.
+"""The package under AddressSanitizer: builds it so, and runs the fuzz worlds of `tests.fuzz.world` (a
+stack) and `tests.fuzz.copies` (a follower, 20 captures a seed) on it.
 
     python -m tests.fuzz.asan [SEEDS [STEPS]]     all extension modules; takes some minutes
 
@@ -68,10 +69,13 @@ def run(library: Path, program: str, *arguments: str, timeout: float = 600) -> s
 FUZZ = """
 import sys
 import uinet
+from tests.fuzz import copies
 from tests.fuzz.world import attack
 assert "site-packages" not in uinet.__file__, uinet.__file__
 for seed in range(int(sys.argv[1])):
     print(seed, attack(seed, int(sys.argv[2]))[:40], flush=True)
+    for number in range(20 * seed, 20 * seed + 20):
+        copies.attack(number, every=1000)
 """
 
 
