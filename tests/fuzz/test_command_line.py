@@ -138,3 +138,23 @@ def test_a_device_that_vanishes_ends_the_program_with_one_line() -> None:
         program.kill()
     assert program.returncode == 1
     assert len(said.splitlines()) == 1 and "uinetgone" in said
+
+
+def test_a_stream_longer_than_files_can_be_does_not_end_those_of_others(tmp_path: Path) -> None:
+    """A hole of a gigabyte costs a packet; a limit of 100 KiB stands for that of file systems."""
+    writer = PcapWriter()
+    frames = []
+    for port in (1000, 1001):
+        frames.append(build.tcp("10.0.0.1", "10.0.0.2", port, 80, "S", 9))
+        frames.append(build.tcp("10.0.0.2", "10.0.0.1", 80, port, "SA", 99, 10))
+    frames.append(build.tcp("10.0.0.1", "10.0.0.2", 1000, 80, "A", 200_000, 100, payload=b"far"))
+    frames.append(build.tcp("10.0.0.2", "10.0.0.1", 80, 1000, "A", 100, 200_003))
+    times = [10**18 + number for number in range(len(frames))]
+    frames.append(build.tcp("10.0.0.1", "10.0.0.2", 1001, 80, "A", 10, 100, payload=b"near"))
+    times.append(10**18 + 10**10)
+    capture = writer.header() + b"".join(map(writer.packet, frames, times))
+    (tmp_path / "x.pcap").write_bytes(capture)
+    done = run(f"cd {tmp_path}; ulimit -f 100; $UINET follow -q -o out x.pcap >/dev/null")
+    far, near = (f"10.0.0.1.{port}-10.0.0.2.80.client" for port in (1000, 1001))
+    assert (done.returncode, done.stderr) == (1, f"uinet: out/{far}: File too large\n")
+    assert (tmp_path / "out" / near).read_bytes() == b"near"

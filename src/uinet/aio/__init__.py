@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from uinet.aio.datagram import DatagramTransport
 from uinet.aio.eventloop import EventLoop, loop_class, run
+from uinet.aio.following import AsyncFollow, follow
 from uinet.aio.host import Host
 from uinet.aio.pipe import Pipe
 from uinet.aio.resolver import NameNotFound
 from uinet.aio.server import Server
 from uinet.aio.transport import Transport
+from uinet.aio.watching import PassiveTransport, WatchedReader
 
 __all__ = [
-    "DatagramTransport", "EventLoop", "Host", "NameNotFound", "Pipe", "Server", "Transport", "loop_class", "run",
+    "AsyncFollow", "DatagramTransport", "EventLoop", "Host", "NameNotFound", "PassiveTransport", "Pipe", "Server",
+    "Transport", "WatchedReader", "follow", "loop_class", "run",
 ]

@@ -24,6 +24,7 @@ from uinet.cli import version
 from uinet.cli.common import console, json_option, print_json, si
 from uinet.cli.group import DONE, FAILED
 from uinet.proxy.demo import MAX_CLIENTS, SMALL, Demo, Plan
+from uinet.proxy.following import Followed
 from uinet.proxy.ladder import draw
 from uinet.version import compiled
 from uinet.wire.pcap import PcapngWriter
@@ -54,8 +55,8 @@ def command(clients: int, size: int, out: Path, seed: int, as_json: bool) -> int
     """Clients on many VLANs reach servers through the proxy: in memory, no root.
 
     Each client has a VLAN stack of 0 to 3 tags, a MAC, an address and a port of its own; the servers must see
-    each of them, and the clients their servers, as if the proxy weren't there, and every byte. Exit status 1
-    if not.
+    each of them, and the clients their servers, as if the proxy weren't there, and every byte. All of it goes to a
+    capture, which is then followed: its streams must have every byte, too. Exit status 1 if not.
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / NAME
@@ -66,11 +67,14 @@ def command(clients: int, size: int, out: Path, seed: int, as_json: bool) -> int
         demo = Demo(clients, size, seed, captures=([near], [far]))
         run_with_bar(demo, screen, quiet=as_json)
     took = time.perf_counter() - began
-    differences = demo.differences()
+    followed = Followed(demo, path)
+    differences = demo.differences() + followed.differences
     if as_json:
-        print_json(summary(demo, took, path, differences))
+        print_json(summary(demo, took, path, differences) | {"followed": followed.connections})
     else:
         show(demo, screen, took, path)
+        told = f"followed: {followed.connections} connections, {followed.bytes:,} bytes, all digests compared"
+        screen.print(told, markup=False)
         tell(screen, path, differences)
     return FAILED if differences else DONE
 
@@ -204,12 +208,14 @@ def tell(screen: Console, path: Path, differences: list[str]) -> None:
         return
     screen.print(
         "[bold green]Both ends saw each other's VLANs, MACs, addresses and ports, and every byte.[/]\n"
+        "[bold green]Following the capture found every connection, and every byte of both its streams.[/]\n"
     )
     uinet, python, file = command_name(), shown(Path(sys.executable)), shlex.quote(str(path))
     next_steps = [
         (f"{uinet} show {file} | head", "every frame on a line, both sides"),
         # side by side the two halves of a connection have the same ports: tshark has to see one side alone
         (f"tshark -r {file} -Y 'frame.interface_id == 0' -w - | tshark -r - -q -z conv,tcp", "the clients' side"),
+        (f"tshark -r {file} -Y 'frame.interface_id == 0' -w - | {uinet} follow -o streams -", "and their streams"),
         (f"{uinet} proxy --stats packet:eth0 packet:eth1", "between real hosts (root)"),
     ]
     if Path("examples/transparent_proxy.py").exists():

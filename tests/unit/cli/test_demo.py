@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from uinet.cli import main
+from uinet.cli.demo import recorders
 from uinet.proxy.demo import MAX_CLIENTS, Demo, make_plan
+from uinet.proxy.following import Followed
 from uinet.wire.build import dissect
 from uinet.wire.pcap import read
+from uinet.wire.pcapng import PcapngWriter
 
 
 def test_plans_are_all_different_and_as_the_issue_wants_them() -> None:
@@ -35,6 +38,7 @@ def test_demo_runs_and_finds_nothing_wrong(tmp_path: Path, capsys: pytest.Captur
     assert main(["demo", "--clients", "30", "--bytes", "3000", "--out", str(tmp_path / "new")]) == 0
     out = capsys.readouterr().out
     assert "Both ends saw each other's VLANs, MACs, addresses and ports, and every byte." in out
+    assert "Following the capture found every connection, and every byte of both its streams." in out
     assert "SYN ACK" in out
     assert f"uinet show {tmp_path / 'new' / 'uinet-demo.pcapng'} | head" in out
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["uinet-demo.pcapng"]
@@ -42,6 +46,27 @@ def test_demo_runs_and_finds_nothing_wrong(tmp_path: Path, capsys: pytest.Captur
     assert len(records) > 30 * 2 * 8
     assert {record.interface for record in records} == {0, 1}
     assert all(dissect(record.data).checksums_ok is not False for record in records)
+
+
+def test_demo_notices_what_its_capture_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "demo.pcapng"
+    with path.open("wb") as file:
+        demo = Demo(5, 3000, captures=tuple([each] for each in recorders(file)))  # type: ignore[arg-type]
+        demo.run()
+    assert Followed(demo, path).differences == []
+    writer = PcapngWriter()
+    records = read(path.read_bytes())
+    largest = max(records, key=lambda record: len(record.data))
+    header = writer.header() + writer.interface("client-side") + writer.interface("server-side")
+    path.write_bytes(header + b"".join(
+        writer.packet(record.data, record.time, record.interface)
+        for record in records if record.data != largest.data or record.interface != largest.interface
+    ))
+    (difference,) = Followed(demo, path).differences
+    assert difference.startswith("client ")
+    assert "of them missing" in difference
+    path.write_bytes(header)
+    assert len(Followed(demo, path).differences) == 2 * 5
 
 
 def test_next_steps_name_the_command_as_it_can_be_called(

@@ -26,6 +26,12 @@ SAYS = {
         "you are 10.8.1.2 port 2222, MAC 02:00:00:00:01:02, VLANs [100]",
         "you are 10.8.1.2 port 2222, MAC 02:00:00:00:01:03, VLANs [100, 200]",
     ],
+    "follow_capture": [
+        "to 10.9.0.2 port 80, VLANs [], closed by fin",
+        "  client at 0: 33 bytes, beginning b'GET / HTTP/1.0",
+        "  server at 0: 1448 bytes are missing (lost)",
+        "  server at 1448: 4971 bytes",
+    ],
     "syn_filter": [
         "10.9.0.1 to port 80: welcome, checked 10.9.0.1",
         "10.9.0.1 to port 23: refused",
