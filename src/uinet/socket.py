@@ -31,6 +31,7 @@ from uinet.tcp.info import TcpInfo, tcp_info
 from uinet.tcp.layout import is_v4
 from uinet.tcp.listener import Listener
 from uinet.tcp.notify import notify
+from uinet.tcp.passive import Reception
 from uinet.tcp.send import wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED, NAMES
 from uinet.tcp.tcb import Tcb
@@ -50,6 +51,7 @@ from uinet.wire.kernels import take
 from uinet.wire.packet import l2info_of
 
 if TYPE_CHECKING:
+    from uinet.passive_socket import PassiveSocket
     from uinet.stack import Stack
 
 IpAddress = IPv4Address | IPv6Address
@@ -63,6 +65,11 @@ class Socket:
     `on_event`: None, or ``f(socket, events)``, called after each batch in which something happened. `family`, `type`:
     as given. `stack`: whose it is.
     """
+
+    __slots__ = (  # there may be a million
+        "__weakref__", "bound", "closed", "config", "endpoint", "events", "family", "listed", "listener", "on_event",
+        "ready_queued", "shared", "stack", "tcb", "type", "user_context",
+    )
 
     def __init__(self, stack: Stack, family: int, kind: int, config: Config) -> None:
         self.tcb: Tcb | None = None
@@ -82,7 +89,7 @@ class Socket:
         self.user_context: Any = None
 
     def __repr__(self) -> str:
-        return f"<Socket {self.state}>"
+        return f"<{type(self).__name__} {self.state}>"
 
     def __del__(self) -> None:
         tcb = self.tcb
@@ -151,6 +158,15 @@ class Socket:
         if tcb is None or tcb.closing or tcb.state == CLOSED:
             return 0
         return max(0, tcb.snd_limit - (tcb.snd_buf.length if tcb.snd_buf is not None else 0))
+
+    @property
+    def passive(self) -> bool:
+        """Whether it watches connections of others, and sends nothing."""
+        return self.config.passive
+
+    def get_passive_peer(self) -> PassiveSocket:
+        """Of a passive socket, the one with the other direction's bytes; InvalidArgument of any other."""
+        raise InvalidArgument("only a watched connection has a passive peer")
 
     @property
     def receive_buffer(self) -> int:
@@ -348,6 +364,7 @@ class Socket:
         tcp = self.stack.tcp
         listener = Listener(self, min(max(1, backlog), MAX_BACKLOG))
         listener.reuse = config.reuse_port
+        listener.passive = config.passive
         listener.syn_filter = config.syn_filter
         tags = None if config.vlans is ANY else vids(config.vlans)  # type: ignore[arg-type]
         kind, halves = pattern_of(packed)
@@ -368,6 +385,9 @@ class Socket:
         if not self.listener.accepted:
             raise WouldBlock()
         tcb = self.listener.accepted.popleft()
+        if isinstance(tcb, Reception):
+            self.shared = True
+            return self.stack.watched(self, tcb)
         family = AF_INET if is_v4(tcb) else AF_INET6
         sock = Socket(self.stack, family, self.type, self.config)
         sock.shared = True
@@ -408,6 +428,8 @@ class Socket:
             raise AlreadyConnected()
         if self.listener is not None:
             raise InvalidArgument("the socket listens")
+        if self.config.passive:
+            raise InvalidArgument("a passive socket sends nothing, no SYN either")
         if port == 0:
             raise AddressError("a connection needs a port above 0")
         if is_multicast(remote) or not any(remote) or remote == b"\xff\xff\xff\xff":

@@ -26,7 +26,7 @@ SHUT_RDWR = 2
 
 MSG_PEEK = 0x2
 MSG_DONTWAIT = 0x40
-MSG_HOLE_BREAK = 0x1000000  # of passive sockets, which come in a later version
+MSG_HOLE_BREAK = 0x1000000  # of passive sockets: a read stops before a hole, or returns nothing but one
 
 SOL_SOCKET = 1
 IPPROTO_IP = 0
@@ -50,7 +50,7 @@ SO_DOMAIN = 39
 SO_PROMISC = 0x1001  # the socket works on a promiscuous interface: any address, any port
 SO_SETFIB = 0x1002  # the connection domain
 SO_L2INFO = 0x1003  # MACs and VLAN stack: what to send with, or what a connection came with
-SO_PASSIVE = 0x1004
+SO_PASSIVE = 0x1004  # the socket watches connections of others, and sends nothing
 SO_VLANS = 0x1005  # which VLAN stacks a listener takes: () none, a stack, ANY
 
 IP_TOS = 1
@@ -72,7 +72,8 @@ TCP_INFO = 11
 TCP_QUICKACK = 12
 TCP_USER_TIMEOUT = 18  # milliseconds
 TCP_NOPUSH = TCP_CORK
-TCP_REASSDL = 0x1020
+TCP_REASSDL = 0x1020  # milliseconds for which a passive socket waits for missing bytes
+TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
 
 MIN_BUFFER = 2048
 LONGEST = 10**9 * SECOND  # ns; any longer time would not fit 64 bits for long
@@ -120,6 +121,7 @@ __all__ = [
     "SO_TYPE",
     "SO_VLANS",
     "TCP_CORK",
+    "TCP_HOLE",
     "TCP_INFO",
     "TCP_KEEPCNT",
     "TCP_KEEPIDLE",
@@ -141,6 +143,8 @@ class Config:
         self.send_buffer = send_buffer
         self.max_buffer = max_buffer
         self.promiscuous = False
+        self.passive = False
+        self.reassembly_deadline = 5 * SECOND
         self.cdom = 0
         self.vlans: tuple[VlanTag, ...] | AnyType = ()
         self.l2: L2Info | None = None
@@ -223,6 +227,7 @@ def _buffer(value: Any) -> int:
 # (level, name) -> (attribute of Config, what turns the value into the attribute's)
 SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (SOL_SOCKET, SO_PROMISC): ("promiscuous", _flag),
+    (SOL_SOCKET, SO_PASSIVE): ("passive", _flag),
     (SOL_SOCKET, SO_SETFIB): ("cdom", _within(0, 0xFFFFFFFF, "a connection domain")),
     (SOL_SOCKET, SO_VLANS): ("vlans", _vlans),
     (SOL_SOCKET, SO_L2INFO): ("l2", check_l2),
@@ -246,25 +251,22 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_KEEPINTVL): ("keep_interval", _duration("TCP_KEEPINTVL", SECOND, "seconds")),
     (IPPROTO_TCP, TCP_KEEPCNT): ("keep_count", _within(1, 127, "TCP_KEEPCNT")),
     (IPPROTO_TCP, TCP_USER_TIMEOUT): ("user_timeout", _duration("TCP_USER_TIMEOUT", MILLISECOND, "milliseconds")),
+    (IPPROTO_TCP, TCP_REASSDL): ("reassembly_deadline", _duration("TCP_REASSDL", MILLISECOND, "milliseconds")),
 }
 
 # where a socket belongs: not to be changed once it is there
-BEFORE_BIND = {(SOL_SOCKET, SO_PROMISC), (SOL_SOCKET, SO_SETFIB), (SOL_SOCKET, SO_VLANS), (SOL_SOCKET, SO_L2INFO)}
-
-LATER = {
-    (SOL_SOCKET, SO_PASSIVE): "passive sockets are not in this version",
-    (IPPROTO_TCP, TCP_REASSDL): "passive sockets are not in this version",
+BEFORE_BIND = {
+    (SOL_SOCKET, SO_PROMISC), (SOL_SOCKET, SO_PASSIVE), (SOL_SOCKET, SO_SETFIB), (SOL_SOCKET, SO_VLANS),
+    (SOL_SOCKET, SO_L2INFO),
 }
 
-NANOSECONDS = {"keep_idle": SECOND, "keep_interval": SECOND, "user_timeout": MILLISECOND}
+NANOSECONDS = {
+    "keep_idle": SECOND, "keep_interval": SECOND, "user_timeout": MILLISECOND, "reassembly_deadline": MILLISECOND,
+}
 
 
 def apply(config: Config, level: int, name: int, value: Any) -> str:
     """Sets an option; the name of the attribute it has changed. InvalidArgument, NotSupported."""
-    if (level, name) in LATER:
-        if value:
-            raise NotSupported(LATER[level, name])
-        return ""
     if (level, name) not in SETTABLE:
         raise NotSupported(f"there is no option {name} at level {level}")
     attribute, convert = SETTABLE[level, name]
@@ -277,8 +279,6 @@ def apply(config: Config, level: int, name: int, value: Any) -> str:
 
 def read(config: Config, level: int, name: int) -> Any:
     """The value of an option, in the form in which it is set. NotSupported."""
-    if (level, name) in LATER:
-        return 0
     if (level, name) not in SETTABLE:
         raise NotSupported(f"there is no option {name} at level {level}")
     attribute = SETTABLE[level, name][0]

@@ -18,6 +18,7 @@ from uinet.ip.interface import Interface
 from uinet.ip.neighbors import Neighbors
 from uinet.ip.network import Network
 from uinet.ip.routes import Routes
+from uinet.passive_socket import PassiveSocket
 from uinet.ping import Ping
 from uinet.socket import Socket, new_datagram_socket
 from uinet.sockopt import (
@@ -38,6 +39,7 @@ from uinet.sockopt import (
     Config,
 )
 from uinet.stats import Stats
+from uinet.tcp.passive import Reception
 from uinet.tcp.protocol import Tcp, TcpInput
 from uinet.tcp.state import CLOSED
 from uinet.tcp.syn import Verdict
@@ -360,6 +362,7 @@ class Stack:
             raise NotSupported(f"{family!r} is no family of this stack")
         settings = self.tcp.settings
         config = Config(settings.receive_buffer, settings.send_buffer, settings.max_buffer)
+        config.reassembly_deadline = settings.passive.deadline
         if kind == SOCK_DGRAM:
             config.receive_buffer = 512 * 1024
             return new_datagram_socket(self, family, config)
@@ -373,7 +376,8 @@ class Stack:
         reuse_port: bool = False,
     ) -> Socket:
         """A listening socket on (ip, port), either of them `uinet.ANY`. `vlans`: of a promiscuous one, a stack, () for
-        exactly no tags, or ANY. A `cdom` above 0 is promiscuous. AddressInUse, AddressNotAvailable, InvalidArgument.
+        exactly no tags, or ANY. A `cdom` above 0 is promiscuous. `passive`: watches the connections that match, see
+        :class:`uinet.PassiveSocket`. AddressInUse, AddressNotAvailable, InvalidArgument.
         """
         sock = self.socket()
         sock.setsockopt(SOL_SOCKET, SO_PASSIVE, passive)
@@ -413,7 +417,14 @@ class Stack:
 
     def connections(self) -> list[Socket]:
         """The sockets of all TCP connections, those that nobody has accepted yet left out."""
-        return [entry.owner for entry in self.tcp.table if isinstance(entry, Tcb) and entry.owner is not None]
+        return [
+            entry.owner for entry in self.tcp.table
+            if (isinstance(entry, Tcb) or (isinstance(entry, Reception) and entry.accepted)) and entry.owner is not None
+        ]
+
+    def watched(self, listener: Socket, primary: Reception) -> PassiveSocket:
+        """The socket of a connection that `listener` watches, for its `accept`."""
+        return PassiveSocket(self, listener.config, primary)
 
     def close(self) -> None:
         """Ends the stack, silently: nothing is sent any more, every connection fails with ConnectionAborted, SYNs that

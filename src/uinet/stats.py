@@ -127,6 +127,14 @@ COUNTERS: dict[str, str] = {
     "tcp_time_wait_recycled": "TIME-WAIT connections replaced by a new one",
     "tcp_time_wait_evicted": "TIME-WAIT connections evicted to keep the table bounded",
     "tcp_port_exhausted": "connects that found no free local port",
+    # passive sockets
+    "passive_watched": "connections watched, of which more than SYNs was seen",
+    "passive_overflow": "connections not watched: too many wait to be accepted, or are watched in all",
+    "passive_evicted": "watched connections given up, of which only SYNs were seen, to keep their number bounded",
+    "passive_not_kept": "segments of a deferred SYN's connection that were not kept for its verdict",
+    "passive_hole_bytes": "bytes missing in the streams of watched connections",
+    "passive_overrun_bytes": "bytes of watched streams dropped: the socket's receive buffer was full",
+    "passive_conflicts": "segments of watched connections with other bytes than were seen before for the same place",
     # engine
     "upcall_error": "upcalls that raised; their connection was reset",
 }

@@ -223,8 +223,6 @@ def test_hosts_are_addresses_and_not_names() -> None:
 
 def test_what_is_not_in_this_version_says_so() -> None:
     async def program(world: World) -> None:
-        with pytest.raises(NotSupported, match="passive"):
-            await world.server.start_server(echo, SERVER, 80, passive=True)
         with pytest.raises(NotSupported, match="simulation"):
             await world.server.add_device("memory:x")
         with pytest.raises(NotSupported, match="simulation"):

@@ -57,7 +57,10 @@ SET_AND_READ: list[tuple[int, str, Any, Any]] = [
     (IPPROTO_TCP, "TCP_KEEPCNT", 127, 127),
     (IPPROTO_TCP, "TCP_USER_TIMEOUT", 1500, 1500),
     (SOL_SOCKET, "SO_PASSIVE", 0, 0),
+    (SOL_SOCKET, "SO_PASSIVE", True, 1),
     (IPPROTO_TCP, "TCP_REASSDL", 0, 0),
+    (IPPROTO_TCP, "TCP_REASSDL", 100, 100),
+    (IPPROTO_TCP, "TCP_REASSDL", 0.5, 0.5),
 ]
 
 WRONG: list[tuple[int, str, Any, type[Exception]]] = [
@@ -79,7 +82,6 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
     (SOL_SOCKET, "SO_LINGER", (1, float("inf")), InvalidArgument),
     (SOL_SOCKET, "SO_LINGER", (1, float("nan")), InvalidArgument),
     (SOL_SOCKET, "SO_LINGER", (1, "x"), InvalidArgument),
-    (SOL_SOCKET, "SO_PASSIVE", 1, NotSupported),
     (IPPROTO_IP, "IP_SYNFILTER", 5, InvalidArgument),
     (IPPROTO_IP, "IP_TTL", 0, InvalidArgument),
     (IPPROTO_IP, "IP_TTL", 256, InvalidArgument),
@@ -93,7 +95,7 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
     (IPPROTO_TCP, "TCP_KEEPCNT", 0, InvalidArgument),
     (IPPROTO_TCP, "TCP_USER_TIMEOUT", -1, InvalidArgument),
     (IPPROTO_TCP, "TCP_USER_TIMEOUT", 1 << 60, InvalidArgument),
-    (IPPROTO_TCP, "TCP_REASSDL", 5, NotSupported),
+    (IPPROTO_TCP, "TCP_REASSDL", -5, InvalidArgument),
     (IPPROTO_TCP, "TCP_MAXSEG", 500, NotSupported),
     (IPPROTO_TCP, "SO_LINGER", (1, 1), NotSupported),
 ]
@@ -101,7 +103,7 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
 READ_ONLY = {
     "SO_TYPE", "SO_ERROR", "SO_ACCEPTCONN", "SO_PROTOCOL", "SO_DOMAIN", "TCP_MAXSEG", "TCP_INFO", "IP_SERIALNO",
 }
-ANCILLARY = {"IP_ORIGDSTADDR"}
+ANCILLARY = {"IP_ORIGDSTADDR", "TCP_HOLE"}
 
 
 @pytest.mark.parametrize("level, name, value, read", SET_AND_READ)

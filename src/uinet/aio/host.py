@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from uinet.aio import streams
 from uinet.aio.connecting import connected
@@ -22,12 +22,14 @@ from uinet.aio.endpoints import HostLike, PortLike, ip_address, listening_addres
 from uinet.aio.filters import FilterRunner, SynFilter
 from uinet.aio.pinging import ping
 from uinet.aio.pipe import Pipe, SendFunction
-from uinet.aio.server import ProtocolFactory, Server
+from uinet.aio.server import PairFactory, ProtocolFactory, Server
 from uinet.aio.tls import Tls, app_transport
 from uinet.aio.transport import Transport
+from uinet.aio.watching import PassiveTransport, WatchedPairs, WatchHandler
 from uinet.errors import BadSocket, InvalidArgument, NotSupported
 from uinet.link.device import Device
 from uinet.link.url import open_device
+from uinet.passive_socket import PassiveSocket
 from uinet.pump import Pump
 from uinet.sockopt import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DGRAM, TCP_NODELAY
 from uinet.stack import Stack
@@ -223,12 +225,35 @@ class Host:
         `host`: an IP address, several, or None for all; in a domain `cdom` > 0 the listener is promiscuous,
         and `host`, `port` and `vlans` may each be ANY. `vlans`: the VLAN stack to listen on, () is
         untagged. `syn_filter`: a plain or ``async`` function of a SYN that returns a Verdict; the latter
-        defers the SYN until it returns, and one that raises rejects it. AddressError for a host name,
-        AddressInUse.
+        defers the SYN until it returns, and one that raises rejects it. `passive`: watches the connections that
+        match and sends nothing; the factory is called for each direction, the client's bytes first, and its protocols
+        get a :class:`uinet.aio.PassiveTransport`. So do those of a connection that a filter answers with
+        ACCEPT_PASSIVE. AddressError for a host name, AddressInUse.
         """
+        return await self._create_server(
+            protocol_factory, lambda: (protocol_factory(), protocol_factory()), host, port, vlans, cdom, syn_filter,
+            passive, backlog, start_serving, ssl, ssl_handshake_timeout, ssl_shutdown_timeout,
+        )
+
+    async def _create_server(
+        self,
+        protocol_factory: ProtocolFactory,
+        pairs: PairFactory,
+        host: HostLike | Sequence[HostLike],
+        port: PortLike | None,
+        vlans: Vlans,
+        cdom: int,
+        syn_filter: SynFilter | None,
+        passive: bool,
+        backlog: int,
+        start_serving: bool,
+        ssl: SSLContext | None,
+        ssl_handshake_timeout: float | None,
+        ssl_shutdown_timeout: float | None,
+    ) -> Server:
         loop = self._attach()
-        if passive:
-            raise NotSupported("passive=True: passive receive is not part of this version")
+        if ssl is not None and passive:
+            raise InvalidArgument("a watched connection has its own TLS, which nobody here can read")
         if ssl is not None:
             tls = Tls(ssl, True, None, ssl_handshake_timeout, ssl_shutdown_timeout)
             protocol_factory = tls.factory(loop, protocol_factory)
@@ -243,7 +268,7 @@ class Host:
                     sockets.append(  # noqa: PERF401 - those that exist are closed if one fails
                         self.stack.listen(
                             (address, number), backlog=backlog, vlans=vlans, cdom=cdom,
-                            promiscuous=promiscuous, syn_filter=runner,
+                            promiscuous=promiscuous, syn_filter=runner, passive=passive,
                         )
                     )
             except BaseException:
@@ -254,7 +279,7 @@ class Host:
                 sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, True)  # for its connections, as asyncio does
             return sockets
 
-        server = Server(loop, protocol_factory, listen, self._adopt, runner, self._servers.discard)
+        server = Server(loop, protocol_factory, listen, self._adopt, runner, self._servers.discard, pairs)
         if start_serving:
             server.begin()
         self._servers.add(server)
@@ -262,7 +287,7 @@ class Host:
 
     async def start_server(
         self,
-        handler: streams.StreamHandler,
+        handler: streams.StreamHandler | WatchHandler,
         host: HostLike | Sequence[HostLike] = None,
         port: PortLike | None = None,
         *,
@@ -280,12 +305,20 @@ class Host:
         """Listens, and runs ``handler(reader, writer)`` for each connection; otherwise as `create_server`.
 
         A handler that raises resets its connection, and the error is logged. `limit`: of the reader's buffer.
+        `passive`: the handler is called as ``handler(reader, peer)``, both :class:`uinet.aio.WatchedReader`: what the
+        client sent, and what the server did. Both are closed when it returns.
         """
-        factory = streams.protocol_factory(handler, self._attach(), limit)
-        return await self.create_server(
-            factory, host, port, vlans=vlans, cdom=cdom, syn_filter=syn_filter, passive=passive,
-            backlog=backlog, start_serving=start_serving, ssl=ssl, ssl_handshake_timeout=ssl_handshake_timeout,
-            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        loop = self._attach()
+        pairs: PairFactory
+        if passive:
+            pairs = WatchedPairs(cast(WatchHandler, handler), loop, limit)
+            factory: ProtocolFactory = asyncio.Protocol
+        else:
+            factory = made = streams.protocol_factory(cast(streams.StreamHandler, handler), loop, limit)
+            pairs = lambda: (made(), made())  # noqa: E731 - of connections that a filter has watched
+        return await self._create_server(
+            factory, pairs, host, port, vlans, cdom, syn_filter, passive, backlog, start_serving, ssl,
+            ssl_handshake_timeout, ssl_shutdown_timeout,
         )
 
     async def create_connection(
@@ -386,7 +419,8 @@ class Host:
             self._progressed()
 
         assert self._loop is not None
-        transport = Transport(self._loop, sock, protocol, lost)
+        kind = PassiveTransport if isinstance(sock, PassiveSocket) else Transport
+        transport = kind(self._loop, sock, protocol, lost)
         self._transports.add(transport)
         return transport
 

@@ -7,19 +7,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from uinet.aio.transport import Transport
+from uinet.aio.watching import PassiveTransport, WatchedPairs
 from uinet.errors import Error, WouldBlock
+from uinet.passive_socket import PassiveSocket
 
 if TYPE_CHECKING:
     from uinet.aio.filters import FilterRunner
     from uinet.socket import Socket
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+PairFactory = Callable[[], tuple[asyncio.BaseProtocol, asyncio.BaseProtocol]]
 
 
 class Server(asyncio.AbstractServer):
     """What `Host.create_server` and `Host.start_server` return; used like asyncio's own servers.
 
-    `listen`: makes the listening sockets, when serving starts. `view`: what `sockets` shows of each; None for the
+    `listen`: makes the listening sockets, when serving starts. `pairs`: makes the two protocols of a watched
+    connection, whose two directions are a client each. `view`: what `sockets` shows of each; None for the
     sockets themselves.
     """
 
@@ -33,8 +37,10 @@ class Server(asyncio.AbstractServer):
         adopt: Callable[[Socket, asyncio.BaseProtocol, Callable[[Transport], None]], Transport],
         filter_runner: FilterRunner | None,
         on_closed: Callable[[Server], None],
+        pairs: PairFactory,
     ) -> None:
         self._loop = loop
+        self._pairs = pairs
         self._factory = protocol_factory
         self._listen = listen
         self._adopt = adopt
@@ -154,6 +160,9 @@ class Server(asyncio.AbstractServer):
             self._serve(accepted)
 
     def _serve(self, sock: Socket) -> None:
+        if isinstance(sock, PassiveSocket):
+            self._serve_watched(sock)
+            return
         try:
             protocol = self._factory()
         except (SystemExit, KeyboardInterrupt):
@@ -165,6 +174,25 @@ class Server(asyncio.AbstractServer):
         transport = self._adopt(sock, protocol, self._lost)
         self._clients.add(transport)
         transport.start()
+
+    def _serve_watched(self, sock: PassiveSocket) -> None:
+        try:
+            protocols = self._pairs()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            sock.close()
+            self._complain("protocol factory failed", error)
+            return
+        first = self._adopt(sock, protocols[0], self._lost)
+        second = self._adopt(sock.get_passive_peer(), protocols[1], self._lost)
+        assert isinstance(first, PassiveTransport) and isinstance(second, PassiveTransport)
+        first.peer, second.peer = second, first
+        self._clients.update((first, second))
+        first.start()
+        second.start()
+        if isinstance(self._pairs, WatchedPairs):
+            self._pairs.started(first)
 
     def _lost(self, transport: Transport) -> None:
         self._clients.discard(transport)

@@ -36,6 +36,7 @@ EXTRA_INFO: dict[str, Callable[[Any], Any]] = {
     "l2info": lambda sock: sock.l2info,
     "cdom": lambda sock: sock.cdom,
     "serialno": lambda sock: sock.serialno,
+    "passive": lambda sock: sock.passive,
 }
 
 
@@ -146,7 +147,7 @@ class Transport(asyncio.Transport):
         except BaseException as error:
             self._fatal(error, "protocol.get_buffer() failed")
             return False
-        count = self.sock.recv_into(buffer)
+        count = self._receive(buffer)
         if not count:
             return True
         try:
@@ -156,6 +157,9 @@ class Transport(asyncio.Transport):
         except BaseException as error:
             self._fatal(error, "protocol.buffer_updated() failed")
         return False
+
+    def _receive(self, buffer: Any) -> int:
+        return self.sock.recv_into(buffer)
 
     def _receive_eof(self) -> None:
         self._read_eof = True
@@ -384,7 +388,7 @@ class Transport(asyncio.Transport):
         return protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`name`: peername, sockname (text, port), l2info, cdom, socket, serialno."""
+        """`name`: peername, sockname (text, port), l2info, cdom, socket, serialno, passive."""
         knows = EXTRA_INFO.get(name)
         return default if knows is None else knows(self.sock)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from uinet.ip.interface import Interface
 from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.context import Context
 from uinet.tcp.layout import begin, headers_length, is_v4, mss_to_offer, put_syn_options, transmit
@@ -19,6 +20,7 @@ from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry
 from uinet.units import MASK32, MILLISECOND, MINUTE, SECOND
 from uinet.wire.constants import ACK, FIN, NO_WSCALE, RST, SYN
+from uinet.wire.frame import Frame
 from uinet.wire.packet import Packet, is_mapped
 from uinet.wire.segment import Segment
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 COOKIE_GRACE = 2 * MINUTE  # cookies are believed for this long after the last overflow
 MULTICAST_V4 = 0xE
-NO_PASSIVE = "passive sockets are not in this version; the SYN is rejected silently"
+KEPT_SEGMENTS = 8  # of a connection whose SYN is deferred, and that may be watched
+KEPT_BYTES = 4 << 20  # the same, of all of them
 
 log = logging.getLogger("uinet")
 
@@ -53,6 +56,7 @@ class SynEntry(Entry):
         self.rcv_scale = 0
         self.retries = 0
         self.sent_at = 0
+        self.kept: list[Frame] | None = None  # segments that came while it was deferred
 
     def expire(self, now: int) -> None:
         """Time to send the SYN,ACK again, or to give up."""
@@ -81,22 +85,28 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     `floor`: the lowest ISN that may be used, or -1: a TIME-WAIT gave way (RFC 6191).
     """
     stats = tcp.stats
+    unbridged = packet.interface.bridge is None
     if seg.flags & (FIN | RST) or not source_is_sound(packet, seg):
         stats.count("tcp_syn_dropped")
-        return packet.interface.bridge is None
+        return unbridged
     if len(listener.accepted) >= listener.backlog:
-        stats.count("tcp_listen_overflow")
-        return True
+        stats.count("passive_overflow" if listener.passive else "tcp_listen_overflow")
+        return unbridged if listener.passive else True
     syn: Syn | None = None
     verdict = Verdict.ACCEPT
     if listener.syn_filter is not None:
         syn = Syn(packet, seg)
         verdict = ask_filter(tcp, listener, syn)
-        if verdict is Verdict.BRIDGE and packet.interface.bridge is not None:
+        if verdict is Verdict.BRIDGE and not unbridged:
             return False
-        if verdict not in (Verdict.ACCEPT, Verdict.REJECT_RST, Verdict.DEFER):
-            stats.count("tcp_syn_rejected_silent")
-            return True
+    if listener.passive:
+        verdict = as_passive(verdict)
+    if verdict is Verdict.ACCEPT_PASSIVE:
+        tcp.watching().start(listener, packet, seg, syn)
+        return unbridged
+    if verdict not in (Verdict.ACCEPT, Verdict.REJECT_RST, Verdict.DEFER):
+        stats.count("tcp_syn_rejected_silent")
+        return unbridged if listener.passive else True
     entry = SynEntry(tcp, listener, seg)
     path_back(tcp, entry, packet, seg)
     entry.ttl = listener.owner.config.ttl
@@ -113,7 +123,14 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
             prepare(tcp, entry, floor)
             file(tcp, entry)
             send_syn_ack(tcp, entry)
-    return True
+    return unbridged if listener.passive else True
+
+
+def as_passive(verdict: Verdict) -> Verdict:
+    """What a verdict means to a listener that takes part in nothing and sends nothing."""
+    if verdict is Verdict.ACCEPT:
+        return Verdict.ACCEPT_PASSIVE
+    return Verdict.REJECT_SILENT if verdict is Verdict.REJECT_RST else verdict
 
 
 def may_complain(tcp: Tcp, listener: Listener) -> bool:
@@ -127,8 +144,7 @@ def may_complain(tcp: Tcp, listener: Listener) -> bool:
 def ask_filter(tcp: Tcp, listener: Listener, syn: Syn) -> Verdict:
     """The filter's verdict, or what it has delivered already if it says DEFER.
 
-    A filter that raises, or answers nonsense, rejects silently, and the log says so; so does ACCEPT_PASSIVE, which this
-    version has no sockets for.
+    A filter that raises, or answers nonsense, rejects silently, and the log says so.
     """
     assert listener.syn_filter is not None
     syn.asking = True
@@ -136,10 +152,10 @@ def ask_filter(tcp: Tcp, listener: Listener, syn: Syn) -> Verdict:
         verdict = listener.syn_filter(syn)
         if verdict is Verdict.DEFER and syn.early is not None:
             verdict = syn.early
-        if isinstance(verdict, Verdict) and verdict is not Verdict.ACCEPT_PASSIVE:
+        if isinstance(verdict, Verdict):
             return verdict
         if may_complain(tcp, listener):
-            log.error("SYN filter answered %r for %r: %s", verdict, syn, why_not(verdict))
+            log.error("SYN filter answered %r for %r: not a Verdict", verdict, syn)
     except Exception:
         if may_complain(tcp, listener):
             log.exception("SYN filter raised for %r", syn)
@@ -147,11 +163,6 @@ def ask_filter(tcp: Tcp, listener: Listener, syn: Syn) -> Verdict:
         syn.asking = False
     tcp.stats.count("tcp_syn_filter_error")
     return Verdict.REJECT_SILENT
-
-
-def why_not(verdict: object) -> str:
-    """What is wrong with a verdict, for the log."""
-    return NO_PASSIVE if verdict is Verdict.ACCEPT_PASSIVE else "not a Verdict"
 
 
 def still_wanted(tcp: Tcp, entry: SynEntry) -> bool:
@@ -183,6 +194,7 @@ def defer(tcp: Tcp, listener: Listener, entry: SynEntry, floor: int) -> None:
     entry.deferred = True
     tcp.table.insert(entry)
     listener.deferred[entry] = None
+    tcp.deferred += 1
     tcp.stats.count("tcp_syn_deferred")
     tcp.wheel.arm(entry, tcp.now + tcp.settings.defer_timeout)
 
@@ -330,7 +342,10 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
             # another SYN on the same tuple: the peer is asked; if it has forgotten the first it resets it
             challenge(tcp, entry)
         return False
-    if entry.deferred or not seg.flags & ACK:
+    if entry.deferred:
+        keep(tcp, entry, packet)
+        return False
+    if not seg.flags & ACK:
         stats.count("tcp_no_ack")
         return False
     if seg.ack != (entry.iss + 1) & MASK32:
@@ -368,6 +383,24 @@ def challenge(tcp: Tcp, entry: SynEntry) -> None:
     transmit(tcp, entry, at, (entry.iss + 1) & MASK32, (entry.irs + 1) & MASK32, ACK, window, 0, b"", 0, 0)
 
 
+def keep(tcp: Tcp, entry: SynEntry, packet: Packet) -> None:
+    """Keeps a segment of a connection whose SYN is deferred: should it be watched, this is the beginning.
+
+    Where the SYN itself was held back, no others follow it that could count.
+    """
+    listener = entry.listener
+    if listener is None or (packet.interface.bridge is not None and not listener.passive):
+        return
+    if entry.kept is None:
+        entry.kept = []
+    size = len(packet.data)
+    if len(entry.kept) >= KEPT_SEGMENTS or tcp.kept + size > KEPT_BYTES:
+        tcp.stats.count("passive_not_kept")
+        return
+    entry.kept.append(packet.frame)
+    tcp.kept += size
+
+
 def unfile(tcp: Tcp, entry: SynEntry) -> None:
     """Takes an entry out of the SYN cache."""
     tcp.wheel.disarm(entry)
@@ -377,7 +410,13 @@ def unfile(tcp: Tcp, entry: SynEntry) -> None:
     if listener is not None:
         listener.half_open.pop(entry, None)
         listener.deferred.pop(entry, None)
-    entry.deferred = False
+    if entry.deferred:
+        entry.deferred = False
+        tcp.deferred -= 1
+    if entry.kept is not None:
+        for frame in entry.kept:
+            tcp.kept -= len(frame.data)
+        entry.kept = None
     entry.listener = None
 
 
@@ -410,8 +449,11 @@ def decide(tcp: Tcp, entry: SynEntry, verdict: Verdict) -> None:
     listener = entry.listener
     syn = entry.syn
     assert listener is not None and syn is not None and entry.interface is not None
+    kept = entry.kept
     unfile(tcp, entry)
     syn.entry = None
+    if listener.passive:
+        verdict = as_passive(verdict)
     if verdict is Verdict.ACCEPT:
         if make_room(tcp, listener, entry):
             entry.listener = listener
@@ -419,17 +461,28 @@ def decide(tcp: Tcp, entry: SynEntry, verdict: Verdict) -> None:
             send_syn_ack(tcp, entry)
         return
     entry.syn = None
-    if verdict is Verdict.REJECT_RST:
+    if verdict is Verdict.ACCEPT_PASSIVE:
+        watch(tcp, listener, entry.interface, syn, kept)
+    elif verdict is Verdict.REJECT_RST:
         tcp.stats.count("tcp_syn_rejected_rst")
         reject(tcp, entry)
-    elif verdict is Verdict.BRIDGE and entry.interface.bridge is not None:
+    elif verdict is Verdict.BRIDGE and entry.interface.bridge is not None and not listener.passive:
         tcp.stats.count("link_bridged")
         entry.interface.bridge.transmit(syn.original)
     else:
-        if verdict is Verdict.ACCEPT_PASSIVE:
-            log.error("verdict %r for %r: %s", verdict, syn, NO_PASSIVE)
-            tcp.stats.count("tcp_syn_filter_error")
         tcp.stats.count("tcp_syn_rejected_silent")
+
+
+def watch(tcp: Tcp, listener: Listener, interface: Interface, syn: Syn, kept: list[Frame] | None) -> None:
+    """Watches the connection of a SYN that was deferred, from the SYN on, and lets it pass if it was held back."""
+    if interface.bridge is not None and not listener.passive:
+        tcp.stats.count("link_bridged")
+        interface.bridge.transmit(syn.original)
+    watching = tcp.watching()
+    found = watching.parsed(interface, syn.original)
+    if found is not None and watching.start(listener, found[0], found[1], syn):
+        for frame in kept or ():
+            watching.replay(interface, frame)
 
 
 def reject(tcp: Tcp, entry: SynEntry) -> None:

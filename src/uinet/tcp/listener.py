@@ -32,6 +32,7 @@ class Listener(Entry):
 
     `owner`: the Socket. `accepted`: connections (TCBs) that wait to be accepted, at most `backlog`. `half_open`:
     its entries of the SYN cache that have had their SYN,ACK, oldest first; `deferred`: those that wait for a verdict.
+    `passive`: it watches connections, and sends nothing; `embryos`: watched ones of which only SYNs were seen.
     `older`: the listener with the same pattern that this one hides.
     """
 
@@ -44,6 +45,8 @@ class Listener(Entry):
         self.accepted: deque[Any] = deque()
         self.half_open: OrderedDict[Any, None] = OrderedDict()
         self.deferred: OrderedDict[Any, None] = OrderedDict()
+        self.embryos: OrderedDict[Any, None] = OrderedDict()
+        self.passive = False
         self.syn_filter: Callable[[Any], Any] | None = None
         self.cookies_until = 0
         self.quiet_until = 0
@@ -57,6 +60,7 @@ class Listeners:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.counts = [0] * CLASSES
+        self.passive = 0  # how many of them are passive
         self.count = 0
 
     def add(
@@ -82,6 +86,8 @@ class Listeners:
             self.table.replace(there, listener)
         self.counts[pattern] += 1
         self.count += 1
+        if listener.passive:
+            self.passive += 1
 
     def remove(self, listener: Listener) -> None:
         """Takes a listener out; the one that it hid, if any, listens again."""
@@ -101,6 +107,8 @@ class Listeners:
         listener.older = None
         self.counts[listener.pattern] -= 1
         self.count -= 1
+        if listener.passive:
+            self.passive -= 1
 
     def _find(self, pattern: int, cdom: int, vids: bytes, ip_hi: int, ip_lo: int, port: int) -> Listener | None:
         found = self.table.find(cdom, vids, ip_hi, ip_lo, port, 0, pattern, 0)

@@ -7,6 +7,7 @@ from uinet.tcp.arrive cimport segment_arrives
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.context cimport Context
 from uinet.tcp.listener cimport Listener, Listeners
+from uinet.tcp.passive cimport Reception, Watch
 from uinet.tcp.send cimport output, wants_output
 from uinet.tcp.table cimport Entry, Table
 from uinet.tcp.tcb cimport Tcb
@@ -15,7 +16,7 @@ from uinet.wheel cimport Timer
 from uinet.wire.packet cimport Packet
 from uinet.wire.segment cimport Segment
 
-cdef unsigned int MASK32, ACK, RST, SYN
+cdef unsigned int MASK32, ACK, FIN, RST, SYN
 cdef unsigned char CLOSED, ESTABLISHED
 cdef int FLUSH_ROUNDS
 
@@ -27,7 +28,8 @@ cdef class Tcp(Context):
     cdef public CongestionControl congestion
     cdef public list gone
     cdef public unsigned long long rx
-    cdef public Py_ssize_t connections
+    cdef public Py_ssize_t connections, deferred, kept
+    cdef public Watch watch
     @cython.locals(seg=Segment, code=cython.int, interface=Interface, entry=Entry)
     cpdef bint input(self, Packet packet) except -1
     @cython.locals(pending=list, rounds=cython.int, tcb=Tcb)

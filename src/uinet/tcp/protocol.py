@@ -26,13 +26,16 @@ from uinet.tcp.listen import (
     drop,
     entry_due,
     entry_from_cookie,
+    keep,
     segment_for_entry,
+    source_is_sound,
     syn_arrives,
     unfile,
 )
 from uinet.tcp.listener import Listener, Listeners
 from uinet.tcp.negotiate import agree, established, lower_mtu
 from uinet.tcp.notify import notify
+from uinet.tcp.passive import Reception, Watch
 from uinet.tcp.ports import Ports
 from uinet.tcp.reset import RstLimit, reset_for
 from uinet.tcp.send import output, wants_output
@@ -46,7 +49,7 @@ from uinet.tcp.timers import RTO_AFTER_LOST_SYN
 from uinet.units import MASK32
 from uinet.wheel import Timer
 from uinet.wire.addresses import split
-from uinet.wire.constants import ACK, RST, SYN
+from uinet.wire.constants import ACK, FIN, RST, SYN
 from uinet.wire.kernels import load_u16, load_u32
 from uinet.wire.packet import Packet
 from uinet.wire.segment import SEGMENT_DROPS, Segment
@@ -68,6 +71,9 @@ class Tcp(Context):
         self.gone: list[tuple[Syn, str]] = []
         self.rx = 0
         self.connections = 0
+        self.watch: Watch | None = None  # made when first needed
+        self.deferred = 0  # SYNs that wait for a verdict
+        self.kept = 0  # bytes of segments kept for them
 
     # segments in
 
@@ -88,8 +94,10 @@ class Tcp(Context):
             return self.without_connection(packet, seg, -1)
         if isinstance(entry, Tcb):
             segment_arrives(entry, packet, seg)
+        elif isinstance(entry, Reception):
+            return entry.watch.input(entry, packet, seg)
         elif isinstance(entry, SynEntry):
-            self.for_half_open(entry, packet, seg)
+            return self.for_half_open(entry, packet, seg)
         elif isinstance(entry, TimeWait) and segment_for(entry, seg, self.has_listener(packet, seg)):
             floor = (entry.snd_nxt + 65536) & MASK32
             self.end_time_wait(entry)
@@ -107,16 +115,28 @@ class Tcp(Context):
         """Whether the segment is a SYN that somebody listens for."""
         return seg.flags & SYN != 0 and self.listener_for(packet, seg) is not None
 
-    def for_half_open(self, entry: SynEntry, packet: Packet, seg: Segment) -> None:
-        """A segment for an entry of the SYN cache."""
+    def for_half_open(self, entry: SynEntry, packet: Packet, seg: Segment) -> bool:
+        """A segment for an entry of the SYN cache; False if it is to be bridged: a passive listener holds nothing."""
+        passes = entry.listener is not None and entry.listener.passive and packet.interface.bridge is not None
         if segment_for_entry(self, entry, packet, seg):
             self.complete(entry, packet, seg)
+        return not passes
+
+    def watching(self) -> Watch:
+        """What watches connections."""
+        if self.watch is None:
+            self.watch = Watch(self)
+        return self.watch
 
     def without_connection(self, packet: Packet, seg: Segment, floor: int) -> bool:
         """A segment of no connection: a SYN or a cookie for a listener, or RFC 9293 3.10.7.1."""
         interface = packet.interface
         if seg.source_port == 0 or seg.destination_port == 0:
             self.stats.count("tcp_bad_port")
+            return interface.bridge is None
+        if self.deferred and self.kept_for_later(packet, seg):
+            return interface.bridge is None
+        if self.listeners.passive and self.overheard(packet, seg):
             return interface.bridge is None
         if not seg.flags & RST and (seg.flags & (SYN | ACK)) != (SYN | ACK):
             listener = self.listener_for(packet, seg)
@@ -144,6 +164,43 @@ class Tcp(Context):
             return True  # somebody else's traffic: only an interface that claims every address may reset it
         if not packet.group:
             reset_for(self, packet, seg)
+        return True
+
+    def overheard(self, packet: Packet, seg: Segment) -> bool:
+        """Whether a segment, no SYN, goes to or comes from where a passive listener listens: nobody answers it.
+
+        A SYN|ACK begins a connection whose SYN is missing in the copy, unless a filter would have to see the SYN.
+        """
+        flags = seg.flags & (SYN | ACK | RST | FIN)
+        if flags & (SYN | ACK) != SYN | ACK:
+            if flags & SYN:
+                return False
+            listener = self.listener_for(packet, seg)
+            if listener is not None and listener.passive:
+                self.stats.count("tcp_no_connection")
+                return True
+        listener = self.listeners.find(
+            packet.interface.cdom, packet.vids, packet.src_hi, packet.src_lo, seg.source_port
+        )
+        if listener is None or not listener.passive:
+            return False
+        if flags == SYN | ACK and listener.syn_filter is None and source_is_sound(packet, seg):
+            self.watching().start(listener, packet, seg, None)
+        else:
+            self.stats.count("tcp_no_connection")
+        return True
+
+    def kept_for_later(self, packet: Packet, seg: Segment) -> bool:
+        """Whether a segment answers a SYN that is deferred; it is kept then, should the connection be watched."""
+        if seg.flags & (SYN | ACK) == SYN:
+            return False
+        entry = self.table.find(
+            packet.interface.cdom, packet.vids, packet.src_hi, packet.src_lo, seg.source_port, packet.dst_hi,
+            packet.dst_lo, seg.destination_port,
+        )
+        if not isinstance(entry, SynEntry) or not entry.deferred:
+            return False
+        keep(self, entry, packet)
         return True
 
     def complete(self, entry: SynEntry, packet: Packet, seg: Segment) -> None:
@@ -226,8 +283,13 @@ class Tcp(Context):
         self.listeners.remove(listener)
         for entry in [*listener.half_open, *listener.deferred]:
             drop(self, entry, "closed")
+        for entry in list(listener.embryos):
+            self.watching().abandon(entry, "closed")
         while listener.accepted:
             tcb = listener.accepted.popleft()
+            if isinstance(tcb, Reception):
+                self.watching().abandon(tcb, "closed")
+                continue
             tcb.listener = None
             tcb.orphan = True
             abort(tcb)
@@ -309,6 +371,8 @@ class Tcp(Context):
                 drop(self, entry, "closed")
             elif isinstance(entry, TimeWait):
                 self.end_time_wait(entry)
+            elif isinstance(entry, Reception):
+                entry.watch.shut_down(entry)
             elif isinstance(entry, Tcb):
                 entry.orphan = entry.orphan or entry.owner is None  # what a user holds can still be read
                 finish(entry, ConnectionAborted("the stack is closed"))

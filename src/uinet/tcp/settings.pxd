@@ -28,3 +28,4 @@ cdef class Settings:
     cdef public long long challenge_ack_interval
     cdef public long long rst_rate
     cdef public long long receive_memory
+    cdef public object passive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from uinet.passive.options import Limits, Options
 from uinet.units import MILLISECOND, MINUTE, SECOND
 
 
@@ -47,3 +48,5 @@ class Settings:
         self.challenge_ack_interval = 500 * MILLISECOND  # per connection
         self.rst_rate = 1000  # RSTs a second to strangers
         self.receive_memory = 1 << 30  # unread and out-of-order bytes of all connections together
+        # watched connections (passive sockets): times, policies and limits of putting their streams together
+        self.passive = Options(limits=Limits(holes=16))

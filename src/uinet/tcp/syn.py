@@ -22,7 +22,7 @@ class Verdict(enum.Enum):
     """What a SYN filter decides."""
 
     ACCEPT = "accept"  # go on with the handshake
-    ACCEPT_PASSIVE = "accept-passive"  # watch without taking part: not in this version, logged and rejected silently
+    ACCEPT_PASSIVE = "accept-passive"  # watch the connection without taking part: the accepted socket is passive
     REJECT_RST = "reject-rst"  # answer with a RST
     REJECT_SILENT = "reject-silent"  # drop it without a word
     DEFER = "defer"  # decide later, with Syn.deliver
