@@ -9,7 +9,7 @@ export UINET_BUILD
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd' -o -name '*.pyx') setup.py pyproject.toml
 
-.PHONY: help demo test lint unit pure interop build deps bench docs dist clean
+.PHONY: help demo test lint unit pure interop build deps bench bench-deps docs dist clean
 
 help:
 	@echo "make demo     see it work: clients on many VLANs through a transparent proxy, in memory, no root"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench    the benchmarks (root for those on a TAP)"
 	@echo "make docs     the documents as a site, in build/site"
 	@echo "make deps     Debian packages that interop tests want (root)"
+	@echo "make bench-deps  those of the programs that benchmarks compare with (root)"
 	@echo "make dist     wheel and source archive, in dist/"
 
 $(VENV)/python-ok:
@@ -88,7 +89,12 @@ docs: $(VENV)/tools-ok
 
 deps:
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq tshark nginx-light iperf3 curl iproute2 clang iputils-ping ethtool nftables
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq tshark nginx-light iperf3 curl iproute2 clang iputils-ping ethtool nftables \
+	  tcpdump apache2-utils
+
+bench-deps: deps
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libpcap-dev libnids-dev libtins-dev tcpflow golang-go \
+	  golang-github-google-gopacket-dev golang-golang-x-net-dev golang-golang-x-sys-dev
 
 dist: $(VENV)/dev-ok
 	@rm -rf dist

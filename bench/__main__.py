@@ -10,21 +10,26 @@ import uinet
 from bench.harness import Skipped
 
 NAMES = ("receive_path", "idle", "bulk")
+LONG = ("passive",)  # half an hour and some GB of disk: only by name; what follows the name is options of its own
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="uinet's benchmarks")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(NAMES)} (default: all)")
+    known = f"some of: {', '.join(NAMES)} (default: these), {', '.join(LONG)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=known)
     parser.add_argument("--runs", type=int, default=5, help="runs of each, interleaved (default 5)")
-    arguments = parser.parse_args()
-    unknown = [name for name in arguments.names if name not in NAMES]
+    words = sys.argv[1:]
+    behind = next((i + 1 for i, word in enumerate(words) if word in LONG), len(words))
+    arguments = parser.parse_args(words[:behind])
+    unknown = [name for name in arguments.names if name not in (*NAMES, *LONG)]
     if unknown or arguments.runs < 1:
         parser.error(f"no benchmark {', '.join(unknown)}" if unknown else "--runs is at least 1")
     if not uinet.compiled():
         print("note: this is the interpreted build; figures are of the compiled one", file=sys.stderr)
     for name in arguments.names or NAMES:
         try:
-            importlib.import_module(f"bench.{name}").main(arguments.runs)
+            options = (words[behind:],) if name in LONG else ()
+            importlib.import_module(f"bench.{name}").main(arguments.runs, *options)
         except Skipped as why:
             print(f"{name}: not run: {why}")
     return 0

@@ -10,6 +10,7 @@ import uinet
 from bench.harness import interleave, line, ratio, save
 from bench.receive_path import Pair
 from uinet import ANY, L2Info
+from uinet.wire.build import tcp
 
 COUNT = 10_000
 TRIPS = 2000
@@ -46,6 +47,33 @@ def promiscuous_memory() -> float:
     gc.collect()
     assert len(kept) == 2 * COUNT, len(kept)
     return (resident() - before) / len(kept)
+
+
+def watched_memory() -> float:
+    """Bytes a watched connection, each on its own VLAN and address, with a socket for each direction."""
+    stack = uinet.Stack(b"w")
+    interface = stack.add_interface("e0", cdom=1)
+    listener = stack.listen((ANY, ANY), vlans=ANY, cdom=1, backlog=COUNT, passive=True)
+    handshakes = []
+    for i in range(COUNT):
+        there = L2Info.make("02:00:00:00:00:01", "02:00:00:00:00:02", (1 + i % 4094,))
+        client, port = f"10.1.{i // 250}.{i % 250 + 1}", 1024 + i
+        handshakes.append([
+            tcp(client, "10.2.0.1", port, 80, "S", i, 0, 65535, (), b"", there),
+            tcp("10.2.0.1", client, 80, port, "S.", ~i & 0xFFFFFFFF, i + 1, 65535, (), b"", there.reversed()),
+            tcp(client, "10.2.0.1", port, 80, ".", i + 1, -i & 0xFFFFFFFF, 65535, (), b"", there),
+        ])
+    gc.collect()
+    before = resident()
+    kept = []
+    for frames in handshakes:
+        stack.input(interface, frames, 0)
+        primary = listener.accept()
+        kept += [primary, primary.get_passive_peer()]
+        stack.events()
+    gc.collect()
+    assert len(kept) == 2 * COUNT and stack.tcp.table.count == 2 * COUNT, len(kept)
+    return (resident() - before) / COUNT
 
 
 class Crowd(Pair):
@@ -93,6 +121,8 @@ def main(runs: int = 5) -> None:
     print(f"idle: memory of idle connections, and what {COUNT} of them cost a busy one")
     memory = [promiscuous_memory() for _ in range(1)]
     line("memory of an idle promiscuous connection", memory, "bytes")
+    watched = [watched_memory() for _ in range(1)]
+    line("memory of an idle watched connection, both sockets", watched, "bytes")
     alone, crowd = Crowd(0), Crowd(COUNT)
     trips = interleave({"alone": alone.trip, "crowd": crowd.trip}, max(5, runs))
     bulk = interleave({"alone": alone.bulk, "crowd": crowd.bulk}, max(5, runs))
@@ -103,4 +133,4 @@ def main(runs: int = 5) -> None:
     line(f"bulk among {COUNT}", bulk["crowd"], "ns a segment")
     bulk_ratio = ratio("throughput: among / alone", bulk["alone"], bulk["crowd"], "above 0.9")
     ratios = {"trip_ratio": trip_ratio, "bulk_ratio": bulk_ratio}
-    save("idle", {"bytes": memory, "trips_us": trips, "bulk_ns": bulk, **ratios})
+    save("idle", {"bytes": memory, "watched_bytes": watched, "trips_us": trips, "bulk_ns": bulk, **ratios})
