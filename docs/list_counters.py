@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from uinet.link import device
+from uinet.passive.tally import NAMES as TALLY
 from uinet.proxy.connection import OUTCOMES
 from uinet.proxy.engine import COUNTERS as PROXY
 from uinet.stats import COUNTERS
@@ -26,7 +27,23 @@ GROUPS = {
     "icmp": ("ICMP and ICMPv6", ("icmp_",)),
     "udp": ("UDP", ("udp_",)),
     "tcp": ("TCP", ("tcp_",)),
+    "passive": ("Passive sockets", ("passive_",)),
     "engine": ("Engine", ("upcall_",)),
+}
+FOLLOWER = {
+    "link": ("Link headers", ("record_", "link_", "headers_")),
+    "ip": ("IP headers", ("ip_",)),
+    "fragments": ("Fragments of IP packets", ("frag_",)),
+    "rest": ("Segments and connections", ("",)),
+}
+TOTALS = {
+    "packets": "packets that the source gave",
+    "bytes": "their bytes, as on the wire",
+    "segments": "TCP segments",
+    "connections": "connections that were told of",
+    "closed": "of these the ones that have ended",
+    "delivered": "stream bytes delivered",
+    "missing": "stream bytes in holes",
 }
 
 
@@ -49,6 +66,14 @@ def page() -> str:
     parts += [table(device.COUNTERS)]
     parts += ["## Of the proxy\n\n`proxy.statistics()`: these, connections by phase, and the outcomes below.\n"]
     parts += [table(PROXY), table(OUTCOMES)]
+    parts += ["## Of a follower\n"]
+    parts += ["`uinet.follow(...).stats`, what `deliver` answers, `uinet follow --stats`; those at zero are left out,"]
+    parts += ["but for the totals. Of one stream: [counters and notes](rebuilding.md#counters-and-notes).\n"]
+    parts += [table(TOTALS)]
+    left = dict(TALLY)
+    for title, prefixes in FOLLOWER.values():
+        rows = {name: left.pop(name) for name in TALLY if name in left and name.startswith(prefixes)}
+        parts += [f"### {title}\n", table(rows)]
     return "\n".join(parts)
 
 

@@ -65,7 +65,8 @@ def test_example_runs_and_prints_what_the_page_says(
 
 def test_readme_and_every_guide_have_examples_that_run() -> None:
     pages = {example.page.name for example in EXAMPLES}
-    guides = {"README.md", "promiscuous.md", "proxy.md", "asyncio.md", "simulation.md", "pipes.md", "engine.md"}
+    guides = {"README.md", "promiscuous.md", "proxy.md", "asyncio.md", "simulation.md", "pipes.md", "engine.md",
+              "follow.md", "passive.md"}
     assert guides <= pages
 
 
@@ -98,7 +99,7 @@ def test_generated_page_is_up_to_date(page: str) -> None:
 
 def test_source_files_that_pages_name_exist() -> None:
     named = re.compile(r"`((?:src/uinet|examples|bench|tests|docs)/[\w./-]+?\.\w+)`")
-    short = re.compile(r"`((?:tcp|ip|udp|wire|link|aio|sim|proxy|cli)/[\w/]+\.(?:py|pxd|pyx))\b")
+    short = re.compile(r"`((?:tcp|ip|udp|wire|link|aio|sim|proxy|cli|passive|following)/[\w/]+\.(?:py|pxd|pyx))\b")
     for page in PAGES:
         text = page.read_text()
         missing = [name for name in named.findall(text) if not (ROOT / name).exists()]
@@ -125,3 +126,21 @@ def test_functions_that_pages_name_beside_their_file_exist() -> None:
                 if not re.search(rf"^\s*(?:async )?(?:def|class|cpdef [\w ]+?|cdef [\w ]+?) ?{last}\b", source, re.M):
                     missing.append(f"{page.name}: {path}: {function}")
     assert missing == []
+
+
+def test_tests_that_pages_name_exist() -> None:
+    tests = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
+    }
+    missing = [
+        f"{page.name}: {name}" for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text())
+        if name not in tests
+    ]
+    assert missing == []
+
+
+def test_each_of_the_72_cases_of_passive_receive_has_its_row_and_its_test() -> None:
+    rows = re.findall(r"^\| (\d+) \| `test_\w+` \|", (ROOT / "docs" / "rebuilding.md").read_text(), re.M)
+    assert [int(number) for number in rows] == list(range(1, 73))
