@@ -68,15 +68,7 @@ class PassiveTransport(Transport):
                 self._note_holes(holes)
         else:
             data = self.sock.recv(READ_SIZE, MSG_HOLE_BREAK if self._hole_received is not None else 0)
-        if not data:
-            return True
-        try:
-            self._data_received(data)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self._fatal(error, "protocol.data_received() failed")
-        return False
+        return self._hand_over(data)
 
     def _read_into_buffer(self) -> bool:
         return False if self._pass_hole() else super()._read_into_buffer()

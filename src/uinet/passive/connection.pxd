@@ -17,7 +17,7 @@ cdef class Path:
 @cython.final
 cdef class Extra:
     cdef public unsigned int syn_base, syn_scale, answer_base
-    cdef public long long syn_at, syn_stamp, rst_at, rst_off
+    cdef public long long syn_stamp, rst_at
     cdef public bint syn_from_client, syn_timestamps, syn_pending, syn_answer, rst_from_client, rst_exact
     cdef public list candidates
 

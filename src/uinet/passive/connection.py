@@ -63,7 +63,6 @@ class Extra:
     def __init__(self) -> None:
         # a SYN on a connection that is not over: a new one begins if this is answered
         self.syn_base = 0
-        self.syn_at = 0
         self.syn_stamp = 0
         self.syn_scale = 0
         self.syn_from_client = True
@@ -75,7 +74,6 @@ class Extra:
         self.rst_at = 0
         self.rst_from_client = False
         self.rst_exact = False
-        self.rst_off = 0
         # further SYN|ACKs: the client's ACK says which one counts
         self.candidates: list[int] = []
         untrack(self)

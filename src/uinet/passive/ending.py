@@ -73,7 +73,6 @@ def reset(core: Core, conn: Connection, half: Half, other: Half, from_client: bo
         within = half.nxt <= off <= edge
     else:
         # an answer to a SYN: its ACK has to be the SYN's (RFC 9293 3.10.7.3)
-        off = 0
         distance = seq_diff(seg.ack, (other.base + other.nxt) & MASK32)
         exact = seg.flags & ACK != 0 and 0 <= distance <= UNKNOWN_WINDOW
         within = exact
@@ -89,7 +88,6 @@ def reset(core: Core, conn: Connection, half: Half, other: Half, from_client: bo
         extra.rst_at = core.now
         extra.rst_from_client = from_client
         extra.rst_exact = exact
-        extra.rst_off = off
     if exact:
         core.arm(conn, core.now + conn.path.deadline)
 

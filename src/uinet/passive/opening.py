@@ -188,7 +188,6 @@ def other_syn(
     asides.syn_answer = answer
     asides.syn_base = seg.ack if answer else (seg.seq + 1) & MASK32
     asides.answer_base = (seg.seq + 1) & MASK32
-    asides.syn_at = core.now
     asides.syn_stamp = core.stamp
     asides.syn_scale = seg.wscale
     asides.syn_timestamps = seg.has_timestamps
