@@ -119,6 +119,7 @@ COUNTERS: dict[str, str] = {
     "tcp_fast_retransmit": "fast retransmissions",
     "tcp_dup_ack_in": "duplicate ACKs received",
     "tcp_out_of_order": "segments received out of order",
+    "tcp_memory_full": "dropped: in-order data in the window, as the memory of all connections was taken",
     "tcp_ooo_full": "dropped: out-of-order data beyond the limit",
     "tcp_duplicate": "segments received with nothing new in them",
     "tcp_after_close": "dropped: data after the socket was closed",

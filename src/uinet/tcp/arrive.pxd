@@ -2,6 +2,7 @@ cimport cython
 
 from uinet.ip.neighbors cimport NextHop
 from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.tcp.autotune cimport may_write, take_round_trip
 from uinet.tcp.context cimport Context
 from uinet.tcp.notify cimport notify
 from uinet.tcp.receive cimport fin_reached, take_data, take_fin, window_left
@@ -44,8 +45,7 @@ cpdef bint fifth_check_ack(Tcb tcb, Packet packet, Segment seg) except -1
 cpdef bint closing_states(Tcb tcb) except -1
 @cython.locals(news=bint, una=cython.uint, index=Py_ssize_t)
 cpdef bint note_sacks(Tcb tcb, Segment seg) except -1
-@cython.locals(context=Context, acked=Py_ssize_t, octets=Py_ssize_t, freed=Py_ssize_t, limited=bint,
-               hop=NextHop)
+@cython.locals(context=Context, acked=Py_ssize_t, octets=Py_ssize_t, limited=bint, hop=NextHop)
 cpdef advance_una(Tcb tcb, Segment seg)
 cpdef update_window(Tcb tcb, Segment seg, unsigned int window)
 @cython.locals(state=cython.uchar)

@@ -10,6 +10,7 @@ from uinet.errors import ConnectionRefused, ConnectionReset
 from uinet.events import EV_CONNECTED, EV_WRITABLE
 from uinet.ip.neighbors import STATIC
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.tcp.autotune import may_write, take_round_trip
 from uinet.tcp.close import abort, finish
 from uinet.tcp.negotiate import agree_on_options, established
 from uinet.tcp.notify import notify
@@ -85,6 +86,8 @@ def predicted(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         update_window(tcb, seg, window)
     if seg.length:
         take_data(tcb, seg.seq, packet.data, seg.offset, seg.length)
+        if tcb.tuning is not None and seq_gt(tcb.rcv_nxt, tcb.tuning.mark):
+            take_round_trip(tcb, seg)
 
 
 def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
@@ -392,8 +395,8 @@ def advance_una(tcb: Tcb, seg: Segment) -> None:
         if octets > tcb.snd_buf.length:
             octets = tcb.snd_buf.length
         tcb.snd_buf.drop(octets)
-        freed = tcb.snd_limit - tcb.snd_buf.length
-        if tcb.wants_write and freed >= tcb.snd_limit // 3:
+        context.queued_bytes -= octets
+        if tcb.wants_write and may_write(tcb):
             tcb.wants_write = False
             notify(tcb, EV_WRITABLE)
         if tcb.snd_buf.length == 0:
@@ -447,6 +450,8 @@ def seventh_process_text(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         skip_data(tcb, seg)
         return
     take_data(tcb, seg.seq, packet.data, seg.offset, seg.length)
+    if tcb.tuning is not None and seq_gt(tcb.rcv_nxt, tcb.tuning.mark):
+        take_round_trip(tcb, seg)
 
 
 def skip_data(tcb: Tcb, seg: Segment) -> None:

@@ -19,7 +19,9 @@ def release(tcb: Tcb) -> None:
     tcb.keep_at = 0
     tcb.close_at = 0
     forget_out_of_order(tcb)
-    tcb.snd_buf = None
+    if tcb.snd_buf is not None:
+        context.queued_bytes -= tcb.snd_buf.length
+        tcb.snd_buf = None
     tcb.scoreboard = None
     if tcb.rcv_buf is not None:
         context.received_bytes -= tcb.rcv_buf.length  # the user's from now on, who may forget a socket unread
@@ -31,7 +33,7 @@ def release(tcb: Tcb) -> None:
 def forget_out_of_order(tcb: Tcb) -> None:
     """Throws away what waits for something before it: the peer still has it."""
     if tcb.reassembly is not None:
-        tcb.context.received_bytes -= tcb.reassembly.length
+        tcb.context.received_bytes -= tcb.reassembly.charge()
         tcb.reassembly = None
 
 

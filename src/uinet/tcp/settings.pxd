@@ -2,6 +2,8 @@ cdef class Settings:
     cdef public bint sack, syn_cookies, timestamps, window_scaling
     cdef public long long receive_buffer
     cdef public long long send_buffer
+    cdef public long long receive_buffer_max
+    cdef public long long send_buffer_max
     cdef public long long max_buffer
     cdef public long long rto_initial
     cdef public long long rto_min
@@ -28,4 +30,6 @@ cdef class Settings:
     cdef public long long challenge_ack_interval
     cdef public long long rst_rate
     cdef public long long receive_memory
+    cdef public long long send_memory
+    cdef public long long watched_buffer
     cdef public object passive

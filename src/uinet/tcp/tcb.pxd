@@ -6,6 +6,7 @@ from uinet.tcp.context cimport Context
 from uinet.tcp.reassembly cimport Reassembly
 from uinet.tcp.sack cimport Scoreboard
 from uinet.tcp.table cimport Entry
+from uinet.tcp.tuning cimport Tuning
 
 
 @cython.final
@@ -13,7 +14,7 @@ cdef class Tcb(Entry):
     cdef public Context context
     cdef public object owner, listener
     cdef public unsigned char state
-    cdef public unsigned char snd_scale, rcv_scale, backoff, recovering
+    cdef public unsigned char snd_scale, rcv_scale, backoff, recovering, send_auto, receive_auto
     cdef public bint ts_ok, sack_ok, timing, persisting, ack_now, closing, fin_sent, fin_acked
     cdef public bint lingering, fin_held, fin_received, receive_shut, orphan
     cdef public bint no_delay, cork, keepalive, quick_ack, ready_queued
@@ -25,6 +26,7 @@ cdef class Tcb(Entry):
     cdef public ByteQueue snd_buf, rcv_buf
     cdef public Reassembly reassembly
     cdef public Py_ssize_t snd_limit, rcv_limit
+    cdef public Tuning tuning
     cdef public CongestionControl congestion
     cdef public unsigned int cwnd, ssthresh, dup_acks, recover, lost_edge, high_rxt, timed_seq, small_sent
     cdef public Scoreboard scoreboard

@@ -13,6 +13,7 @@ from uinet.tcp.context import Context
 from uinet.tcp.reassembly import Reassembly
 from uinet.tcp.sack import Scoreboard
 from uinet.tcp.table import Entry
+from uinet.tcp.tuning import Tuning
 from uinet.wire.kernels import untrack
 
 
@@ -54,6 +55,9 @@ class Tcb(Entry):
         self.reassembly: Reassembly | None = None
         self.snd_limit = context.settings.send_buffer
         self.rcv_limit = context.settings.receive_buffer
+        self.send_auto = True  # the limit grows with what the connection can use (`autotune`)
+        self.receive_auto = True
+        self.tuning: Tuning | None = None
         # congestion and recovery (RFC 5681, 6675)
         self.congestion: CongestionControl | None = None
         self.cwnd = 0
