@@ -21,7 +21,7 @@ Counters only grow.
 """
 GROUPS = {
     "link": ("Link", ("link_", "loopback_", "eth_")),
-    "neighbours": ("ARP, ND and neighbours", ("arp_", "nd_", "neighbor_")),
+    "neighbours": ("ARP, ND and neighbours", ("arp_", "nd_", "neighbor_", "dad_", "redirect_", "router_")),
     "ip": ("IP", ("ip_",)),
     "fragments": ("Fragments", ("frag_",)),
     "icmp": ("ICMP and ICMPv6", ("icmp_",)),

@@ -17,6 +17,7 @@ from uinet.ip.input import Receiver, as_frame
 from uinet.ip.interface import Interface
 from uinet.ip.neighbors import Neighbors
 from uinet.ip.network import Network
+from uinet.ip.notice import LinkEvent
 from uinet.ip.routes import Routes
 from uinet.passive_socket import PassiveSocket
 from uinet.ping import Ping
@@ -61,7 +62,8 @@ class Stack:
     `now`: the time of the last input, poll or call, ns. `clock`: None, or what tells the time (ns) to calls made
     between batches; without it they are made at the time of the last one, however long ago that was. `on_pending`:
     None, or called when a call made outside input and poll leaves something for a poll to do. `trace`: None, or
-    ``f(now, what, subject, **details)``.
+    ``f(now, what, subject, **details)``. `on_link_event`: None, or called with each :class:`uinet.LinkEvent`, after the
+    batch: duplicates, routers, leases.
     """
 
     def __init__(self, seed: bytes = b"", now: int = 0) -> None:
@@ -78,6 +80,9 @@ class Stack:
         self.receiver = Receiver(self.network, TcpInput(self.tcp))
         self.receiver.udp = self.udp
         self.tcp.now = now
+        self.on_link_event: Callable[[LinkEvent], None] | None = None
+        self.network.on_link_event = self._link_event
+        self.network.on_kick = self.kick
         self.closed = False
         self.waiting: list[Socket] = []  # sockets with events for `events`
         self.later: list[tuple[Interface, list[Frame]]] = []  # what came in inside a batch
@@ -346,6 +351,10 @@ class Stack:
             except Exception:
                 log.exception("on_gone of %r raised", syn)
                 self.stats.count("upcall_error")
+
+    def _link_event(self, event: LinkEvent) -> None:
+        self.call_later(self.on_link_event, event)
+        self.kick()
 
     def kick(self) -> None:
         """Tells whoever drives this stack that a poll has something to do; inside a batch there is no need."""
