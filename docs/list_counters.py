@@ -26,6 +26,7 @@ GROUPS = {
     "fragments": ("Fragments", ("frag_",)),
     "icmp": ("ICMP and ICMPv6", ("icmp_",)),
     "udp": ("UDP", ("udp_",)),
+    "dhcp": ("DHCP", ("dhcp_",)),
     "tcp": ("TCP", ("tcp_",)),
     "passive": ("Passive sockets", ("passive_",)),
     "engine": ("Engine", ("upcall_",)),

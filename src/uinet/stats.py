@@ -87,6 +87,16 @@ COUNTERS: dict[str, str] = {
     "udp_bad_checksum": "dropped: UDP checksum wrong or, over IPv6, missing",
     "udp_no_port": "dropped: nobody listens on the UDP port",
     "udp_buffer_full": "dropped: the UDP socket's receive buffer is full",
+    # dhcp
+    "dhcp_rx": "DHCP messages received",
+    "dhcp_tx": "DHCP messages sent",
+    "dhcp_malformed": "dropped: DHCP message malformed",
+    "dhcp_ignored": "dropped: DHCP messages that answer nothing that was asked",
+    "dhcp_bad_offer": "dropped: DHCP offers and acknowledgements that give nothing usable",
+    "dhcp_nak": "DHCP requests that the server refused",
+    "dhcp_declined": "DHCP leases declined: another host has the address",
+    "dhcp_expired": "DHCP leases that ended because nobody renewed them",
+    "dhcp_unsent": "DHCP messages not sent: no route to the server",
     # tcp
     "tcp_rx": "TCP segments received",
     "tcp_tx": "TCP segments sent",

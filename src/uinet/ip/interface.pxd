@@ -6,7 +6,7 @@ cdef class Interface:
     cdef public str name
     cdef public int index, layer
     cdef public bytes mac
-    cdef public Py_ssize_t mtu, mtu_v6, output_limit
+    cdef public Py_ssize_t mtu, mtu_v4, mtu_v6, output_limit
     cdef public int hop_limit
     cdef public long long base_reachable_time, retrans_time
     cdef public bint accept_redirects, report_groups

@@ -106,9 +106,10 @@ class Interface:
     device.
 
     `tentative`: addresses that are being tested for duplicates. `autoconf`: IPv6 autoconfiguration, if it runs.
-    `hop_limit`, `mtu_v6`, `base_reachable_time`, `retrans_time`: of IPv6, routers may change them; an `mtu_v6` of 0 is
-    `mtu`. `accept_redirects`: believe routers that tell a better way. `report_groups`: tell routers and switches of the
-    groups that are joined here, unasked (MLD, IGMP); queries are answered in any case.
+    `hop_limit`, `base_reachable_time`, `retrans_time`: of IPv6, routers may change them. `mtu_v4`, `mtu_v6`: what DHCP
+    servers and routers say of the MTU; 0 is `mtu`. `accept_redirects`: believe routers that tell a better way.
+    `report_groups`: tell routers and switches, unasked, of the groups that are joined here (MLD, IGMP); queries are
+    answered in any case.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class Interface:
         self.tentative: dict[bytes, Detection] = {}
         self.autoconf: Autoconf | None = None
         self.hop_limit = DEFAULT_HOP_LIMIT
+        self.mtu_v4 = 0
         self.mtu_v6 = 0
         self.base_reachable_time = REACHABLE_TIME
         self.retrans_time = RETRANS_TIMER
@@ -184,6 +186,7 @@ class Interface:
         entries = [InterfaceAddress(address, length)]
         if len(address) == 16 and self.layer == 2 and not (is_link_local(address) or self._has_link_local()):
             entries.insert(0, InterfaceAddress(link_local_of(self.mac), 64, origin=LINK_LOCAL))
+        self.network.refresh()
         for entry in entries:
             if probe:
                 self.network.detector.start(self, entry)
@@ -225,6 +228,7 @@ class Interface:
 
             if self.promiscuous or self.layer != 2:
                 raise InvalidArgument(f"{self.name} can't be autoconfigured: that takes an ordinary Ethernet interface")
+            self.network.refresh()
             self.autoconf = Autoconf(self)
             self.autoconf.start()
             self.network.kick()

@@ -111,6 +111,7 @@ class Network:
         self.settings = IpSettings()
         self.on_link_event: Callable[[LinkEvent], None] | None = None
         self.on_kick: Callable[[], None] | None = None
+        self.on_refresh: Callable[[], None] | None = None
         self.identifications = Identifications(self.random)
         self.generation = 1
         self.interfaces: list[Interface] = []
@@ -256,6 +257,11 @@ class Network:
         if self.on_kick is not None:
             self.on_kick()
 
+    def refresh(self) -> None:
+        """A call made between batches is about to set timers: brings `now` up to date."""
+        if self.on_refresh is not None:
+            self.on_refresh()
+
     def changed(self) -> None:
         """Makes every route that somebody has looked up stale."""
         self.generation += 1
@@ -366,8 +372,9 @@ class Network:
         if source is None:
             source = self.select_source(destination, interface, gateway)
         largest = interface.mtu
-        if len(destination) == 16 and 0 < interface.mtu_v6 < largest:
-            largest = interface.mtu_v6
+        said = interface.mtu_v6 if len(destination) == 16 else interface.mtu_v4
+        if 0 < said < largest:
+            largest = said
         mtu = self.pmtu.get(destination)
         if mtu == 0 or mtu > largest:
             mtu = largest
