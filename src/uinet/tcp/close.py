@@ -22,7 +22,12 @@ def release(tcb: Tcb) -> None:
     if tcb.snd_buf is not None:
         context.queued_bytes -= tcb.snd_buf.length
         tcb.snd_buf = None
-    tcb.scoreboard = None
+    tcb.loss_at = 0
+    tcb.pacing = False
+    if tcb.flight is not None:
+        tcb.flight.clear()
+        tcb.flight = None
+    tcb.congestion = None
     if tcb.rcv_buf is not None:
         context.received_bytes -= tcb.rcv_buf.length  # the user's from now on, who may forget a socket unread
         if tcb.orphan or tcb.receive_shut:

@@ -30,6 +30,7 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
     """
     skip = seq_diff(tcb.rcv_nxt, seq)
     if skip > 0:
+        came_twice(tcb, seq, length if skip >= length else skip)
         if skip >= length:
             tcb.context.stats.count("tcp_duplicate")
             tcb.ack_now = True
@@ -83,6 +84,13 @@ def no_room(tcb: Tcb) -> bool:
     return True
 
 
+def came_twice(tcb: Tcb, seq: int, length: int) -> None:
+    """`length` octets at `seq` were here already: the next ACK tells (RFC 2883, 4)."""
+    if tcb.sack_ok and tcb.context.settings.dsack:
+        tcb.dsack_left = seq
+        tcb.dsack_right = (seq + length) & MASK32
+
+
 def fin_reached(tcb: Tcb) -> None:
     """RCV.NXT has moved: takes the FIN that waits, if all before it is here."""
     if tcb.rcv_nxt == tcb.fin_at:
@@ -130,6 +138,8 @@ def keep_out_of_order(tcb: Tcb, seq: int, data: bytes, offset: int, length: int)
         context.received_bytes += tcb.reassembly.charge() - before
     if taken < 0:
         context.stats.count("tcp_ooo_full")
+    elif taken == 0:
+        came_twice(tcb, seq, length)
     send_ack(tcb)
 
 
