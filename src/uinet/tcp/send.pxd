@@ -11,7 +11,7 @@ from uinet.tcp.timers cimport rearm, start_persist, start_retransmit, stop_persi
 from uinet.wire.kernels cimport store_u8, store_u16, store_u32
 
 cdef unsigned int MASK32, ACK, FIN, PSH, RST, SYN
-cdef unsigned char ESTABLISHED, LAST_ACK, SYN_RECEIVED
+cdef unsigned char ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT
 cdef long long TS_TICK
 cdef bytes EMPTY
 
@@ -36,6 +36,9 @@ cpdef challenge_ack(Tcb tcb)
 cpdef send_rst(Tcb tcb)
 @cython.locals(context=Context, settings=Settings, scratch=bytearray)
 cpdef send_syn(Tcb tcb)
+cpdef send_fast_syn(Tcb tcb, Py_ssize_t at, unsigned int ack, unsigned int flags, Py_ssize_t size)
+cpdef begin_opening(Tcb tcb)
+cpdef output_early(Tcb tcb)
 @cython.locals(context=Context)
 cpdef wants_output(Tcb tcb)
 @cython.locals(state=cython.uchar, sent=bint)
