@@ -10,6 +10,7 @@ from uinet.tcp.rtt cimport from_timestamp, sample
 from uinet.tcp.send cimport challenge_ack, send_ack, wants_output
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport rearm, start_retransmit
+from uinet.tcp.window cimport begin_flight
 from uinet.wire.packet cimport Packet
 from uinet.wire.segment cimport Segment
 

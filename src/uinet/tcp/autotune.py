@@ -110,7 +110,7 @@ def take_round_trip(tcb: Tcb, seg: Segment) -> None:
 
 def may_write(tcb: Tcb) -> bool:
     """Bytes were acknowledged while the user waits for room: grows the send buffer if that is of use; whether there is
-    room worth telling of. A third of the buffer is, and less if nothing that is queued is left to be sent."""
+    room worth telling of. A third of the buffer is, and less if no full segment is left to be sent."""
     context = tcb.context
     if tcb.send_auto:
         wanted = 2 * (tcb.cwnd if tcb.cwnd < tcb.snd_wnd else tcb.snd_wnd)
@@ -124,4 +124,4 @@ def may_write(tcb: Tcb) -> bool:
     room = tcb.snd_limit - held
     if room >= tcb.snd_limit // 3:
         return True
-    return room >= tcb.snd_limit // 16 and held <= seq_diff(tcb.snd_nxt, tcb.snd_una)
+    return room >= tcb.snd_limit // 16 and held < seq_diff(tcb.snd_nxt, tcb.snd_una) + tcb.mss

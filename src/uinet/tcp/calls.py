@@ -9,7 +9,7 @@ from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.close import abort, finish, forget_unread
 from uinet.tcp.context import Context
 from uinet.tcp.negotiate import scale_for
-from uinet.tcp.send import send_syn, wants_output, window_opened
+from uinet.tcp.send import begin_opening, wants_output, window_opened
 from uinet.tcp.state import (
     CLOSE_WAIT,
     CLOSED,
@@ -21,8 +21,7 @@ from uinet.tcp.state import (
     change,
 )
 from uinet.tcp.tcb import Tcb
-from uinet.tcp.timers import rearm, start_retransmit
-from uinet.units import MASK32
+from uinet.tcp.timers import rearm
 
 
 def open_active(context: Context, tcb: Tcb, floor: int) -> None:
@@ -34,15 +33,13 @@ def open_active(context: Context, tcb: Tcb, floor: int) -> None:
     if floor >= 0 and seq_lt(tcb.iss, floor):
         tcb.iss = floor
     tcb.ts_offset = context.secrets.timestamp_offset(tcb)
-    tcb.snd_una = tcb.iss
-    tcb.snd_nxt = (tcb.iss + 1) & MASK32
+    tcb.snd_una = tcb.snd_nxt = tcb.iss
     tcb.rcv_scale = scale_for(most_to_receive(tcb))
     change(tcb, SYN_SENT)
-    tcb.timing = True
-    tcb.timed_at = context.now
-    start_retransmit(tcb)
-    send_syn(tcb)
-    rearm(tcb)
+    if tcb.fast_open is None:
+        begin_opening(tcb)
+    elif not tcb.fast_open.held:
+        wants_output(tcb)  # the SYN goes then, with the data that is there by then
 
 
 def failure(error: BaseException) -> BaseException:

@@ -13,6 +13,8 @@ from uinet.ip.interface import Interface
 from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.constants import ECN_NEVER
 from uinet.tcp.context import Context
+from uinet.tcp.fast_listen import may_open_early
+from uinet.tcp.fast_open import put_cookie
 from uinet.tcp.layout import begin, headers_length, is_v4, mss_to_offer, put_syn_options, transmit
 from uinet.tcp.listener import Listener
 from uinet.tcp.negotiate import scale_for
@@ -59,6 +61,7 @@ class SynEntry(Entry):
         self.retries = 0
         self.sent_at = 0
         self.kept: list[Frame] | None = None  # segments that came while it was deferred
+        self.gives_cookie = False  # the SYN,ACK brings a Fast Open cookie
 
     def expire(self, now: int) -> None:
         """Time to send the SYN,ACK again, or to give up."""
@@ -119,8 +122,12 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
         if tcp.rst_limit.allow(tcp):
             send_reset(tcp, entry, seg)
     elif syn is None or still_wanted(tcp, entry):
+        early = seg.cookie_length >= 0 and may_open_early(tcp, listener, entry, packet, seg)
         if verdict is Verdict.DEFER:
             defer(tcp, listener, entry, floor)
+        elif early:
+            prepare(tcp, entry, floor)
+            tcp.open_early(entry, packet, seg)
         elif make_room(tcp, listener, entry):
             prepare(tcp, entry, floor)
             file(tcp, entry)
@@ -253,6 +260,8 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
         size = put_syn_options(
             tcp.scratch, options, mss_to_offer(entry), wscale, entry.sack, entry.timestamps, tsval, entry.tsval
         )
+        if entry.gives_cookie and entry.retries == 0:  # an option may be why the first was lost
+            size += put_cookie(tcp.scratch, options + size, cookie_for(tcp, entry))
         window = min(receive_limit(tcp, entry), 0xFFFF)
         flags = SYN | ACK | ECE if entry.ecn_asked else SYN | ACK
         transmit(tcp, entry, at, entry.iss, (entry.irs + 1) & MASK32, flags, window, size, b"", 0, 0)
@@ -263,6 +272,13 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
 def receive_most(tcp: Tcp, entry: SynEntry) -> int:
     """The largest receive buffer that the connection may come to have."""
     return int(entry.listener.owner.receive_buffer_max) if entry.listener is not None else receive_limit(tcp, entry)
+
+
+def cookie_for(tcp: Tcp, entry: SynEntry) -> bytes:
+    """The Fast Open cookie for the entry's peer."""
+    keys = entry.listener.owner.config.fast_open_key if entry.listener is not None else b""
+    cookie: bytes = tcp.fast_server.make(entry, tcp.now, keys)
+    return cookie
 
 
 def receive_limit(tcp: Tcp, entry: SynEntry) -> int:

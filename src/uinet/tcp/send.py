@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_gt, seq_leq
 from uinet.tcp.constants import ECN_ASK, ECT_0, PROBING
+from uinet.tcp.fast_open import put_cookie, syn_payload
 from uinet.tcp.flight import Flight
 from uinet.tcp.layout import begin, headers_length, mss_to_offer, put_syn_options, put_timestamps, transmit
 from uinet.tcp.rack import schedule_probe
 from uinet.tcp.recovery import pipe, window_room
-from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED
+from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, restart_after_probe, start_persist, start_retransmit, stop_persist
 from uinet.tcp.undo import note_again
@@ -209,7 +210,70 @@ def send_syn(tcb: Tcb) -> None:
     )
     window = tcb.rcv_limit if tcb.rcv_limit < 0xFFFF else 0xFFFF
     tcb.segments_out += 1
+    if tcb.fast_open is not None:
+        send_fast_syn(tcb, at, ack, flags, size)
+        return
     transmit(context, tcb, at, tcb.iss, ack, flags, window, size, EMPTY, 0, 0)
+
+
+def send_fast_syn(tcb: Tcb, at: int, ack: int, flags: int, size: int) -> None:
+    """The rest of `send_syn` with Fast Open (RFC 7413): the cookie goes behind `size` bytes of options, and in a
+    client's first SYN data behind them. The window allows for what a server's connection holds already."""
+    context = tcb.context
+    fast = tcb.fast_open
+    if fast.offers:
+        size += put_cookie(context.scratch, at + headers_length(tcb) + size, fast.cookie)
+    held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
+    window = max(0, min(tcb.rcv_limit - held, 0xFFFF))
+    edge = (tcb.rcv_nxt + window) & MASK32
+    if flags & ACK and seq_gt(edge, tcb.rcv_adv):
+        tcb.rcv_adv = edge
+    tcb.last_ack_sent = ack
+    length = syn_payload(tcb, size) if not flags & ACK else 0
+    if length == 0 or tcb.snd_buf is None:
+        transmit(context, tcb, at, tcb.iss, ack, flags, window, size, EMPTY, 0, 0)
+        return
+    fast.sent = length
+    tcb.bytes_out += length
+    tcb.snd_nxt = (tcb.iss + 1 + length) & MASK32
+    tcb.snd_buf.locate(0, length)
+    transmit(
+        context, tcb, at, tcb.iss, ack, flags, window, size, tcb.snd_buf.source, tcb.snd_buf.source_offset, length
+    )
+
+
+def begin_opening(tcb: Tcb) -> None:
+    """Sends the first SYN of an active open."""
+    if tcb.fast_open is not None:
+        tcb.fast_open.waiting = False
+    tcb.snd_nxt = (tcb.iss + 1) & MASK32
+    tcb.timing = True
+    tcb.timed_at = tcb.context.now
+    start_retransmit(tcb)
+    send_syn(tcb)
+    rearm(tcb)
+
+
+def output_early(tcb: Tcb) -> None:
+    """What goes out before a connection is established: a SYN,ACK that is due, and where Fast Open allows it a first
+    SYN that has waited for data, or a server's data behind its SYN,ACK (RFC 7413, 4.2.2)."""
+    if tcb.state == SYN_RECEIVED and tcb.ack_now:
+        tcb.ack_now = False
+        send_syn(tcb)
+    fast = tcb.fast_open
+    if fast is None:
+        return
+    if fast.waiting and tcb.state == SYN_SENT:
+        if not fast.held or tcb.snd_buf is not None or tcb.closing:
+            begin_opening(tcb)
+    elif fast.listener is not None and tcb.state == SYN_RECEIVED and tcb.snd_buf is not None:
+        closing = tcb.closing
+        tcb.closing = False  # FIN waits until the connection is established (RFC 9293 3.10.4)
+        tcb.snd_una = (tcb.iss + 1) & MASK32  # where the send buffer begins; but the SYN is not acknowledged
+        send_new(tcb)
+        tcb.snd_una = tcb.iss
+        tcb.closing = closing
+        rearm(tcb)
 
 
 def wants_output(tcb: Tcb) -> None:
@@ -226,9 +290,7 @@ def output(tcb: Tcb) -> None:
     """Sends all that may be sent now, and at least the ACK that is due."""
     state = tcb.state
     if state < ESTABLISHED or state > LAST_ACK:
-        if state == SYN_RECEIVED and tcb.ack_now:
-            tcb.ack_now = False
-            send_syn(tcb)
+        output_early(tcb)
         return
     sent = False
     flight = tcb.flight

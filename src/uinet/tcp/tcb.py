@@ -125,6 +125,8 @@ class Tcb(Entry):
         self.serial = 0
         self.passive_open = False
         self.splice: Any = None
+        self.fast_open: Any = None  # a fast_open.FastOpen, where that was asked for
+        self.auth: Any = None  # an auth.Signer, where segments are signed
         # counters for info()
         self.bytes_in = 0
         self.bytes_out = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uinet.errors import TimedOut
 from uinet.tcp.close import abort, finish
+from uinet.tcp.fast_open import silence, syn_lost
 from uinet.tcp.rack import detect_losses
 from uinet.tcp.recovery import on_timeout, pipe, step
 from uinet.tcp.send import output, send_ack, send_keepalive, send_probe, send_syn, send_tail_probe
@@ -63,11 +64,17 @@ def retransmission_due(tcb: Tcb, now: int) -> None:
     context.stats.count("tcp_rto")
     start_retransmit(tcb)
     if tcb.state < ESTABLISHED:
+        if tcb.fast_open is not None and not syn_lost(tcb):
+            context.stats.count("tcp_timed_out")
+            finish(tcb, soft_or_timeout(tcb))
+            return
         tcb.timing = False
         context.stats.count("tcp_retransmit")
         send_syn(tcb)
         return
     tcb.loss_at = 0
+    if tcb.fast_open is not None:
+        silence(tcb)
     on_timeout(tcb)
     output(tcb)
 
