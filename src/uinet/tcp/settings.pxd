@@ -8,6 +8,7 @@ cdef class Settings:
     cdef public long long receive_buffer_max
     cdef public long long send_buffer_max
     cdef public long long max_buffer
+    cdef public long long mtu_probing
     cdef public long long rto_initial
     cdef public long long rto_min
     cdef public long long rto_max

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uinet.errors import TimedOut
 from uinet.tcp.close import abort, finish
+from uinet.tcp.discovery import timed_out
 from uinet.tcp.fast_open import silence, syn_lost
 from uinet.tcp.rack import detect_losses
 from uinet.tcp.recovery import on_timeout, pipe, step
@@ -75,6 +76,8 @@ def retransmission_due(tcb: Tcb, now: int) -> None:
     tcb.loss_at = 0
     if tcb.fast_open is not None:
         silence(tcb)
+    if tcb.flight is not None:
+        timed_out(tcb, tcb.flight)
     on_timeout(tcb)
     output(tcb)
 
