@@ -43,6 +43,8 @@ SET_AND_READ: list[tuple[int, str, Any, Any]] = [
     (IPPROTO_IP, "IP_BINDANY", 1, 1),
     (IPPROTO_IP, "IP_SYNFILTER", print, print),
     (IPPROTO_IP, "IP_SYNFILTER", None, None),
+    (IPPROTO_IP, "IP_RECVERR", 1, 1),
+    (IPPROTO_IPV6, "IPV6_RECVERR", True, 1),
     (IPPROTO_IP, "IP_TTL", 3, 3),
     (IPPROTO_IP, "IP_TOS", 0xB8, 0xB8),
     (IPPROTO_IPV6, "IPV6_UNICAST_HOPS", 255, 255),

@@ -33,8 +33,9 @@ from uinet.tcp.state import (
 )
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, restart_retransmit, start_retransmit, stop_persist
+from uinet.tcp.urgent import sixth_check_urg
 from uinet.units import MASK32
-from uinet.wire.constants import ACK, FIN, PSH, RST, SYN
+from uinet.wire.constants import ACK, FIN, PSH, RST, SYN, URG
 from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
@@ -102,7 +103,8 @@ def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         return
     if not fifth_check_ack(tcb, packet, seg):
         return
-    # sixth, check the URG bit: urgent data is read in line (RFC 6093)
+    if seg.flags & URG:
+        sixth_check_urg(tcb, seg)
     if seg.length:
         seventh_process_text(tcb, packet, seg)
     if seg.flags & FIN and tcb.state >= ESTABLISHED:
@@ -231,6 +233,8 @@ def unacceptable(tcb: Tcb, seg: Segment, length: int) -> None:
         note_ack_of_probe(tcb, seg)
         if tcb.state == CLOSED:
             return
+        if seg.flags & URG:
+            sixth_check_urg(tcb, seg)  # with a zero window too (MUST-66)
     if length == 0:
         challenge_ack(tcb)  # a bare ACK, which may be the answer to one of ours: two ends out of step must not storm
         return

@@ -21,6 +21,7 @@ from uinet.tcp.state import (
 )
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, start_retransmit
+from uinet.tcp.urgent import urgent_left
 from uinet.units import MASK32
 
 
@@ -110,6 +111,8 @@ def was_read(tcb: Tcb, count: int) -> None:
     queue = tcb.rcv_buf
     if queue is not None and queue.length == 0:
         tcb.rcv_buf = None
+    if tcb.urgent_in:
+        urgent_left(tcb)  # there may be none any more
     if tcb.state >= ESTABLISHED and window_opened(tcb):
         tcb.ack_now = True
         wants_output(tcb)

@@ -82,6 +82,7 @@ def lower_mtu(tcb: Tcb, mtu: int) -> bool:
 
 def established(tcb: Tcb) -> None:
     """The connection has become ESTABLISHED: congestion control and keepalive begin."""
+    tcb.soft_error = None
     if tcb.congestion is not None:
         tcb.congestion.start(tcb)
     tcb.lost_edge = tcb.snd_una

@@ -8,9 +8,10 @@ from uinet.tcp.recovery cimport hole_end, next_lost, window_room
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport rearm, start_persist, start_retransmit, stop_persist
+from uinet.tcp.urgent cimport urgent_pointer
 from uinet.wire.kernels cimport store_u8, store_u16, store_u32
 
-cdef unsigned int MASK32, ACK, FIN, PSH, RST, SYN
+cdef unsigned int MASK32, ACK, FIN, PSH, RST, SYN, URG
 cdef unsigned char ESTABLISHED, LAST_ACK, SYN_RECEIVED
 cdef long long TS_TICK
 cdef bytes EMPTY

@@ -12,8 +12,9 @@ from uinet.tcp.recovery import hole_end, next_lost, window_room
 from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, start_persist, start_retransmit, stop_persist
+from uinet.tcp.urgent import urgent_pointer
 from uinet.units import MASK32
-from uinet.wire.constants import ACK, FIN, PSH, RST, SYN
+from uinet.wire.constants import ACK, FIN, PSH, RST, SYN, URG
 from uinet.wire.kernels import (
     store_u8,
     store_u16,
@@ -109,6 +110,10 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
         size = put_timestamps(scratch, options, timestamp_now(tcb), tcb.ts_recent)
     if tcb.reassembly is not None:
         size += put_sack(tcb, scratch, options + size)
+    if tcb.urgent_out:
+        context.urgent = urgent_pointer(tcb, seq)
+        if context.urgent:
+            flags |= URG
     tcb.last_ack_sent = tcb.rcv_nxt
     tcb.segments_out += 1
     if length and tcb.snd_buf is not None:
@@ -119,6 +124,7 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
         )
     else:
         transmit(context, tcb, at, seq, tcb.rcv_nxt, flags | ACK, window, size, EMPTY, 0, 0)
+    context.urgent = 0
 
 
 def send_ack(tcb: Tcb) -> None:
@@ -276,7 +282,7 @@ def may_send_small(tcb: Tcb, offset: int) -> bool:
     """Nagle's rule (RFC 9293 3.7.4) as Minshall put it: one small segment in flight, not more."""
     if tcb.cork:
         return tcb.closing
-    if tcb.no_delay or tcb.closing or offset == 0:
+    if tcb.no_delay or tcb.closing or offset == 0 or tcb.urgent_out:
         return True
     return seq_leq(tcb.small_sent, tcb.snd_una)
 

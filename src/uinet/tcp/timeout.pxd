@@ -1,6 +1,7 @@
 cimport cython
 
 from uinet.tcp.context cimport Context
+from uinet.tcp.notify cimport note_soft_error
 from uinet.tcp.send cimport output, send_ack, send_keepalive, send_probe, send_syn
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.tcb cimport Tcb
@@ -10,6 +11,7 @@ cdef unsigned char CLOSED, ESTABLISHED, FIN_WAIT_2, SYN_SENT
 
 cpdef expire(Tcb tcb, long long now)
 cpdef close_due(Tcb tcb)
+cpdef excessive(Tcb tcb)
 @cython.locals(context=Context)
 cpdef retransmission_due(Tcb tcb, long long now)
 @cython.locals(settings=Settings, idle=cython.longlong, interval=cython.longlong, count=cython.uint,

@@ -8,11 +8,13 @@ import pytest
 
 from tests.conformance.rfc9293.tape import Tape
 from tests.unit.tcp.peer import PLAIN, Peer, error_of
-from uinet.errors import TimedOut, WouldBlock
+from uinet.errors import HostUnreachable, TimedOut, WouldBlock
+from uinet.events import EV_SOFT_ERROR
+from uinet.ip.neighbors import DELAY, REACHABLE
 from uinet.units import MASK32, SECOND
 from uinet.wire.tcp_options import Nop, WindowScale
 
-TCP_NODELAY, TCP_CORK, USER_TIMEOUT = 1, 3, 18
+TCP_NODELAY, TCP_CORK, USER_TIMEOUT, IP_RECVERR = 1, 3, 18, 11
 WIDE = (WindowScale(7), Nop())
 
 
@@ -151,7 +153,9 @@ def test_rto_takes_no_sample_from_a_retransmission_and_stays_backed_off() -> Non
     assert sock.info().rtt == pytest.approx(before.rtt * 7 / 8 + 0.1 / 8, rel=0.01)
 
 
-@pytest.mark.rfc("6298", "2.4", "RTO is at least 1 second", deviation="at least 200 ms, as in other stacks: loss is repaired sooner")
+@pytest.mark.rfc(
+    "6298", "2.4", "RTO is at least 1 second", deviation="at least 200 ms, as in other stacks: loss is repaired sooner"
+)
 def test_rto_is_at_least_200_ms() -> None:
     peer = Peer()
     sock = peer.active(PLAIN)
@@ -310,3 +314,38 @@ def test_user_timeout_counts_for_a_syn() -> None:
     assert sock.state == "SYN-SENT"
     peer.advance(0.2)
     assert sock.state == "CLOSED" and isinstance(sock.error, TimedOut)
+
+
+@pytest.mark.rfc("9293", "SHLD-9", "the user is told between R1 and R2")
+@pytest.mark.rfc("9293", "MUST-20", "the network layer is told at R1")
+def test_retransmissions_without_answer_are_told_before_the_connection_ends() -> None:
+    peer = Peer()
+    sock = peer.passive(PLAIN)
+    sock.setsockopt(0, IP_RECVERR, True)
+    peer.stack.events()
+    doubted = []
+    hop = peer.stack.neighbors.get(peer.eth0, bytes([10, 0, 0, 1]))
+    assert hop is not None
+    hop.state, hop.reachable_until = REACHABLE, peer.now + 3600 * SECOND  # as if the peer had answered ARP
+    sock.send(b"hello?")
+    peer.flush()
+    while sock.state != "CLOSED":
+        before = sum("R" not in seg.flags for seg in peer.out)
+        peer.advance(0.5)
+        told = [events for _, events in peer.stack.events() if events & EV_SOFT_ERROR]
+        if told:
+            doubted.append((before, sock.state, str(sock.soft_error), hop.state))
+    assert doubted[0] == (4, "ESTABLISHED", "3 retransmissions were not answered", DELAY)
+    assert isinstance(sock.error, HostUnreachable)  # nor does the neighbour answer
+
+
+@pytest.mark.rfc("9293", "SHLD-9", "what was told is taken back when there is progress")
+def test_soft_error_is_forgotten_when_data_is_acknowledged() -> None:
+    peer = Peer()
+    sock = peer.passive(PLAIN)
+    sock.send(b"hello?")
+    peer.flush()
+    peer.advance(20)
+    assert isinstance(sock.soft_error, TimedOut) and sock.error is None
+    peer.take()
+    assert sock.soft_error is None and sock.state == "ESTABLISHED"
