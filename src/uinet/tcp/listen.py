@@ -74,6 +74,8 @@ def source_is_sound(packet: Packet, seg: Segment) -> bool:
         return False
     if packet.src_hi == packet.dst_hi and packet.src_lo == packet.dst_lo and seg.source_port == seg.destination_port:
         return False  # LAND
+    if not packet.interface.promiscuous and packet.dst in packet.interface.broadcasts:
+        return False
     for high, low in ((packet.src_hi, packet.src_lo), (packet.dst_hi, packet.dst_lo)):
         if is_mapped(high, low):
             address = low & MASK32

@@ -35,7 +35,7 @@ from uinet.tcp.listen import (
 )
 from uinet.tcp.listener import Listener, Listeners
 from uinet.tcp.negotiate import agree, established, lower_mtu
-from uinet.tcp.notify import notify
+from uinet.tcp.notify import note_soft_error, notify
 from uinet.tcp.passive import Reception, Watch
 from uinet.tcp.ports import Ports
 from uinet.tcp.receive import take_data
@@ -479,7 +479,7 @@ class Tcp(Context):
         """
         error = exception_of(kind)
         hard = own or kind in (PORT_UNREACHABLE, PROTOCOL_UNREACHABLE)
-        tcb.soft_error = error
+        note_soft_error(tcb, error)
         if hard and tcb.state in (SYN_SENT, SYN_RECEIVED):
             finish(tcb, error)
 
