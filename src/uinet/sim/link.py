@@ -1,8 +1,9 @@
 """Links that are as slow, long and lossy as a test wants them, each direction on its own.
 
-A frame's way through one direction: the queue in front of the wire (`queue` frames; a full one drops the
-newest), the wire's `rate`, then `delay` and `jitter`. What goes wrong goes wrong on the wire, after the
+A frame's way through one direction: the queue in front of the wire (`queue` frames, `queue_bytes`; a full one drops
+the newest), the wire's `rate`, then `delay` and `jitter`. What goes wrong goes wrong on the wire, after the
 queue: `loss`, `corrupt`, `duplicate`, `reorder`. All chance comes from one seeded generator per direction.
+The emulator (`uinet.sim.emulator`) puts the same links between real devices, on real time.
 """
 
 from __future__ import annotations
@@ -41,9 +42,13 @@ class Conditions:
     """What one direction of a link is like. Times in seconds, probabilities from 0 to 1, per frame.
 
     `rate`: bit/s, None for no limit. `jitter`: up to this much is added to `delay`; it never reorders.
+    `loss`: how many are lost in the long run; with a `burst` of more than 1 they are lost in bursts of that many on
+    average (Gilbert's model: a good state, and a bad one in which every frame is lost). `lose_every`: each frame whose
+    number, from 1, is a multiple of this is lost as well; 0 for none.
     `reorder`: a frame is held back for up to `reorder_delay` more, so that later ones overtake it (None: the
     link's own delay, at least 1 ms). `corrupt`: one bit of the IP packet flips; a frame that is no IP packet
-    is lost instead, as an Ethernet checksum would have it. `queue`: frames that wait for the wire at most.
+    is lost instead, as an Ethernet checksum would have it. `queue`: frames that wait for the wire at most;
+    `queue_bytes`: their bytes at most, None for no limit.
     `mtu`: longest IP packet in bytes; a longer one is dropped without a word.
     """
 
@@ -57,6 +62,9 @@ class Conditions:
     queue: int = 1000
     mtu: int = 1500
     reorder_delay: float | None = None
+    burst: float = 1.0
+    lose_every: int = 0
+    queue_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.rate is not None and not self.rate > 0:
@@ -67,8 +75,16 @@ class Conditions:
         for name in PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidArgument(f"a link's {name} is a probability, not {getattr(self, name)!r}")
+        if not 1 <= self.burst < float("inf"):
+            raise InvalidArgument(f"a link's bursts are of one frame or more on average, not {self.burst!r}")
+        if self.burst > 1 and self.loss > self.burst / (1 + self.burst):
+            raise InvalidArgument(f"bursts of {self.burst:g} frames can't lose {self.loss:g} of all: raise burst")
+        if self.lose_every < 0:
+            raise InvalidArgument(f"a link loses every so many frames, or 0 for none, not {self.lose_every!r}")
         if self.queue < 1:
             raise InvalidArgument(f"a link's queue holds at least one frame, not {self.queue!r}")
+        if self.queue_bytes is not None and self.queue_bytes < 1:
+            raise InvalidArgument(f"a link's queue holds at least one byte (or None), not {self.queue_bytes!r}")
         if self.mtu < 68:  # RFC 791, 3.2: what every IPv4 link carries
             raise InvalidArgument(f"a link's MTU is at least 68 bytes, not {self.mtu!r}")
 
@@ -110,7 +126,11 @@ class Channel:
         self.drop: Callable[[Frame], bool] | None = None
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._departures: deque[int] = deque()  # of the frames that wait for the wire or are on it
+        self._sizes: deque[int] = deque()  # theirs, in bytes
+        self._queued = 0  # the sum of the sizes
         self._last_arrival = 0
+        self._wired = 0  # frames that have left the queue for the wire
+        self._bad = False  # Gilbert's bad state
 
     def set(self, **changes: Any) -> None:
         """Changes conditions, by the names of :class:`Conditions`, for frames sent from now on."""
@@ -139,18 +159,34 @@ class Channel:
         now, rate = self.clock.now, self.conditions.rate
         if rate is None:
             return now
-        departures = self._departures
+        departures, sizes = self._departures, self._sizes
         while departures and departures[0] <= now:
             departures.popleft()
-        if len(departures) > self.conditions.queue:  # one of them is on the wire, not in the queue
+            self._queued -= sizes.popleft()
+        if departures and self._is_full(size):
             return None
         start = departures[-1] if departures else now
         departures.append(start + seconds(size * 8 / rate))
+        sizes.append(size)
+        self._queued += size
         return departures[-1]
+
+    def _is_full(self, size: int) -> bool:
+        """Whether the queue has no room for a frame of `size` bytes; what the wire carries is not in the queue."""
+        if len(self._departures) > self.conditions.queue:
+            return True
+        limit = self.conditions.queue_bytes
+        return limit is not None and self._queued - self._sizes[0] + size > limit
+
+    def queued(self) -> int:
+        """How many frames wait for the wire now, or are on it."""
+        now = self.clock.now
+        return sum(departure > now for departure in self._departures)
 
     def _propagate(self, frame: Frame, departure: int) -> None:
         conditions, random, counters = self.conditions, self.random, self.counters
-        if conditions.loss and random.random() < conditions.loss:
+        self._wired += 1
+        if self._is_lost():
             counters["lost"] += 1
             return
         if conditions.corrupt and random.random() < conditions.corrupt:
@@ -173,6 +209,23 @@ class Channel:
         if conditions.duplicate and random.random() < conditions.duplicate:
             counters["duplicated"] += 1
             self.clock.at(arrival, self._arrive, frame)
+
+    def _is_lost(self) -> bool:
+        """Whether the wire loses the next frame."""
+        conditions = self.conditions
+        if not conditions.loss:
+            lost = False
+        elif conditions.burst <= 1:
+            lost = self.random.random() < conditions.loss
+        else:
+            # mean burst length 1 / P(leave); in the long run P(bad) = P(enter) / (P(enter) + P(leave)) = loss
+            leave = 1 / conditions.burst
+            change = leave if self._bad else leave * conditions.loss / (1 - conditions.loss)
+            if self.random.random() < change:
+                self._bad = not self._bad
+            lost = self._bad
+        every = conditions.lose_every
+        return lost or (every > 0 and self._wired % every == 0)
 
     def _corrupt(self, frame: Frame) -> Frame | None:
         """`frame` with one bit of its IP packet flipped; None if there is none to damage."""
