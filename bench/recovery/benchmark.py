@@ -15,7 +15,6 @@ from bench.recovery.rig import Rig, rig
 
 STACKS = ("uinet", "kernel")
 SIZES = {"10 KB": 10_000, "100 KB": 100_000, "1 MB": 1_000_000}
-RATE = 100e6
 LOSSES, DELAYS, REORDERS = (0.0, 0.001, 0.01, 0.03), (0.010, 0.050), (0.0, 0.05)
 MTU_BITS = 1514 * 8
 PATIENCE = 60.0  # seconds that a transfer may take
@@ -27,6 +26,7 @@ Run = dict[str, Any]
 def options(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench recovery", description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each bulk transfer (default 4)")
+    parser.add_argument("--rate", type=float, default=100.0, help="of the link, in Mbit/s (default 100)")
     parser.add_argument("--congestion", default="cubic", help="of both (default cubic)")
     parser.add_argument("--loss", help="only these, in percent: 0,1")
     parser.add_argument("--delay", help="only these, in milliseconds each way: 10,50")
@@ -50,10 +50,10 @@ def cells(chosen: argparse.Namespace) -> Iterator[dict[str, float]]:
         yield {"delay": delay, "reorder": reorder, "loss": loss}
 
 
-def link_of(cell: dict[str, float], burst: float) -> dict[str, Any]:
+def link_of(cell: dict[str, float], rate: float, burst: float) -> dict[str, Any]:
     """The emulator's conditions: faults on the sender's way only, a queue of one bandwidth-delay product."""
     return {
-        "rate": RATE, "delay": cell["delay"], "queue": round(RATE * 2 * cell["delay"] / MTU_BITS),
+        "rate": rate, "delay": cell["delay"], "queue": round(rate * 2 * cell["delay"] / MTU_BITS),
         "loss": (cell["loss"], 0.0), "reorder": (cell["reorder"], 0.0), "burst": (burst, 1.0),
     }
 
@@ -61,7 +61,7 @@ def link_of(cell: dict[str, float], burst: float) -> dict[str, Any]:
 def run_cell(bench: Rig, cell: dict[str, float], works: list[str], chosen: argparse.Namespace, runs: int) -> list[Run]:
     """All runs of one cell, the stacks in turn."""
     found = []
-    conditions = link_of(cell, chosen.burst)
+    conditions = link_of(cell, chosen.rate * 1e6, chosen.burst)
     for number, work in itertools.product(range(runs), works):
         size = SIZES.get(work, 0)
         for stack in STACKS:
@@ -146,7 +146,7 @@ def main(runs: int, words: list[str]) -> None:
     works = chosen.work.split(",") if chosen.work else ["bulk", *SIZES]
     if chosen.capture is not None:
         chosen.capture.mkdir(parents=True, exist_ok=True)
-    print(f"recovery: {chosen.congestion} over {RATE / 1e6:.0f} Mbit/s; uinet or the kernel sends, the kernel receives")
+    print(f"recovery: {chosen.congestion} over {chosen.rate:.0f} Mbit/s; uinet or the kernel sends to the kernel")
     print("  each way   loss  reord    work     uinet    kernel        ratio   retransmits/timeouts/DSACKs of each")
     rows, everything = [], []
     with rig(chosen.congestion, chosen.send_buffer) as bench:

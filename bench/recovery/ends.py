@@ -21,7 +21,7 @@ PRIORITY = 10
 PORT = 80
 BLOCK = b"y" * 65536
 KERNEL, OURS, CLIENT = "10.60.0.1", "10.60.0.2", "10.60.0.9"
-OUR_MAC = "02:00:00:00:60:02"
+KERNEL_MAC, OUR_MAC, CLIENT_MAC = "02:00:00:00:60:01", "02:00:00:00:60:02", "02:00:00:00:60:09"
 FOREVER = 1 << 62
 
 
@@ -73,6 +73,7 @@ async def uinet_sender(congestion: str, send_buffer: int) -> None:
         if send_buffer:
             settings.send_buffer = send_buffer
         await host.add_device("tap:u0", addresses=[f"{OURS}/24"], mac=OUR_MAC)
+        host.stack.neighbors.add(CLIENT, CLIENT_MAC)
         await host.start_server(serve, OURS, PORT)
         say(ready=True)
         loop = asyncio.get_running_loop()

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.harness import namespaces, run
 from bench.recovery.control import difference
-from bench.recovery.ends import CLIENT, KERNEL, OUR_MAC, OURS
+from bench.recovery.ends import CLIENT, CLIENT_MAC, KERNEL, KERNEL_MAC, OUR_MAC, OURS
 
 SETTLE = 0.05
 ROOT = Path(__file__).parents[2]
@@ -108,15 +108,12 @@ def wire_up(wire: str, ends: dict[str, str]) -> None:
 
 def fix_neighbours(kernel: str, receiver: str) -> None:
     """No ARP on the link, where it would take part in the faults."""
-    mac = {}
-    for namespace, device in ((kernel, "k0"), (receiver, "r0")):
-        command = ["ip", "-n", namespace, "-j", "link", "show", device]
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-        mac[device] = json.loads(found.stdout)[0]["address"]
-    for namespace, device, address, there in (
-        (kernel, "k0", CLIENT, mac["r0"]), (receiver, "r0", KERNEL, mac["k0"]), (receiver, "r0", OURS, OUR_MAC),
+    for namespace, device, mac in ((kernel, "k0", KERNEL_MAC), (receiver, "r0", CLIENT_MAC)):
+        run(["ip", "-n", namespace, "link", "set", device, "address", mac])
+    for namespace, device, address, mac in (
+        (kernel, "k0", CLIENT, CLIENT_MAC), (receiver, "r0", KERNEL, KERNEL_MAC), (receiver, "r0", OURS, OUR_MAC),
     ):
-        run(["ip", "-n", namespace, "neigh", "replace", address, "lladdr", there, "dev", device, "nud", "permanent"])
+        run(["ip", "-n", namespace, "neigh", "replace", address, "lladdr", mac, "dev", device, "nud", "permanent"])
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import json
 import os
 import select
 import sys
+import time
 from typing import Any
 
 from bench.recovery.control import realtime, say
@@ -61,13 +62,14 @@ def emulate(order: dict[str, Any], lefts: dict[str, TapDevice], right: TapDevice
     conditions = {name: tuple(value) if isinstance(value, list) else value for name, value in order.items()}
     link = Emulator(left, right, **conditions)
     capture = record(link, path, left) if path else None
+    cpu = time.process_time()
     say(ready=True)
     try:
         link.run(until=commands.waiting, timeout=seconds)
     finally:
         if capture is not None:
             capture.close()
-    return link.statistics()
+    return {**link.statistics(), "cpu": time.process_time() - cpu}
 
 
 def main() -> None:

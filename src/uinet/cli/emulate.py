@@ -22,7 +22,7 @@ from uinet.units import SECOND
 REALTIME_PRIORITY = 10
 
 
-class Both(click.ParamType):
+class Both(click.ParamType[Any]):
     """One value for both directions, or two with a comma between them: A to B, B to A."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 EXAMPLES = "memory:NAME, tap:NAME, tun:NAME, packet:IFNAME, pcap:PATH or unix:PATH"
 NOT_HERE = {"xdp": "AF_XDP", "netmap": "netmap"}
 
-_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+_NUMBER = r"(\d{1,15}(?:\.\d*)?|\.\d+)"
 _PROBABILITY = re.compile(_NUMBER + r"(%?)")
 _DURATION = re.compile(_NUMBER + r"(ns|us|ms|s)")
 _SCALED = re.compile(_NUMBER + r"([kKMG]?)")

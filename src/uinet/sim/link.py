@@ -34,6 +34,7 @@ COUNTERS = (
     "sent", "bytes", "delivered", "queue_full", "too_long", "dropped", "lost", "corrupted", "duplicated",
     "reordered",
 )
+LONGEST = 1e6  # seconds; about eleven days
 PROBABILITIES = ("loss", "reorder", "duplicate", "corrupt")
 
 
@@ -70,7 +71,7 @@ class Conditions:
         if self.rate is not None and not self.rate > 0:
             raise InvalidArgument(f"a link's rate is in bit/s and more than 0 (or None), not {self.rate!r}")
         for name in ("delay", "jitter"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) <= LONGEST:
                 raise InvalidArgument(f"a link's {name} is seconds, 0 or more, not {getattr(self, name)!r}")
         for name in PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
@@ -121,7 +122,6 @@ class Channel:
         self.clock = clock
         self.random = random
         self.deliver = deliver
-        self.conditions = conditions
         self.layer = layer
         self.drop: Callable[[Frame], bool] | None = None
         self.counters = dict.fromkeys(COUNTERS, 0)
@@ -131,45 +131,56 @@ class Channel:
         self._last_arrival = 0
         self._wired = 0  # frames that have left the queue for the wire
         self._bad = False  # Gilbert's bad state
+        self._adopt(conditions)
+
+    def _adopt(self, conditions: Conditions) -> None:
+        """Notes what each frame needs of `conditions`; times in ns."""
+        self.conditions = conditions
+        self._mtu = conditions.mtu
+        self._byte_time = 0.0 if conditions.rate is None else 8e9 / conditions.rate
+        self._delay = seconds(conditions.delay)
+        self._loss, self._corrupt_chance = conditions.loss, conditions.corrupt
+        self._duplicate, self._reorder = conditions.duplicate, conditions.reorder
 
     def set(self, **changes: Any) -> None:
         """Changes conditions, by the names of :class:`Conditions`, for frames sent from now on."""
-        self.conditions = replace(self.conditions, **changes)
+        self._adopt(replace(self.conditions, **changes))
 
     def send(self, frame: Frame) -> None:
         """Puts `frame`, which must be complete (no checksum to fill in, no GSO), on its way."""
-        conditions, counters = self.conditions, self.counters
+        counters = self.counters
+        size = len(frame.data)
         counters["sent"] += 1
-        counters["bytes"] += len(frame.data)
-        offset, _ = network_header(frame.data, self.layer)
-        if len(frame.data) - offset > conditions.mtu:
+        counters["bytes"] += size
+        if size > self._mtu and size - network_header(frame.data, self.layer)[0] > self._mtu:
             counters["too_long"] += 1
             return
         if self.drop is not None and self.drop(frame):
             counters["dropped"] += 1
             return
-        departure = self._departure(len(frame.data))
-        if departure is None:
+        departure = self._departure(size)
+        if departure < 0:
             counters["queue_full"] += 1
             return
         self._propagate(frame, departure)
 
-    def _departure(self, size: int) -> int | None:
-        """When the last bit of a frame of `size` bytes leaves the sender; None if the queue is full."""
-        now, rate = self.clock.now, self.conditions.rate
-        if rate is None:
+    def _departure(self, size: int) -> int:
+        """When the last bit of a frame of `size` bytes leaves the sender; -1 if the queue is full."""
+        now = self.clock.now
+        if not self._byte_time:
             return now
         departures, sizes = self._departures, self._sizes
         while departures and departures[0] <= now:
             departures.popleft()
             self._queued -= sizes.popleft()
         if departures and self._is_full(size):
-            return None
+            return -1
         start = departures[-1] if departures else now
-        departures.append(start + seconds(size * 8 / rate))
+        departure = start + int(size * self._byte_time + 0.5)
+        departures.append(departure)
         sizes.append(size)
         self._queued += size
-        return departures[-1]
+        return departure
 
     def _is_full(self, size: int) -> bool:
         """Whether the queue has no room for a frame of `size` bytes; what the wire carries is not in the queue."""
@@ -184,39 +195,46 @@ class Channel:
         return sum(departure > now for departure in self._departures)
 
     def _propagate(self, frame: Frame, departure: int) -> None:
-        conditions, random, counters = self.conditions, self.random, self.counters
+        counters = self.counters
         self._wired += 1
         if self._is_lost():
             counters["lost"] += 1
             return
-        if conditions.corrupt and random.random() < conditions.corrupt:
+        if self._corrupt_chance and self.random.random() < self._corrupt_chance:
             counters["corrupted"] += 1
             corrupted = self._corrupt(frame)
             if corrupted is None:
                 return
             frame = corrupted
-        arrival = departure + seconds(conditions.delay)
+        arrival = self._arrival(departure)
+        self.clock._schedule(arrival, self._arrive, (frame,))
+        if self._duplicate and self.random.random() < self._duplicate:
+            counters["duplicated"] += 1
+            self.clock._schedule(arrival, self._arrive, (frame,))
+
+    def _arrival(self, departure: int) -> int:
+        """When a frame that left at `departure` arrives."""
+        conditions, random = self.conditions, self.random
+        arrival = departure + self._delay
         if conditions.jitter:
             arrival += seconds(conditions.jitter * random.random())
-        if conditions.reorder and random.random() < conditions.reorder:
-            counters["reordered"] += 1
+        if self._reorder and random.random() < self._reorder:
+            self.counters["reordered"] += 1
             longest = conditions.reorder_delay
-            span = seconds(longest) if longest is not None else max(seconds(conditions.delay), MILLISECOND)
-            arrival += round(span * random.random())
-        else:
-            arrival = self._last_arrival = max(arrival, self._last_arrival)
-        self.clock.at(arrival, self._arrive, frame)
-        if conditions.duplicate and random.random() < conditions.duplicate:
-            counters["duplicated"] += 1
-            self.clock.at(arrival, self._arrive, frame)
+            span = seconds(longest) if longest is not None else max(self._delay, MILLISECOND)
+            return arrival + round(span * random.random())
+        if arrival < self._last_arrival:
+            arrival = self._last_arrival
+        self._last_arrival = arrival
+        return arrival
 
     def _is_lost(self) -> bool:
         """Whether the wire loses the next frame."""
         conditions = self.conditions
-        if not conditions.loss:
+        if not self._loss:
             lost = False
         elif conditions.burst <= 1:
-            lost = self.random.random() < conditions.loss
+            lost = self.random.random() < self._loss
         else:
             # mean burst length 1 / P(leave); in the long run P(bad) = P(enter) / (P(enter) + P(leave)) = loss
             leave = 1 / conditions.burst
