@@ -113,8 +113,8 @@ HEADS = {
     ),
     "fairness": (
         "Flows that share 100 Mbit/s, each begun 100 ms after the other: the second half of 10 s, at 50 ms of 30 s.\n"
-        "Jain's index, the wire's use by payload in %, frames dropped at the queue in %, its mean length in % of the BDP\n"
-        "that it holds; Mbit/s of each flow.",
+        "Jain's index, the wire's use by payload in %, frames dropped by the queue in %, its mean length in % of the\n"
+        "BDP that it holds; Mbit/s of each flow.",
         ("flows", "delay"), ["Jain", "use", "drops", "queue"],
     ),
 }
