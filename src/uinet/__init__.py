@@ -69,6 +69,7 @@ __all__ = [
     "TCP_QUICKACK",
     "TCP_REASSDL",
     "TCP_USER_TIMEOUT",
+    "AddressConflict",
     "AddressError",
     "AddressInUse",
     "AddressNotAvailable",
@@ -92,6 +93,7 @@ __all__ = [
     "HostUnreachable",
     "InvalidArgument",
     "L2Info",
+    "LinkEvent",
     "Mac",
     "MessageTooLong",
     "NetworkUnreachable",
@@ -126,6 +128,7 @@ if TYPE_CHECKING:
     from uinet.aio import Host
     from uinet.driver import Driver
     from uinet.errors import (
+        AddressConflict,
         AddressError,
         AddressInUse,
         AddressNotAvailable,
@@ -164,6 +167,7 @@ if TYPE_CHECKING:
         EV_WRITABLE,
     )
     from uinet.following.api import follow
+    from uinet.ip.notice import LinkEvent
     from uinet.link import Device, open_device
     from uinet.passive_socket import Hole, PassiveInfo, PassiveSocket
     from uinet.socket import Socket
@@ -235,13 +239,14 @@ _MODULES = {
     "uinet.aio": "Host",
     "uinet.driver": "Driver",
     "uinet.errors": (
-        "AddressError AddressInUse AddressNotAvailable AlreadyConnected BadSocket BrokenPipe CaptureError "
-        "ConnectionAborted ConnectionRefused ConnectionReset DeviceError DeviceGone DeviceURLError Error "
+        "AddressConflict AddressError AddressInUse AddressNotAvailable AlreadyConnected BadSocket BrokenPipe "
+        "CaptureError ConnectionAborted ConnectionRefused ConnectionReset DeviceError DeviceGone DeviceURLError Error "
         "FilterError HostUnreachable InvalidArgument MessageTooLong NetworkUnreachable NotConnected "
         "NotSupported PermissionDenied ProtocolUnreachable SpoolError TimedOut VlanError WouldBlock"
     ),
     "uinet.events": "EV_ACCEPT EV_CLOSED EV_CONNECTED EV_EOF EV_ERROR EV_READABLE EV_WRITABLE",
     "uinet.following.api": "follow",
+    "uinet.ip.notice": "LinkEvent",
     "uinet.link": "Device open_device",
     "uinet.passive_socket": "Hole PassiveInfo PassiveSocket",
     "uinet.socket": "Socket",

@@ -38,7 +38,6 @@ def open_active(context: Context, tcb: Tcb, floor: int) -> None:
     tcb.rcv_scale = scale_for(tcb.rcv_limit)
     change(tcb, SYN_SENT)
     tcb.timing = True
-    tcb.timed_seq = tcb.snd_nxt
     tcb.timed_at = context.now
     start_retransmit(tcb)
     send_syn(tcb)
@@ -72,17 +71,9 @@ def send(tcb: Tcb, data: bytes | bytearray, offset: int, length: int) -> int:
     if queue is None:
         queue = ByteQueue()
         tcb.snd_buf = queue
-        restart_if_idle(tcb)
     queue.append(data, offset, length)
     wants_output(tcb)
     return length
-
-
-def restart_if_idle(tcb: Tcb) -> None:
-    """After an idle time longer than RTO the congestion window tells nothing any more (RFC 5681, 4.1)."""
-    if tcb.state >= ESTABLISHED and tcb.snd_una == tcb.snd_nxt and tcb.congestion is not None:
-        if tcb.context.now - tcb.last_heard > tcb.rto:
-            tcb.congestion.on_idle(tcb)
 
 
 def receive(tcb: Tcb, limit: int) -> bytes:

@@ -2,6 +2,7 @@ cimport cython
 
 from uinet.ip.network cimport Network
 from uinet.stats cimport Stats
+from uinet.tcp.flight cimport Ack
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.table cimport Entry, Table
 from uinet.wheel cimport Timer, Wheel
@@ -15,6 +16,7 @@ cdef class Context:
     cdef public Table table
     cdef public object secrets
     cdef public long long now
+    cdef public Ack ack
     cdef public list pending
     cdef public list ready
     cdef public bytearray scratch

@@ -7,6 +7,7 @@ from typing import Any
 
 from uinet.ip.network import Network
 from uinet.stats import Stats
+from uinet.tcp.flight import Ack
 from uinet.tcp.isn import Secrets
 from uinet.tcp.settings import Settings
 from uinet.tcp.table import Entry, Table
@@ -30,6 +31,7 @@ class Context:
         self.table = Table(load_u64(key, 0), load_u64(key, 8))
         self.secrets = Secrets(network.random.secret("tcp isn"))
         self.now = 0
+        self.ack = Ack()
         self.pending: list[Any] = []
         self.ready: list[Any] = []
         self.scratch = bytearray(256)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from uinet.ip.interface import Interface
 from uinet.seq import seq_diff, seq_lt
+from uinet.tcp.constants import ECN_NEVER
 from uinet.tcp.context import Context
 from uinet.tcp.layout import begin, headers_length, is_v4, mss_to_offer, put_syn_options, transmit
 from uinet.tcp.listener import Listener
@@ -19,7 +20,7 @@ from uinet.tcp.reset import path_back, send_reset
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry
 from uinet.units import MASK32, MILLISECOND, MINUTE, SECOND
-from uinet.wire.constants import ACK, FIN, NO_WSCALE, RST, SYN
+from uinet.wire.constants import ACK, CWR, ECE, FIN, NO_WSCALE, RST, SYN
 from uinet.wire.frame import Frame
 from uinet.wire.packet import Packet, is_mapped
 from uinet.wire.segment import Segment
@@ -53,6 +54,7 @@ class SynEntry(Entry):
         self.sack = seg.sack_permitted
         self.timestamps = seg.has_timestamps
         self.tsval = seg.tsval
+        self.ecn_asked = seg.flags & (SYN | ACK | ECE | CWR) == SYN | ECE | CWR and context.settings.ecn != ECN_NEVER
         self.rcv_scale = 0
         self.retries = 0
         self.sent_at = 0
@@ -254,9 +256,8 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
             tcp.scratch, options, mss_to_offer(entry), wscale, entry.sack, entry.timestamps, tsval, entry.tsval
         )
         window = min(receive_limit(tcp, entry), 0xFFFF)
-        transmit(
-            tcp, entry, at, entry.iss, (entry.irs + 1) & MASK32, SYN | ACK, window, size, b"", 0, 0
-        )
+        flags = SYN | ACK | ECE if entry.ecn_asked else SYN | ACK
+        transmit(tcp, entry, at, entry.iss, (entry.irs + 1) & MASK32, flags, window, size, b"", 0, 0)
     entry.sent_at = tcp.now
     tcp.wheel.arm(entry, tcp.now + (tcp.settings.rto_initial << entry.retries))
 
@@ -308,6 +309,7 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
         tcp.stats.count("tcp_syncookie_bad")
         return None
     entry.sack = False
+    entry.ecn_asked = False
     entry.peer_wscale = NO_WSCALE
     entry.timestamps = seg.has_timestamps
     if seg.has_timestamps:

@@ -16,8 +16,6 @@ from uinet.seq import seq_geq, seq_lt
 from uinet.tcp.arrive import segment_arrives
 from uinet.tcp.calls import open_active
 from uinet.tcp.close import abort, finish, forget_unread, release
-from uinet.tcp.congestion.base import CongestionControl
-from uinet.tcp.congestion.newreno import NewReno
 from uinet.tcp.context import Context
 from uinet.tcp.layout import is_v4
 from uinet.tcp.listen import (
@@ -37,6 +35,7 @@ from uinet.tcp.negotiate import agree, established, lower_mtu
 from uinet.tcp.notify import notify
 from uinet.tcp.passive import Reception, Watch
 from uinet.tcp.ports import Ports
+from uinet.tcp.recovery import send_all_again
 from uinet.tcp.reset import RstLimit, reset_for
 from uinet.tcp.send import output, wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
@@ -67,7 +66,6 @@ class Tcp(Context):
         self.time_wait: OrderedDict[TimeWait, None] = OrderedDict()
         self.ports = Ports(self)
         self.rst_limit = RstLimit()
-        self.congestion: CongestionControl = NewReno()
         self.gone: list[tuple[Syn, str]] = []
         self.rx = 0
         self.connections = 0
@@ -221,10 +219,10 @@ class Tcp(Context):
         tcb.rcv_adv = (tcb.rcv_nxt + min(tcb.rcv_limit, 0xFFFF)) & MASK32
         tcb.last_ack_sent = tcb.rcv_nxt
         tcb.rcv_scale = entry.rcv_scale
-        tcb.congestion = self.congestion
         agree(
             tcb, entry.peer_mss, entry.peer_wscale, entry.sack, entry.timestamps, entry.tsval,
         )
+        tcb.ecn_ok = entry.ecn_asked
         tcb.snd_wnd = seg.window << tcb.snd_scale
         tcb.max_snd_wnd = tcb.snd_wnd
         tcb.snd_wl1 = seg.seq
@@ -271,7 +269,6 @@ class Tcp(Context):
             self.end_time_wait(there)
         elif there is not None:
             raise AddressInUse("this connection exists already")
-        tcb.congestion = self.congestion
         self.admit(tcb)
         open_active(self, tcb, floor)
 
@@ -414,11 +411,7 @@ class Tcp(Context):
         """The path carries only packets of `mtu` bytes: smaller segments from now on, and the lost ones again."""
         floor = 552 if is_v4(tcb) else 1280
         if lower_mtu(tcb, max(mtu, floor)) and tcb.state >= ESTABLISHED:
-            tcb.lost_edge = tcb.snd_nxt
-            tcb.high_rxt = tcb.snd_una
-            tcb.recovering = 2
-            tcb.recover = tcb.snd_nxt
-            tcb.timing = False
+            send_all_again(tcb)
             wants_output(tcb)
 
     def unreachable(self, tcb: Tcb, kind: int, own: bool) -> None:

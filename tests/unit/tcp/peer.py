@@ -133,7 +133,11 @@ class Watch:
             assert seq_geq(edge, self.edge), f"the right edge goes back by {seq_diff(self.edge, edge)}"
         self.edge = edge
         sack = seg.option(Sack)
-        for left, right in sack.blocks if sack else ():
+        blocks = list(sack.blocks) if sack else []
+        if blocks and seq_leq(blocks[0][1], seg.ack):
+            left, right = blocks.pop(0)  # a D-SACK (RFC 2883)
+            assert seq_lt(left, right), "D-SACK of nothing"
+        for left, right in blocks:
             assert seq_gt(left, seg.ack) and seq_lt(left, right), "SACK block not beyond the ACK"
             assert seq_leq(right, edge), "SACK block beyond the window"
 
@@ -150,7 +154,7 @@ class Peer:
     """The stack under test and the hand-made peer at the other end of its link. `out`: segments not expected yet."""
 
     def __init__(
-        self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer", **settings: int
+        self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer", **settings: Any
     ) -> None:
         self.stack = Stack(seed, now)
         for name, value in settings.items():
