@@ -62,6 +62,7 @@ class Flow:
         self.datagrams: list[bytes] = []  # written, and not seen on the wire yet
         self.sent: list[Sniffed] = []  # what no event of the script has taken yet
         self.resets = 0  # sent by us
+        self.acked = 0  # our highest ACK that the script has told of, in its numbers
 
     # the peer's packets: from the script to the wire
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from uinet import sockopt
 from uinet.errors import InvalidArgument
 from uinet.sim.packetdrill.config import Rules
 from uinet.socket import Socket
@@ -25,8 +26,11 @@ class Persona:
     settings: Mapping[str, object] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
 
-    def established(self, sock: Socket) -> None:
-        """A connection has been accepted."""
+    def opened(self, sock: Socket) -> None:
+        """A socket has been accepted, or is about to connect."""
+
+    def sends(self, sock: Socket) -> None:
+        """A program writes to a socket."""
 
     def buffer(self, sock: Socket, name: str, asked: int | None) -> int:
         """What getsockopt says of a buffer's size. `asked`: what setsockopt was given."""
@@ -35,7 +39,16 @@ class Persona:
 
 
 class Linux(Persona):
-    """Linux doubles what is asked for."""
+    """Linux tells twice the buffer size that was asked for, and acknowledges each segment until a connection shows
+    that both sides talk."""
+
+    def opened(self, sock: Socket) -> None:
+        sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_QUICKACK, 1)
+
+    def sends(self, sock: Socket) -> None:
+        tcb = sock.tcb
+        if tcb is not None and tcb.bytes_in and tcb.context.now - tcb.last_heard < tcb.context.settings.delayed_ack:
+            sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_QUICKACK, 0)
 
     def buffer(self, sock: Socket, name: str, asked: int | None) -> int:
         return 2 * asked if asked is not None else super().buffer(sock, name, asked)
@@ -61,7 +74,7 @@ PERSONAS: dict[str, Persona] = {
             "receive_buffer": 131072, "send_buffer": 1 << 22, "rto_initial": 1 * SECOND, "rto_min": 200 * MILLISECOND,
             "delayed_ack": 40 * MILLISECOND, "syn_ack_retries": 5,
         },
-        Rules(order=True, push=True, buffers=True),
+        Rules(order=True, push=True, buffers=True, acks=True),
     ),
     "freebsd": FreeBsd(
         "freebsd", {"FreeBSD": "1"},

@@ -16,10 +16,12 @@ from uinet.sim.packetdrill.matcher import Sniffed, check_icmp, check_tcp, check_
 from uinet.sim.packetdrill.script import Call, Code, Command, Event, IcmpSpec, PacketSpec, Script, TcpSpec, UdpSpec, When
 from uinet.sim.packetdrill.show import seconds, show_event, show_spec
 from uinet.sim.packetdrill.snippets import Snippets
-from uinet.units import SECOND
-from uinet.wire.tcp_options import FastOpen, Timestamps, Unknown
+from uinet.units import MILLISECOND, SECOND
+from uinet.wire.tcp import ACK
+from uinet.wire.tcp_options import FastOpen, Sack, Timestamps, Unknown
 
 PATIENCE = 2 * SECOND  # for a packet that is late
+LATEST_ACK = 500 * MILLISECOND  # RFC 9293 3.8.6.3, MUST-58
 ANYTIME = 7200 * SECOND  # for one that may come at any time
 MAX_STEPS = 1_000_000  # of time, in one wait
 
@@ -278,7 +280,19 @@ class Session:
         if wrong:
             raise Mismatch("; ".join(wrong), show_event(event), f"{seconds(pieces[-1].time)} {found}")
         if start is not None and end is not None:
+            if isinstance(spec, TcpSpec) and not self.config.rules.acks and self._acknowledges(spec, flow):
+                start, end = max(0, start - LATEST_ACK), end + LATEST_ACK
             self._check_time(event.when, start, end, pieces[-1].time, "the packet")
+        if isinstance(spec, TcpSpec) and "." in spec.flags:
+            flow.acked = max(flow.acked, spec.ack)
+
+    def _acknowledges(self, spec: TcpSpec, flow: Flow) -> bool:
+        """Whether it is the ACK of data in order, which may be delayed."""
+        if spec.flags != "." or spec.length or spec.options is None:
+            return False
+        if any(isinstance(option.option, Sack) for option in spec.options):
+            return False
+        return spec.ack > flow.acked
 
     def _next(self, flow: Flow, spec: PacketSpec, limit: int) -> Sniffed:
         """The oldest packet of a connection that no event has taken yet."""
@@ -289,7 +303,20 @@ class Session:
                     break
         if not flow.sent:
             raise Mismatch("nothing is sent", show_spec(spec), f"nothing until {seconds(self.backend.now)} s")
-        return flow.sent.pop(0)
+        packet = flow.sent.pop(0)
+        if isinstance(spec, TcpSpec) and not self.config.rules.acks:
+            while flow.sent and self._superfluous(packet, spec, flow):
+                packet = flow.sent.pop(0)
+        return packet
+
+    def _superfluous(self, packet: Sniffed, spec: TcpSpec, flow: Flow) -> bool:
+        """Whether it is an ACK of data in order that comes before the one which the script wants: one for fewer
+        segments."""
+        if packet.protocol != "tcp" or packet.frame.payload or packet.frame.tcp.flags != ACK:
+            return False
+        if any(isinstance(option, Sack) for option in packet.frame.tcp.options):
+            return False
+        return flow.acked < flow.ack_out(packet.frame.tcp.ack, False) < spec.ack
 
     def _rest(self, flow: Flow, spec: TcpSpec, pieces: list[Sniffed], limit: int) -> None:
         """Takes the segments that make up one which the script has whole."""

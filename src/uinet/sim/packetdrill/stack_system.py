@@ -72,12 +72,14 @@ class StackSystem:
         ip, port = accepted.getpeername()
         made = Handle(accepted, accepted=True)
         made.set = dict(handle.set)
-        self.persona.established(accepted)
+        self.persona.opened(accepted)
         return made, (str(ip), port)
 
     def connect(self, handle: Handle, address: Address) -> None:
         sock = handle.sock
         if sock.type == sockopt.SOCK_DGRAM or sock.tcb is None:
+            if sock.type == sockopt.SOCK_STREAM:
+                self.persona.opened(sock)
             sock.connect(address)
             if sock.tcb is not None:
                 raise BlockingIOError(errno.EINPROGRESS, "EINPROGRESS")
@@ -116,6 +118,7 @@ class StackSystem:
         self._check(handle)
         if sock.error is not None:
             raise failure(errno.EPIPE)
+        self.persona.sends(sock)
         return sock.send(data)
 
     def recv(self, handle: Handle, limit: int, flags: set[str]) -> bytes:

@@ -17,7 +17,9 @@ IRRELEVANT = {
     "net.ipv4.tcp_fastopen_key", "net.ipv4.tcp_pacing_ss_ratio", "net.ipv4.tcp_pacing_ca_ratio",
     "net.ipv4.tcp_moderate_rcvbuf", "net.core.optmem_max", "net.core.wmem_max", "net.core.rmem_max",
     "net.inet.tcp.hostcache.purgenow", "kern.ipc.maxsockbuf", "net.inet.tcp.sendspace",
-    "net.inet.tcp.rexmit_drop_options",
+    "net.inet.tcp.rexmit_drop_options", "net.ipv4.tcp_early_retrans", "net.ipv4.tcp_recovery",
+    "net.ipv4.tcp_slow_start_after_idle", "net.ipv4.tcp_reordering", "net.ipv4.tcp_dsack",
+    "net.ipv4.tcp_syn_retries", "net.ipv4.tcp_notsent_lowat", "net.inet.tcp.udp_tunneling_overhead",
 }
 
 
@@ -59,6 +61,15 @@ def _default_of_three(name: str) -> Setter:
     return apply
 
 
+def _ecn(stack: Stack, value: str) -> None:
+    """0 never, 1 ask for it, 2 agree to it; more is AccECN."""
+    settings = stack.tcp.settings
+    if hasattr(settings, "ecn") and value in ("0", "1", "2"):
+        settings.ecn = int(value)
+    elif value not in ("0", "2"):
+        raise Unsupported(f"ECN set to {value}")
+
+
 def _rfc1323(stack: Stack, value: str) -> None:
     """FreeBSD's: both extensions, or with 2 and 3 one of them."""
     number = int(value)
@@ -82,6 +93,8 @@ SYSCTLS: dict[str, Setter] = {
     "net.ipv4.tcp_rmem": _default_of_three("receive_buffer"),
     "net.ipv4.tcp_wmem": _default_of_three("send_buffer"),
     "net.ipv4.tcp_syncookies": _flag("syn_cookies"),
+    "net.ipv4.tcp_ecn": _ecn,
+    "net.inet.tcp.ecn.enable": _ecn,
     "net.inet.tcp.rfc1323": _rfc1323,
     "net.inet.tcp.sack.enable": _flag("sack"),
     "net.inet.tcp.recvspace": _setting("receive_buffer"),
