@@ -86,7 +86,7 @@ class Watch:
         self.peer_offers = -1
         self.bytes: dict[int, int] = {}
         self.next: int | None = None  # the stack's ISN and one
-        self.syn: tuple[str, int, int, int, int, tuple[Option, ...]] | None = None  # of the peer: may be a new connection
+        self.syn: tuple[str, int, int, int, int, tuple[Option, ...]] | None = None  # the peer's, maybe of a new one
 
     def agree(self) -> None:
         """Sets the scales of both windows from what both SYNs have offered."""

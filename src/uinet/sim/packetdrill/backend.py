@@ -11,8 +11,13 @@ from uinet.sim.packetdrill.system import System
 class Backend(Protocol):
     """One machine with one link. Times are ns since the script began."""
 
-    system: System
-    checked: bool  # whether what it sends is held against the invariants of every trace
+    @property
+    def system(self) -> System:
+        """Its sockets."""
+
+    @property
+    def checked(self) -> bool:
+        """Whether what it sends is held against the invariants of every trace."""
 
     @property
     def now(self) -> int:

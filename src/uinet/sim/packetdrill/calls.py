@@ -1,7 +1,8 @@
 """The system calls of scripts, on whatever machine is under test.
 
 One that may block is a generator: it yields while it does (the time, in ns of the script, at which it has to be asked
-again at the latest, or None) and returns its result. Whether that is what the script says is judged in one place, `Calls.run`.
+again at the latest, or None) and returns its result. Whether that is what the script says is
+judged in one place, `Calls.run`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ OURS = 100  # where in the pattern our own stream begins
 class Connections(Protocol):
     """What calls tell of connections, and ask of the session."""
 
-    now: int
+    @property
+    def now(self) -> int:
+        """The time, ns."""
 
     def opened(self, protocol: str) -> Flow:
         """There is a new socket."""
@@ -376,7 +379,7 @@ class Calls:
         if wanted is not None and not same_option(wanted, found):
             if name == "SO_ERROR":
                 wanted, found = error_name(int(str(wanted))), error_name(int(str(found)))
-            raise Mismatch(f"{name} is {found}, not {wanted}", str(call), f"getsockopt(...) gives [{found}]")
+            raise Mismatch(f"{name} is {found!s}, not {wanted!s}", str(call), f"getsockopt(...) gives [{found!s}]")
         return 0
 
     def fcntl(self, call: Call) -> int:
@@ -404,7 +407,7 @@ class Calls:
         found = self.system.queued(descriptor.handle, request)
         wanted = expected_option(call.arguments[2])
         if wanted is not None and wanted != found:
-            raise Mismatch(f"{request} is {found}, not {wanted}", str(call), f"ioctl(...) gives [{found}]")
+            raise Mismatch(f"{request} is {found}, not {wanted!s}", str(call), f"ioctl(...) gives [{found}]")
         return 0
 
     # readiness

@@ -76,8 +76,8 @@ def configure(script: Script, rules: Rules, ip_version: str | None = None, **def
     """The configuration that a script's options ask for. `ip_version`: what the caller wants where the script does
     not say. `defaults`: fields of Config that the script may set otherwise. ScriptError, Unsupported."""
     config = Config(rules=rules)
-    for name, value in defaults.items():
-        setattr(config, name, value)
+    for field_name, number in defaults.items():
+        setattr(config, field_name, number)
     addresses: dict[str, bytes] = {}
     asked = ""
     for name, value, line in script.options:

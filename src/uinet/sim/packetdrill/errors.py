@@ -1,4 +1,4 @@
-"""Why a script does not pass: its text is wrong, it asks for what this machine has not, or what it says did not happen."""
+"""Why a script does not pass: its text is wrong, it asks for what is not there, or what it says does not happen."""
 
 from __future__ import annotations
 

@@ -126,6 +126,10 @@ class Flow:
             return Unknown(254, option.data[:2] + self.cookies[option.data[2:]])
         return option
 
+    def is_last(self, seq: int) -> bool:
+        """Whether `seq` (of the script) comes behind all that was written."""
+        return (seq - 1) & MASK32 == len(self.written)
+
     def expected_payload(self, seq: int, length: int, syn: bool) -> bytes | None:
         """What `length` bytes of ours at `seq` (of the script) have to be; None if that was never written."""
         offset = (seq - self.script_local_isn if syn else seq - 1) & MASK32

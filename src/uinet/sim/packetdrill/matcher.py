@@ -173,8 +173,8 @@ def _check_flags(spec: TcpSpec, seen: Seen, rules: Rules) -> list[str]:
     elif seen.reserved & 1:
         found.add("A")
     if not rules.push:
-        wanted.discard("P")
-        found.discard("P")
+        wanted -= {"P"}
+        found -= {"P"}
     wrong = [] if wanted == found else [f"flags are {seen.flags or 'none'}, not {spec.flags or 'none'}"]
     if seen.reserved & ~1:
         wrong.append(f"reserved bits are {seen.reserved}")
@@ -194,9 +194,12 @@ def _check_window(spec: TcpSpec, seen: Seen, rules: Rules) -> list[str]:
 def _check_payload(seen: Seen, flow: Flow) -> list[str]:
     if not seen.payload:
         return []
-    wanted = flow.expected_payload(seen.seq, len(seen.payload), "S" in seen.flags)
+    syn = "S" in seen.flags
+    wanted = flow.expected_payload(seen.seq, len(seen.payload), syn)
     if wanted is None:
         return ["there are bytes in it that nobody has written"]
+    if wanted == seen.payload and not syn and flow.is_last(seen.seq + len(seen.payload)) and "P" not in seen.flags:
+        return ["PSH is missing on the last bytes that were written (RFC 9293 3.9.1, MUST-61)"]
     if wanted != seen.payload:
         at = next(index for index, pair in enumerate(zip(wanted, seen.payload, strict=True)) if pair[0] != pair[1])
         return [f"byte {at} of the payload is {seen.payload[at]:#04x}, {wanted[at]:#04x} was written"]

@@ -34,7 +34,9 @@ def _field(part: Expression) -> int:
 
 def expected_option(value: Expression) -> Value | None:
     """What getsockopt is expected to give; None: anything."""
-    if isinstance(value, Anything) or (isinstance(value, Items) and value.items and isinstance(value.items[0], Anything)):
+    if isinstance(value, Items) and len(value.items) == 1:
+        value = value.items[0]
+    if isinstance(value, Anything):
         return None
     return option_value(value)
 

@@ -15,7 +15,7 @@ FLAGS = "FSRP.UEWA"  # A is the AE bit, the third of AccECN
 _WORD_FLAGS = re.compile(r"[FSRPUEWA]+")
 _SIGNS = re.compile(r"[FSRPUEWA]*\.?[FSRPUEWA]*")
 
-ECN = {"noecn": 0, "ect1": 1, "ect0": 2, "ce": 3, "ect01": "ect01"}
+ECN: dict[str, int | str] = {"noecn": 0, "ect1": 1, "ect0": 2, "ce": 3, "ect01": "ect01"}
 DSCP = {
     "cs0": 0, "cs1": 8, "cs2": 16, "cs3": 24, "cs4": 32, "cs5": 40, "cs6": 48, "cs7": 56, "af11": 10, "af12": 12,
     "af13": 14, "af21": 18, "af22": 20, "af23": 22, "af31": 26, "af32": 28, "af33": 30, "af41": 34, "af42": 36,

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from uinet import sockopt
 from uinet.errors import InvalidArgument
 from uinet.sim.packetdrill.config import Rules
 from uinet.socket import Socket
@@ -43,12 +42,20 @@ class Linux(Persona):
     that both sides talk."""
 
     def opened(self, sock: Socket) -> None:
-        sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_QUICKACK, 1)
+        self._quick(sock, True)
 
     def sends(self, sock: Socket) -> None:
         tcb = sock.tcb
         if tcb is not None and tcb.bytes_in and tcb.context.now - tcb.last_heard < tcb.context.settings.delayed_ack:
-            sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_QUICKACK, 0)
+            self._quick(sock, False)
+
+    def _quick(self, sock: Socket, quick: bool) -> None:
+        """As the option TCP_QUICKACK, but that it makes nothing be sent."""
+        sock.config = sock.config.copy()
+        sock.shared = False
+        sock.config.quick_ack = quick
+        if sock.tcb is not None:
+            sock.tcb.quick_ack = quick
 
     def buffer(self, sock: Socket, name: str, asked: int | None) -> int:
         return 2 * asked if asked is not None else super().buffer(sock, name, asked)
@@ -74,7 +81,7 @@ PERSONAS: dict[str, Persona] = {
             "receive_buffer": 131072, "send_buffer": 1 << 22, "rto_initial": 1 * SECOND, "rto_min": 200 * MILLISECOND,
             "delayed_ack": 40 * MILLISECOND, "syn_ack_retries": 5,
         },
-        Rules(order=True, push=True, buffers=True, acks=True),
+        Rules(order=True, buffers=True, acks=True),
     ),
     "freebsd": FreeBsd(
         "freebsd", {"FreeBSD": "1"},

@@ -9,11 +9,22 @@ from uinet.sim.packetdrill.backend import Backend
 from uinet.sim.packetdrill.calls import Calls
 from uinet.sim.packetdrill.config import Config
 from uinet.sim.packetdrill.connections import Connections
-from uinet.sim.packetdrill.errors import Mismatch, ScriptError, Unsupported
-from uinet.sim.packetdrill.flow import Flow, Stage
+from uinet.sim.packetdrill.errors import Mismatch
+from uinet.sim.packetdrill.flow import Flow
 from uinet.sim.packetdrill.inject import icmp_packets, tcp_packets, udp_packets
 from uinet.sim.packetdrill.matcher import Sniffed, check_icmp, check_tcp, check_udp, describe, seen_tcp
-from uinet.sim.packetdrill.script import Call, Code, Command, Event, IcmpSpec, PacketSpec, Script, TcpSpec, UdpSpec, When
+from uinet.sim.packetdrill.script import (
+    Call,
+    Code,
+    Command,
+    Event,
+    IcmpSpec,
+    PacketSpec,
+    Script,
+    TcpSpec,
+    UdpSpec,
+    When,
+)
 from uinet.sim.packetdrill.show import seconds, show_event, show_spec
 from uinet.sim.packetdrill.snippets import Snippets
 from uinet.units import MILLISECOND, SECOND
@@ -126,7 +137,8 @@ class Session:
             return None, None
         base = 0
         if when.relative:
-            base = self.last_at if _inbound(event) and self.last is not None and _inbound(self.last) else self.backend.now
+            both = self.last is not None and _inbound(event) and _inbound(self.last)
+            base = self.last_at if both else self.backend.now
         return base + when.start, base + (when.end if when.end is not None else when.start)
 
     def _check_time(self, when: When, start: int, end: int, actual: int, what: str) -> None:
@@ -164,7 +176,8 @@ class Session:
         """Takes what was sent."""
         for packet in self.backend.take():
             flow = self.connections.sort(packet, self.backend.checked)
-            self.told(f"{seconds(packet.time)}  sent     {describe(packet, flow)}" + ("" if flow else "  (of no socket)"))
+            whose = "" if flow is not None else "  (of no socket of the script)"
+            self.told(f"{seconds(packet.time)}  sent     {describe(packet, flow)}{whose}")
 
     # calls
 
