@@ -23,6 +23,9 @@ class Backend(Protocol):
     def now(self) -> int:
         """The time."""
 
+    def start(self) -> None:
+        """The script's time begins: what was done before took none of it."""
+
     def advance(self, limit: int) -> None:
         """Lets time pass until something may have happened, and no longer than until `limit`."""
 

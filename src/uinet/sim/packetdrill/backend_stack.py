@@ -34,12 +34,14 @@ class StackBackend:
         self.system = StackSystem(self.stack, persona)
         self.commands = Commands(self.stack)
         self.sent: list[Sniffed] = []
-        self._collect()
-        self.sent.clear()
 
     @property
     def now(self) -> int:
         return self.stack.now - BEGIN
+
+    def start(self) -> None:
+        self._collect()
+        self.sent.clear()
 
     def _collect(self) -> None:
         for frame in self.stack.output(self.link):

@@ -190,7 +190,7 @@ class Connections:
         source, destination = packet.source, packet.destination
         for flow in reversed(self.flows):
             if protocol == "icmp":
-                if flow is self.current and flow.remote[0] in (destination[0], b""):
+                if flow is self.current and flow.remote[0] == destination[0]:
                     return flow
             elif protocol == flow.protocol and flow.remote == destination:
                 if flow.local == source:

@@ -76,6 +76,7 @@ class Session:
         for line, command in self.script.init:
             self.line = line
             self._command(command)
+        self.backend.start()
         for event in self.script.events:
             self.line = event.line
             mark = self.connections.count
