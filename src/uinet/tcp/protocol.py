@@ -38,6 +38,7 @@ from uinet.tcp.notify import notify
 from uinet.tcp.passive import Reception, Watch
 from uinet.tcp.ports import Ports
 from uinet.tcp.reset import RstLimit, reset_for
+from uinet.tcp.rtt import sample
 from uinet.tcp.send import output, wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
 from uinet.tcp.syn import Syn, Verdict
@@ -229,6 +230,8 @@ class Tcp(Context):
         tcb.max_snd_wnd = tcb.snd_wnd
         tcb.snd_wl1 = seg.seq
         tcb.snd_wl2 = seg.ack
+        if entry.sent_at and not entry.retries and self.now > entry.sent_at:
+            sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
         syn = entry.syn
         if syn is not None:
             tcb.user_context = syn.context

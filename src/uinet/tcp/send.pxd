@@ -32,7 +32,7 @@ cpdef emit(Tcb tcb, unsigned int seq, unsigned int flags, Py_ssize_t position, P
 cpdef send_ack(Tcb tcb)
 @cython.locals(context=Context)
 cpdef challenge_ack(Tcb tcb)
-@cython.locals(context=Context)
+@cython.locals(context=Context, at=Py_ssize_t, size=Py_ssize_t)
 cpdef send_rst(Tcb tcb)
 @cython.locals(context=Context, settings=Settings, scratch=bytearray)
 cpdef send_syn(Tcb tcb)

@@ -24,7 +24,7 @@ from uinet.wire.addresses import unpack_address
 from uinet.wire.frame import Frame
 
 CLONE_NEWNET = 0x40000000
-SLACK = 10 * MILLISECOND  # real time is less exact than a script's
+SLACK = 25 * MILLISECOND  # real time is less exact than a script's
 STEP = MILLISECOND  # between two looks at calls that block
 COMMAND_TIMEOUT = 30  # seconds
 
