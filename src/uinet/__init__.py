@@ -18,15 +18,19 @@ __all__ = [
     "EV_EOF",
     "EV_ERROR",
     "EV_READABLE",
+    "EV_SOFT_ERROR",
+    "EV_URGENT",
     "EV_WRITABLE",
     "IPPROTO_IP",
     "IPPROTO_IPV6",
     "IPPROTO_TCP",
     "IPPROTO_UDP",
+    "IPV6_RECVERR",
     "IPV6_TCLASS",
     "IPV6_UNICAST_HOPS",
     "IP_BINDANY",
     "IP_ORIGDSTADDR",
+    "IP_RECVERR",
     "IP_SERIALNO",
     "IP_SYNFILTER",
     "IP_TOS",
@@ -169,6 +173,8 @@ if TYPE_CHECKING:
         EV_EOF,
         EV_ERROR,
         EV_READABLE,
+        EV_SOFT_ERROR,
+        EV_URGENT,
         EV_WRITABLE,
     )
     from uinet.following.api import follow
@@ -182,6 +188,7 @@ if TYPE_CHECKING:
         AF_UNSPEC,
         IP_BINDANY,
         IP_ORIGDSTADDR,
+        IP_RECVERR,
         IP_SERIALNO,
         IP_SYNFILTER,
         IP_TOS,
@@ -190,6 +197,7 @@ if TYPE_CHECKING:
         IPPROTO_IPV6,
         IPPROTO_TCP,
         IPPROTO_UDP,
+        IPV6_RECVERR,
         IPV6_TCLASS,
         IPV6_UNICAST_HOPS,
         MSG_DONTWAIT,
@@ -254,15 +262,15 @@ _MODULES = {
         "FilterError HostUnreachable InvalidArgument MessageTooLong NetworkUnreachable NotConnected "
         "NotSupported PermissionDenied ProtocolUnreachable SpoolError TimedOut VlanError WouldBlock"
     ),
-    "uinet.events": "EV_ACCEPT EV_CLOSED EV_CONNECTED EV_EOF EV_ERROR EV_READABLE EV_WRITABLE",
+    "uinet.events": "EV_ACCEPT EV_CLOSED EV_CONNECTED EV_EOF EV_ERROR EV_READABLE EV_SOFT_ERROR EV_URGENT EV_WRITABLE",
     "uinet.following.api": "follow",
     "uinet.ip.notice": "LinkEvent",
     "uinet.link": "Device open_device",
     "uinet.passive_socket": "Hole PassiveInfo PassiveSocket",
     "uinet.socket": "Socket",
     "uinet.sockopt": (
-        "AF_INET AF_INET6 AF_UNSPEC IPPROTO_IP IPPROTO_IPV6 IPPROTO_TCP IPPROTO_UDP IPV6_TCLASS "
-        "IPV6_UNICAST_HOPS IP_BINDANY IP_ORIGDSTADDR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL MSG_DONTWAIT "
+        "AF_INET AF_INET6 AF_UNSPEC IPPROTO_IP IPPROTO_IPV6 IPPROTO_TCP IPPROTO_UDP IPV6_RECVERR IPV6_TCLASS "
+        "IPV6_UNICAST_HOPS IP_BINDANY IP_ORIGDSTADDR IP_RECVERR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL MSG_DONTWAIT "
         "MSG_FASTOPEN MSG_HOLE_BREAK MSG_OOB MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM SOCK_STREAM "
         "SOL_SOCKET SO_ACCEPTCONN SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER SO_PASSIVE "
         "SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_REUSEADDR SO_REUSEPORT SO_SETFIB SO_SNDBUF SO_TYPE SO_VLANS "

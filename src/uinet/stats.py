@@ -151,6 +151,7 @@ COUNTERS: dict[str, str] = {
     "tcp_timed_out": "connections that timed out",
     "tcp_retransmit": "segments retransmitted",
     "tcp_rto": "retransmission timeouts",
+    "tcp_r1": "times that three retransmissions in a row were not answered (RFC 9293 3.8.3: R1)",
     "tcp_fast_retransmit": "fast retransmissions",
     "tcp_dup_ack_in": "duplicate ACKs received",
     "tcp_out_of_order": "segments received out of order",

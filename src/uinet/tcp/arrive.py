@@ -34,9 +34,10 @@ from uinet.tcp.state import (
 )
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit
+from uinet.tcp.urgent import sixth_check_urg
 from uinet.tcp.window import begin_flight
 from uinet.units import MASK32
-from uinet.wire.constants import ACK, CWR, FIN, PSH, RST, SYN
+from uinet.wire.constants import ACK, CWR, FIN, PSH, RST, SYN, URG
 from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
@@ -107,7 +108,8 @@ def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         return
     if tcb.ecn_ok:
         take_ecn(tcb, packet, seg)
-    # sixth, check the URG bit: urgent data is read in line (RFC 6093)
+    if seg.flags & URG:
+        sixth_check_urg(tcb, seg)
     if seg.length:
         seventh_process_text(tcb, packet, seg)
     if seg.flags & FIN and tcb.state >= ESTABLISHED:
@@ -249,6 +251,8 @@ def unacceptable(tcb: Tcb, seg: Segment, length: int) -> None:
         note_ack_of_probe(tcb, seg)
         if tcb.state == CLOSED:
             return
+        if seg.flags & URG:
+            sixth_check_urg(tcb, seg)  # with a zero window too (MUST-66)
     if length == 0:
         challenge_ack(tcb)  # a bare ACK, which may be the answer to one of ours: two ends out of step must not storm
         return

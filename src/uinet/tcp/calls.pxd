@@ -7,6 +7,7 @@ from uinet.tcp.context cimport Context
 from uinet.tcp.send cimport begin_opening, wants_output, window_opened
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport rearm
+from uinet.tcp.urgent cimport urgent_left
 
 cdef unsigned char CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK, SYN_SENT
 

@@ -22,6 +22,7 @@ from uinet.tcp.state import (
 )
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm
+from uinet.tcp.urgent import urgent_left
 
 
 def open_active(context: Context, tcb: Tcb, floor: int) -> None:
@@ -102,6 +103,8 @@ def was_read(tcb: Tcb, count: int) -> None:
     queue = tcb.rcv_buf
     if queue is not None and queue.length == 0:
         tcb.rcv_buf = None
+    if tcb.urgent_in:
+        urgent_left(tcb)  # there may be none any more
     if tcb.state >= ESTABLISHED and window_opened(tcb):
         tcb.ack_now = True
         wants_output(tcb)

@@ -36,6 +36,7 @@ class Context:
         self.pending: list[Any] = []
         self.ready: list[Any] = []
         self.scratch = bytearray(256)
+        self.urgent = 0  # the urgent pointer of the segment that is being sent
         self.received_bytes = 0
         self.queued_bytes = 0
         self.segments_out = 0

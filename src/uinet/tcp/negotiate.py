@@ -75,6 +75,7 @@ def set_mss(tcb: Tcb, peer_mss: int) -> None:
 
 def established(tcb: Tcb) -> None:
     """The connection has become ESTABLISHED: congestion control and keepalive begin."""
+    tcb.soft_error = None
     begin(tcb)
     tcb.cwnd = initial_window(tcb.mss, tcb.context.settings.initial_window_segments)
     tcb.small_sent = tcb.snd_una

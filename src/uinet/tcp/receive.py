@@ -56,6 +56,7 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
     if tcb.reassembly is not None:
         gap = tcb.reassembly.gap_after(seq)
         if gap < length:
+            came_twice(tcb, (seq + gap) & MASK32, tcb.reassembly.overlap(end))
             length = gap  # what is held already came first, and stays
     tcb.rcv_buf.append(data, offset, length)
     tcb.rcv_nxt = (seq + length) & MASK32
@@ -138,8 +139,8 @@ def keep_out_of_order(tcb: Tcb, seq: int, data: bytes, offset: int, length: int)
         context.received_bytes += tcb.reassembly.charge() - before
     if taken < 0:
         context.stats.count("tcp_ooo_full")
-    elif taken == 0:
-        came_twice(tcb, seq, length)
+    elif tcb.reassembly.twice_length:
+        came_twice(tcb, tcb.reassembly.twice, tcb.reassembly.twice_length)
     send_ack(tcb)
 
 

@@ -12,10 +12,11 @@ from uinet.tcp.settings cimport Settings
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport rearm, restart_after_probe, start_persist, start_retransmit, stop_persist
 from uinet.tcp.undo cimport note_again
+from uinet.tcp.urgent cimport urgent_pointer
 from uinet.tcp.window cimport after_idle, begin_flight, validate
 from uinet.wire.kernels cimport store_u8, store_u16, store_u32
 
-cdef unsigned int MASK32, ACK, CWR, ECE, FIN, PSH, RST, SYN
+cdef unsigned int MASK32, ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 cdef unsigned char ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT, PROBING, ECT_0
 cdef long long TS_TICK, PACING_SLACK, ECN_ASK
 cdef unsigned int ECN_TRIES
@@ -40,7 +41,7 @@ cpdef unsigned int ecn_flags(Tcb tcb, unsigned int seq, Py_ssize_t length) excep
 cpdef send_ack(Tcb tcb)
 @cython.locals(context=Context)
 cpdef challenge_ack(Tcb tcb)
-@cython.locals(context=Context)
+@cython.locals(context=Context, at=Py_ssize_t, size=Py_ssize_t)
 cpdef send_rst(Tcb tcb)
 @cython.locals(context=Context, settings=Settings, scratch=bytearray)
 cpdef send_syn(Tcb tcb)

@@ -18,9 +18,10 @@ from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, restart_after_probe, start_persist, start_retransmit, stop_persist
 from uinet.tcp.undo import note_again
+from uinet.tcp.urgent import urgent_pointer
 from uinet.tcp.window import after_idle, begin_flight, validate
 from uinet.units import MASK32
-from uinet.wire.constants import ACK, CWR, ECE, FIN, PSH, RST, SYN
+from uinet.wire.constants import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 from uinet.wire.kernels import (
     store_u8,
     store_u16,
@@ -132,6 +133,10 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
         size += put_sack(tcb, scratch, options + size)
     if tcb.ecn_ok:
         flags |= ecn_flags(tcb, seq, length)
+    if tcb.urgent_out:
+        context.urgent = urgent_pointer(tcb, seq)
+        if context.urgent:
+            flags |= URG
     tcb.last_ack_sent = tcb.rcv_nxt
     tcb.segments_out += 1
     if length and tcb.snd_buf is not None:
@@ -142,6 +147,7 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
         )
     else:
         transmit(context, tcb, at, seq, tcb.rcv_nxt, flags | ACK, window, size, EMPTY, 0, 0)
+    context.urgent = 0
 
 
 def ecn_flags(tcb: Tcb, seq: int, length: int) -> int:
@@ -175,13 +181,16 @@ def challenge_ack(tcb: Tcb) -> None:
 
 
 def send_rst(tcb: Tcb) -> None:
-    """Sends <SEQ=SND.NXT><CTL=RST,ACK>."""
+    """Sends <SEQ=SND.NXT><CTL=RST,ACK>, with timestamps where they are in use (RFC 7323, 3.2)."""
     context = tcb.context
     at = begin(context, tcb)
     if at < 0:
         return
+    size = 0
+    if tcb.ts_ok:
+        size = put_timestamps(context.scratch, at + headers_length(tcb), timestamp_now(tcb), tcb.ts_recent)
     context.stats.count("tcp_rst_out")
-    transmit(context, tcb, at, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, 0, EMPTY, 0, 0)
+    transmit(context, tcb, at, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, size, EMPTY, 0, 0)
 
 
 def send_syn(tcb: Tcb) -> None:
@@ -427,7 +436,7 @@ def may_send_small(tcb: Tcb, offset: int) -> bool:
     """Nagle's rule (RFC 9293 3.7.4) as Minshall put it: one small segment in flight, not more."""
     if tcb.cork:
         return tcb.closing
-    if tcb.no_delay or tcb.closing or offset == 0:
+    if tcb.no_delay or tcb.closing or offset == 0 or tcb.urgent_out:
         return True
     return seq_leq(tcb.small_sent, tcb.snd_una)
 
