@@ -27,6 +27,7 @@ from uinet.placement import check_domain, free_port, pattern_of, place_promiscuo
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, Config
 from uinet.tcp import calls
 from uinet.tcp.close import abort, forget_unread
+from uinet.tcp.discovery import packet_size, path_mtu
 from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
 from uinet.tcp.layout import is_v4
@@ -306,6 +307,10 @@ class Socket:
             return self.info()
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_MAXSEG):
             return self.tcb.mss if self.tcb is not None else 0
+        if (level, name) in ((sockopt.IPPROTO_IP, sockopt.IP_MTU), (sockopt.IPPROTO_IPV6, sockopt.IPV6_MTU)):
+            if self.tcb is None:
+                raise NotConnected()
+            return packet_size(self.tcb) if self.tcb.path is not None else path_mtu(self.tcb)
         if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
             return self.serialno
         return sockopt.read(self.config, level, name)
@@ -330,6 +335,8 @@ class Socket:
         tcb.ttl = config.ttl
         tcb.tos = config.tos
         tcb.report_soft = config.receive_errors
+        tcb.mtu_discover = config.mtu_discover
+        tcb.mtu_probing = config.mtu_probing if config.mtu_probing >= 0 else self.stack.tcp.settings.mtu_probing
 
     def _configure_endpoint(self, endpoint: UdpEndpoint) -> None:
         config = self.config
@@ -339,6 +346,8 @@ class Socket:
         endpoint.tos = config.tos
         endpoint.receive_limit = config.receive_buffer
         endpoint.l2 = config.l2
+        endpoint.dont_fragment = config.mtu_discover >= sockopt.IP_PMTUDISC_DO
+        endpoint.probes = config.mtu_discover == sockopt.IP_PMTUDISC_PROBE
         if not endpoint.bound:
             endpoint.cdom = config.cdom
             endpoint.vids = None if config.vlans is ANY else vids(config.vlans)  # type: ignore[arg-type]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_gt, seq_leq
 from uinet.tcp.constants import ECN_ASK, ECT_0, PROBING
-from uinet.tcp.fast_open import put_cookie, syn_payload
 from uinet.tcp.discovery import probe_length, probe_sent, route_changed
+from uinet.tcp.fast_open import put_cookie, syn_payload
 from uinet.tcp.flight import Flight
 from uinet.tcp.layout import begin, headers_length, mss_to_offer, put_syn_options, put_timestamps, transmit
 from uinet.tcp.rack import schedule_probe
@@ -355,6 +355,9 @@ def send_new(tcb: Tcb) -> bool:
         tcb.congestion.on_send(tcb, tcb.cwnd - room)
     if tcb.path is not None and available > full:
         length = send_larger(tcb, flight, offset, available, room)
+        if length < 0:
+            return sent
+        full = tcb.mss - sack_length(tcb)
         if length:
             sent = True
             offset += length
@@ -398,10 +401,11 @@ def send_new(tcb: Tcb) -> bool:
 
 
 def send_larger(tcb: Tcb, flight: Flight, offset: int, available: int, room: int) -> int:
-    """Sends a probe of the path's MTU with the next bytes, if it is time for one (RFC 4821, 7.5); how many bytes."""
+    """Sends a probe of the path's MTU with the next bytes, if it is time for one (RFC 4821, 7.5); how many bytes, -1 if
+    one is about to be sent and nothing else before it."""
     sack = sack_length(tcb)
     length = probe_length(tcb, available, room, tcb.snd_wnd - offset, sack)
-    if length:
+    if length > 0:
         seq = tcb.snd_nxt
         send_segment(tcb, flight, 0, offset, length)
         probe_sent(tcb, seq, tcb.snd_nxt)
