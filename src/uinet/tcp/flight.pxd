@@ -35,7 +35,7 @@ cdef class Flight:
     cdef public list runs
     cdef public Py_ssize_t first, ranges
     cdef public Sent oldest, newest
-    cdef public long long sacked, lost
+    cdef public long long sacked, lost, again_out
     cdef public unsigned int lost_from, rack_end, fack, dsack_round, probe_end, usage_seq
     cdef public unsigned long long delivered, app_limited, total_lost, round_end
     cdef public long long delivered_at, first_sent_at, rack_sent_at, rack_rtt, min_rtt, min_rtt_at
@@ -61,7 +61,7 @@ cdef class Flight:
     cdef stamp(self, Sent run, long long now, long long in_flight)
     @cython.locals(count=Py_ssize_t, last=Sent, run=Sent)
     cpdef add(self, unsigned int start, unsigned int end, long long now, long long in_flight)
-    @cython.locals(index=Py_ssize_t, after=Py_ssize_t, run=Sent, before=Sent)
+    @cython.locals(index=Py_ssize_t, after=Py_ssize_t, run=Sent, before=Sent, size=cython.longlong)
     cpdef resent(self, unsigned int start, unsigned int end, long long now, long long in_flight)
     @cython.locals(first=Sent, run=Sent, at=Py_ssize_t, size=cython.longlong)
     cdef _join(self, Py_ssize_t index, Py_ssize_t after)

@@ -134,7 +134,8 @@ class Ack:
 class Flight:
     """The runs of one connection that has something to send, and what its ACKs have taught.
 
-    `sacked`, `lost`: bytes in runs so marked; `ranges`: runs that are SACKed. What is believed to be in the network is
+    `sacked`, `lost`: bytes in runs so marked; `again_out`: bytes in others that were sent again, so that the
+    retransmission is on its way; `ranges`: runs that are SACKed. What is believed to be in the network is
     SND.NXT - SND.UNA - sacked - lost.
     """
 
@@ -145,6 +146,7 @@ class Flight:
         self.newest: Sent | None = None
         self.sacked = 0
         self.lost = 0
+        self.again_out = 0
         self.ranges = 0
         self.lost_from = 0  # no run before it is lost
         # delivery (draft-ietf-ccwg-bbr, 4.1.1)
@@ -251,6 +253,7 @@ class Flight:
         self.newest = None
         self.sacked = 0
         self.lost = 0
+        self.again_out = 0
         self.ranges = 0
 
     # runs
@@ -339,10 +342,14 @@ class Flight:
         self._join(index, after)
         run = self.runs[index]
         self.unlink(run)
+        size = seq_diff(run.end, run.start)
         if run.lost:
             run.lost = False
-            self.lost -= seq_diff(run.end, run.start)
+            self.lost -= size
+        elif run.again:
+            self.again_out -= size
         run.again = True
+        self.again_out += size
         self.stamp(run, now, in_flight)
         self.link(run)
         if index > self.first:
@@ -365,10 +372,14 @@ class Flight:
             run: Sent = self.runs[at]
             self.unlink(run)
             size = seq_diff(run.end, run.start)
-            if run.lost and not first.lost:
+            if run.lost:
                 self.lost -= size
-            elif first.lost and not run.lost:
+            elif run.again:
+                self.again_out -= size
+            if first.lost:
                 self.lost += size
+            elif first.again:
+                self.again_out += size
             first.end = run.end
         del self.runs[index + 1 : after]
 
@@ -437,6 +448,8 @@ class Flight:
             else:
                 if run.lost:
                     self.lost -= length
+                elif run.again:
+                    self.again_out -= length
                 self.arrived(run, length, end, now, ack)
             if not whole:
                 run.start = una
@@ -496,6 +509,8 @@ class Flight:
             self.lost -= length
         else:
             self.unlink(run)
+            if run.again:
+                self.again_out -= length
         self.arrived(run, length, run.end, now, ack)
         run.sacked = True
         self.sacked += length
@@ -533,6 +548,8 @@ class Flight:
         length = seq_diff(run.end, run.start)
         self.unlink(run)
         run.lost = True
+        if run.again:
+            self.again_out -= length
         if self.lost == 0 or seq_lt(run.start, self.lost_from):
             self.lost_from = run.start
         self.lost += length
@@ -562,7 +579,10 @@ class Flight:
         """What counted as lost was not: it is in flight again."""
         for index in range(self.first, len(self.runs)):
             run: Sent = self.runs[index]
-            run.lost = False
+            if run.lost:
+                run.lost = False
+                if run.again:
+                    self.again_out += seq_diff(run.end, run.start)
         self.lost = 0
         self.relink()
 
@@ -573,6 +593,7 @@ class Flight:
             if run.sacked:
                 run.sacked = False
                 run.again = True  # whatever acknowledges it now says nothing about its first transmission
+                self.again_out += seq_diff(run.end, run.start)
                 self.link(run)
         self.sacked = 0
         self.ranges = 0
