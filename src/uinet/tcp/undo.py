@@ -11,6 +11,7 @@ from uinet.seq import seq_diff, seq_gt, seq_lt
 from uinet.tcp.constants import NO_FRTO, OPEN, PROBING, RESENT
 from uinet.tcp.flight import Ack, Flight
 from uinet.tcp.tcb import Tcb
+from uinet.units import MILLISECOND
 
 
 def arm(tcb: Tcb, flight: Flight) -> None:
@@ -43,7 +44,8 @@ def echoed_before(tcb: Tcb, flight: Flight, ack: Ack) -> bool:
     3.2, step 6)."""
     if flight.again_at == 0 or ack.tsecr_age < 0 or ack.acked == 0:
         return False
-    return tcb.context.now - ack.tsecr_age < flight.again_at
+    # in the timestamps' own unit: what was sent in the millisecond of the retransmission may be the retransmission
+    return (tcb.context.now - ack.tsecr_age) // MILLISECOND < flight.again_at // MILLISECOND
 
 
 def all_came_twice(flight: Flight) -> bool:
