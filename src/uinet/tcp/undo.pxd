@@ -6,11 +6,11 @@ from uinet.tcp.tcb cimport Tcb
 
 cdef long long MILLISECOND
 cdef unsigned char OPEN, NO_FRTO, RESENT, PROBING
+cdef long long MILLISECOND
 
 cpdef arm(Tcb tcb, Flight flight)
 cpdef note_again(Tcb tcb, Flight flight, long long length)
 cpdef note_duplicate(Flight flight, long long length)
-@cython.locals(now=cython.longlong, sent=cython.longlong)
 cpdef bint echoed_before(Tcb tcb, Flight flight, Ack ack) except -1
 cpdef bint all_came_twice(Flight flight) except -1
 @cython.locals(late=bint)

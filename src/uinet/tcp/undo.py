@@ -44,9 +44,8 @@ def echoed_before(tcb: Tcb, flight: Flight, ack: Ack) -> bool:
     3.2, step 6)."""
     if flight.again_at == 0 or ack.tsecr_age < 0 or ack.acked == 0:
         return False
-    now = tcb.context.now
-    sent = now // MILLISECOND - ack.tsecr_age // MILLISECOND  # both in ticks of the timestamp clock
-    return sent < flight.again_at // MILLISECOND
+    # in the timestamps' own unit: what was sent in the millisecond of the retransmission may be the retransmission
+    return (tcb.context.now - ack.tsecr_age) // MILLISECOND < flight.again_at // MILLISECOND
 
 
 def all_came_twice(flight: Flight) -> bool:
