@@ -46,6 +46,7 @@ class Settings:
         self.port_high = 60999
         # congestion and loss recovery
         self.congestion: Any = "cubic"  # a name (uinet.tcp.congestion.choice) or a factory
+        self.pacing = False  # of algorithms that don't pace themselves: the window spread over the round trip
         self.hystart = True  # RFC 9406, with CUBIC
         self.frto = True  # RFC 5682
         self.slow_start_after_idle = True  # RFC 2861

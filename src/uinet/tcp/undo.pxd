@@ -5,6 +5,7 @@ from uinet.tcp.flight cimport Ack, Flight
 from uinet.tcp.tcb cimport Tcb
 
 cdef unsigned char OPEN, NO_FRTO, RESENT, PROBING
+cdef long long MILLISECOND
 
 cpdef arm(Tcb tcb, Flight flight)
 cpdef note_again(Tcb tcb, Flight flight, long long length)

@@ -9,6 +9,9 @@ from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.flight import Flight
 from uinet.tcp.tcb import Tcb
 
+PACING_SLOW_START = 200  # percent of cwnd / srtt
+PACING_AVOIDANCE = 120
+
 
 def begin_flight(tcb: Tcb) -> Flight:
     """There is something to send for the first time: makes what keeps track of it, and congestion control."""
@@ -25,9 +28,33 @@ def use(tcb: Tcb, algorithm: object) -> None:
     congestion = choose(algorithm)()  # type: ignore[arg-type]
     tcb.congestion = congestion
     tcb.pacing_rate = 0
-    if tcb.flight is not None:
-        tcb.flight.owns_window = congestion.owns_window
+    flight = tcb.flight
+    if flight is not None:
+        flight.owns_window = congestion.owns_window
+        flight.lost_notes = [] if congestion.owns_window else None
+        flight.paces = congestion.paces
     congestion.start(tcb)
+    if flight is not None:
+        set_pacing(tcb, flight)
+
+
+def set_pacing(tcb: Tcb, flight: Flight) -> None:
+    """After each ACK: the pacing rate, in bytes a second, that cwnd gives if congestion control leaves that to the
+    setting `pacing`; and SO_MAX_PACING_RATE, which bounds any."""
+    if not flight.paces:
+        tcb.pacing_rate = window_rate(tcb) if tcb.context.settings.pacing and tcb.srtt else 0
+    most = tcb.max_pacing_rate
+    if most and (tcb.pacing_rate == 0 or tcb.pacing_rate > most):
+        tcb.pacing_rate = most
+
+
+def window_rate(tcb: Tcb) -> int:
+    """A window in half a round trip while slow start will double it in the next, else in five sixths of one."""
+    outstanding = seq_diff(tcb.snd_nxt, tcb.snd_una)
+    window = tcb.cwnd if tcb.cwnd > outstanding else outstanding
+    percent = PACING_SLOW_START if tcb.cwnd < tcb.ssthresh // 2 else PACING_AVOIDANCE
+    rate = window * percent * 10_000_000 // tcb.srtt
+    return rate if rate else 1
 
 
 def restart_window(tcb: Tcb) -> int:

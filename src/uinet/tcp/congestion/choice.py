@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from uinet.errors import InvalidArgument
 from uinet.tcp.congestion.base import CongestionControl
+from uinet.tcp.congestion.bbr import Bbr
 from uinet.tcp.congestion.cubic import Cubic
 from uinet.tcp.congestion.newreno import NewReno
 
 Factory = Callable[[], CongestionControl]
 
-ALGORITHMS: dict[str, Factory] = {"cubic": Cubic, "newreno": NewReno, "reno": NewReno}
+ALGORITHMS: dict[str, Factory] = {"bbr": Bbr, "cubic": Cubic, "newreno": NewReno, "reno": NewReno}
 
 
 def choose(what: str | Factory) -> Factory:
