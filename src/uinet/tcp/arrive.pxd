@@ -9,10 +9,12 @@ from uinet.tcp.rtt cimport from_timestamp, sample
 from uinet.tcp.send cimport challenge_ack, send_ack, wants_output
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport rearm, start_retransmit
+from uinet.tcp.urgent cimport sixth_check_urg
+from uinet.tcp.window cimport begin_flight
 from uinet.wire.packet cimport Packet
 from uinet.wire.segment cimport Segment
 
-cdef unsigned int MASK32, ACK, CE, CWR, FIN, PSH, RST, SYN, EV_CONNECTED, EV_WRITABLE
+cdef unsigned int MASK32, ACK, CE, CWR, FIN, PSH, RST, SYN, URG, EV_CONNECTED, EV_WRITABLE
 cdef unsigned char CLOSED, CLOSING, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK, SYN_RECEIVED, SYN_SENT, TIME_WAIT
 cdef long long PAWS_IDLE, RTO_AFTER_LOST_SYN
 

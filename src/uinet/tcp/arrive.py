@@ -12,6 +12,7 @@ from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.acknowledge import acknowledge
 from uinet.tcp.close import abort, finish
 from uinet.tcp.constants import CE
+from uinet.tcp.fast_open import handshake_done, syn_acknowledged
 from uinet.tcp.negotiate import agree_on_ecn, agree_on_options, established
 from uinet.tcp.notify import notify
 from uinet.tcp.receive import came_twice, fin_reached, take_data, take_fin, window_left
@@ -32,8 +33,10 @@ from uinet.tcp.state import (
 )
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit
+from uinet.tcp.urgent import sixth_check_urg
+from uinet.tcp.window import begin_flight
 from uinet.units import MASK32
-from uinet.wire.constants import ACK, CWR, FIN, PSH, RST, SYN
+from uinet.wire.constants import ACK, CWR, FIN, PSH, RST, SYN, URG
 from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
@@ -102,7 +105,8 @@ def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         return
     if tcb.ecn_ok:
         take_ecn(tcb, packet, seg)
-    # sixth, check the URG bit: urgent data is read in line (RFC 6093)
+    if seg.flags & URG:
+        sixth_check_urg(tcb, seg)
     if seg.length:
         seventh_process_text(tcb, packet, seg)
     if seg.flags & FIN and tcb.state >= ESTABLISHED:
@@ -124,7 +128,7 @@ def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     context = tcb.context
     acceptable = False
     if seg.flags & ACK:
-        acceptable = seg.ack == tcb.snd_nxt
+        acceptable = seq_lt(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt)
         if not acceptable:
             if not seg.flags & RST:
                 reset_for(context, packet, seg)
@@ -149,6 +153,8 @@ def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     tcb.snd_wl1 = seg.seq
     tcb.snd_wl2 = seg.ack
     if acceptable:
+        if tcb.fast_open is not None:
+            syn_acknowledged(tcb, packet, seg)
         tcb.snd_una = seg.ack
         time_of_syn(tcb, seg)
         tcb.rexmt_at = 0
@@ -242,6 +248,8 @@ def unacceptable(tcb: Tcb, seg: Segment, length: int) -> None:
         note_ack_of_probe(tcb, seg)
         if tcb.state == CLOSED:
             return
+        if seg.flags & URG:
+            sixth_check_urg(tcb, seg)  # with a zero window too (MUST-66)
     if length == 0:
         challenge_ack(tcb)  # a bare ACK, which may be the answer to one of ours: two ends out of step must not storm
         return
@@ -281,7 +289,9 @@ def second_check_rst(tcb: Tcb, seg: Segment) -> None:
         return
     context.stats.count("tcp_rst_in")
     if tcb.state == SYN_RECEIVED:
-        finish(tcb, ConnectionRefused())
+        if tcb.fast_open is not None:
+            tcb.fast_open.was_reset = True
+        finish(tcb, ConnectionReset() if tcb.passive_open else ConnectionRefused())
     elif tcb.state in (CLOSING, LAST_ACK, TIME_WAIT):
         finish(tcb, None)
     else:
@@ -306,8 +316,8 @@ def fourth_check_syn(tcb: Tcb, seg: Segment) -> None:
 
 
 def become_established(tcb: Tcb, seg: Segment) -> None:
-    """SYN-RECEIVED: our SYN is acknowledged."""
-    tcb.snd_una = seg.ack
+    """SYN-RECEIVED: our SYN is acknowledged. Data that Fast Open has sent behind it is left to the ACK's own step."""
+    tcb.snd_una = (tcb.iss + 1) & MASK32
     tcb.snd_wnd = seg.window << tcb.snd_scale if not seg.flags & SYN else seg.window
     tcb.max_snd_wnd = tcb.snd_wnd
     tcb.snd_wl1 = seg.seq
@@ -315,8 +325,14 @@ def become_established(tcb: Tcb, seg: Segment) -> None:
     time_of_syn(tcb, seg)
     tcb.rexmt_at = 0
     tcb.unanswered_since = 0
+    if tcb.fast_open is not None:
+        handshake_done(tcb)
     change(tcb, ESTABLISHED)
     established(tcb)
+    if tcb.snd_nxt != tcb.snd_una:
+        if tcb.flight is None:  # the data of a Fast Open SYN, in a simultaneous open
+            begin_flight(tcb).add(tcb.snd_una, tcb.snd_nxt, tcb.context.now, seq_diff(tcb.snd_nxt, tcb.snd_una))
+        start_retransmit(tcb)
     tcb.context.stats.count("tcp_connected")
     notify(tcb, EV_CONNECTED | EV_WRITABLE)
 
@@ -325,7 +341,7 @@ def fifth_check_ack(tcb: Tcb, packet: Packet, seg: Segment) -> bool:
     """The ACK field (RFC 9293 3.10.7.4, fifth step); whether the segment is processed further."""
     context = tcb.context
     if tcb.state == SYN_RECEIVED:
-        if seg.ack != tcb.snd_nxt:
+        if not (seq_lt(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt)):
             reset_for(context, packet, seg)
             return False
         become_established(tcb, seg)

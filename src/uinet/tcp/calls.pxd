@@ -3,11 +3,11 @@ cimport cython
 from uinet.seq cimport seq_lt
 from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.context cimport Context
-from uinet.tcp.send cimport send_syn, wants_output, window_opened
+from uinet.tcp.send cimport begin_opening, wants_output, window_opened
 from uinet.tcp.tcb cimport Tcb
-from uinet.tcp.timers cimport rearm, start_retransmit
+from uinet.tcp.timers cimport rearm
+from uinet.tcp.urgent cimport urgent_left
 
-cdef unsigned int MASK32
 cdef unsigned char CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK, SYN_SENT
 
 cpdef open_active(Context context, Tcb tcb, long long floor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uinet.errors import ConnectionAborted
 from uinet.events import EV_CLOSED, EV_ERROR, EV_READABLE, EV_WRITABLE
+from uinet.tcp.fast_open import ended
 from uinet.tcp.notify import notify
 from uinet.tcp.send import send_rst
 from uinet.tcp.state import CLOSED, SYN_RECEIVED, change
@@ -14,6 +15,8 @@ def release(tcb: Tcb) -> None:
     """Lets go of buffers and timers and takes the connection out of its tables; unread data stays readable."""
     context = tcb.context
     context.wheel.disarm(tcb)
+    if tcb.fast_open is not None:
+        ended(tcb)
     tcb.rexmt_at = 0
     tcb.delack_at = 0
     tcb.keep_at = 0

@@ -20,9 +20,10 @@ cdef class Context:
     cdef public list pending
     cdef public list ready
     cdef public bytearray scratch
+    cdef public unsigned int urgent
     cdef public Py_ssize_t received_bytes
     cdef public unsigned long long segments_out
-    cdef public object trace, rst_limit
+    cdef public object trace, rst_limit, fast_server, fast_client
     cdef public object on_pending, clock
     cdef public bint busy
     cdef public unsigned long long serial

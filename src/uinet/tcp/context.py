@@ -35,9 +35,12 @@ class Context:
         self.pending: list[Any] = []
         self.ready: list[Any] = []
         self.scratch = bytearray(256)
+        self.urgent = 0  # the urgent pointer of the segment that is being sent
         self.received_bytes = 0
         self.segments_out = 0
         self.rst_limit: Any = None  # a reset.RstLimit
+        self.fast_server: Any = None  # a fast_open.ServerCookies
+        self.fast_client: Any = None  # a fast_open.ClientCookies
         self.trace: Callable[..., None] | None = None
         self.on_pending: Callable[[], None] | None = None
         self.clock: Callable[[], int] | None = None

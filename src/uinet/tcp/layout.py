@@ -97,7 +97,7 @@ def transmit(
     store_u32(scratch, l4 + 4, seq)
     store_u32(scratch, l4 + 8, ack)
     store_u32(scratch, l4 + 12, ((header // 4) << 28) | (flags << 16) | window)
-    store_u32(scratch, l4 + 16, 0)
+    store_u32(scratch, l4 + 16, context.urgent)  # and a checksum of 0 to begin with
     interface = entry.interface
     assert interface is not None
     state = CHECKSUM_UNKNOWN

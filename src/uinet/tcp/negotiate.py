@@ -94,6 +94,7 @@ def lower_mtu(tcb: Tcb, mtu: int) -> bool:
 
 def established(tcb: Tcb) -> None:
     """The connection has become ESTABLISHED: congestion control and keepalive begin."""
+    tcb.soft_error = None
     tcb.cwnd = initial_window(tcb.mss, tcb.context.settings.initial_window_segments)
     tcb.small_sent = tcb.snd_una
     if tcb.keepalive:

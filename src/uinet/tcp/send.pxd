@@ -11,11 +11,12 @@ from uinet.tcp.settings cimport Settings
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport rearm, restart_after_probe, start_persist, start_retransmit, stop_persist
 from uinet.tcp.undo cimport note_again
+from uinet.tcp.urgent cimport urgent_pointer
 from uinet.tcp.window cimport after_idle, begin_flight, validate
 from uinet.wire.kernels cimport store_u8, store_u16, store_u32
 
-cdef unsigned int MASK32, ACK, CWR, ECE, FIN, PSH, RST, SYN
-cdef unsigned char ESTABLISHED, LAST_ACK, SYN_RECEIVED, PROBING, ECT_0
+cdef unsigned int MASK32, ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
+cdef unsigned char ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT, PROBING, ECT_0
 cdef long long TS_TICK, PACING_SLACK, ECN_ASK
 cdef unsigned int ECN_TRIES
 cdef bytes EMPTY
@@ -39,10 +40,13 @@ cpdef unsigned int ecn_flags(Tcb tcb, unsigned int seq, Py_ssize_t length) excep
 cpdef send_ack(Tcb tcb)
 @cython.locals(context=Context)
 cpdef challenge_ack(Tcb tcb)
-@cython.locals(context=Context)
+@cython.locals(context=Context, at=Py_ssize_t, size=Py_ssize_t)
 cpdef send_rst(Tcb tcb)
 @cython.locals(context=Context, settings=Settings, scratch=bytearray)
 cpdef send_syn(Tcb tcb)
+cpdef send_fast_syn(Tcb tcb, Py_ssize_t at, unsigned int ack, unsigned int flags, Py_ssize_t size)
+cpdef begin_opening(Tcb tcb)
+cpdef output_early(Tcb tcb)
 @cython.locals(context=Context)
 cpdef wants_output(Tcb tcb)
 @cython.locals(state=cython.uchar, sent=bint, flight=Flight)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_gt, seq_leq
 from uinet.tcp.constants import ECN_ASK, ECT_0, PROBING
+from uinet.tcp.fast_open import put_cookie, syn_payload
 from uinet.tcp.flight import Flight
 from uinet.tcp.layout import begin, headers_length, mss_to_offer, put_syn_options, put_timestamps, transmit
 from uinet.tcp.rack import schedule_probe
 from uinet.tcp.recovery import pipe, window_room
-from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED
+from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, restart_after_probe, start_persist, start_retransmit, stop_persist
 from uinet.tcp.undo import note_again
+from uinet.tcp.urgent import urgent_pointer
 from uinet.tcp.window import after_idle, begin_flight, validate
 from uinet.units import MASK32
-from uinet.wire.constants import ACK, CWR, ECE, FIN, PSH, RST, SYN
+from uinet.wire.constants import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 from uinet.wire.kernels import (
     store_u8,
     store_u16,
@@ -130,6 +132,10 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
         size += put_sack(tcb, scratch, options + size)
     if tcb.ecn_ok:
         flags |= ecn_flags(tcb, seq, length)
+    if tcb.urgent_out:
+        context.urgent = urgent_pointer(tcb, seq)
+        if context.urgent:
+            flags |= URG
     tcb.last_ack_sent = tcb.rcv_nxt
     tcb.segments_out += 1
     if length and tcb.snd_buf is not None:
@@ -140,6 +146,7 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
         )
     else:
         transmit(context, tcb, at, seq, tcb.rcv_nxt, flags | ACK, window, size, EMPTY, 0, 0)
+    context.urgent = 0
 
 
 def ecn_flags(tcb: Tcb, seq: int, length: int) -> int:
@@ -173,13 +180,16 @@ def challenge_ack(tcb: Tcb) -> None:
 
 
 def send_rst(tcb: Tcb) -> None:
-    """Sends <SEQ=SND.NXT><CTL=RST,ACK>."""
+    """Sends <SEQ=SND.NXT><CTL=RST,ACK>, with timestamps where they are in use (RFC 7323, 3.2)."""
     context = tcb.context
     at = begin(context, tcb)
     if at < 0:
         return
+    size = 0
+    if tcb.ts_ok:
+        size = put_timestamps(context.scratch, at + headers_length(tcb), timestamp_now(tcb), tcb.ts_recent)
     context.stats.count("tcp_rst_out")
-    transmit(context, tcb, at, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, 0, EMPTY, 0, 0)
+    transmit(context, tcb, at, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, size, EMPTY, 0, 0)
 
 
 def send_syn(tcb: Tcb) -> None:
@@ -209,7 +219,70 @@ def send_syn(tcb: Tcb) -> None:
     )
     window = tcb.rcv_limit if tcb.rcv_limit < 0xFFFF else 0xFFFF
     tcb.segments_out += 1
+    if tcb.fast_open is not None:
+        send_fast_syn(tcb, at, ack, flags, size)
+        return
     transmit(context, tcb, at, tcb.iss, ack, flags, window, size, EMPTY, 0, 0)
+
+
+def send_fast_syn(tcb: Tcb, at: int, ack: int, flags: int, size: int) -> None:
+    """The rest of `send_syn` with Fast Open (RFC 7413): the cookie goes behind `size` bytes of options, and in a
+    client's first SYN data behind them. The window allows for what a server's connection holds already."""
+    context = tcb.context
+    fast = tcb.fast_open
+    if fast.offers:
+        size += put_cookie(context.scratch, at + headers_length(tcb) + size, fast.cookie)
+    held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
+    window = max(0, min(tcb.rcv_limit - held, 0xFFFF))
+    edge = (tcb.rcv_nxt + window) & MASK32
+    if flags & ACK and seq_gt(edge, tcb.rcv_adv):
+        tcb.rcv_adv = edge
+    tcb.last_ack_sent = ack
+    length = syn_payload(tcb, size) if not flags & ACK else 0
+    if length == 0 or tcb.snd_buf is None:
+        transmit(context, tcb, at, tcb.iss, ack, flags, window, size, EMPTY, 0, 0)
+        return
+    fast.sent = length
+    tcb.bytes_out += length
+    tcb.snd_nxt = (tcb.iss + 1 + length) & MASK32
+    tcb.snd_buf.locate(0, length)
+    transmit(
+        context, tcb, at, tcb.iss, ack, flags, window, size, tcb.snd_buf.source, tcb.snd_buf.source_offset, length
+    )
+
+
+def begin_opening(tcb: Tcb) -> None:
+    """Sends the first SYN of an active open."""
+    if tcb.fast_open is not None:
+        tcb.fast_open.waiting = False
+    tcb.snd_nxt = (tcb.iss + 1) & MASK32
+    tcb.timing = True
+    tcb.timed_at = tcb.context.now
+    start_retransmit(tcb)
+    send_syn(tcb)
+    rearm(tcb)
+
+
+def output_early(tcb: Tcb) -> None:
+    """What goes out before a connection is established: a SYN,ACK that is due, and where Fast Open allows it a first
+    SYN that has waited for data, or a server's data behind its SYN,ACK (RFC 7413, 4.2.2)."""
+    if tcb.state == SYN_RECEIVED and tcb.ack_now:
+        tcb.ack_now = False
+        send_syn(tcb)
+    fast = tcb.fast_open
+    if fast is None:
+        return
+    if fast.waiting and tcb.state == SYN_SENT:
+        if not fast.held or tcb.snd_buf is not None or tcb.closing:
+            begin_opening(tcb)
+    elif fast.listener is not None and tcb.state == SYN_RECEIVED and tcb.snd_buf is not None:
+        closing = tcb.closing
+        tcb.closing = False  # FIN waits until the connection is established (RFC 9293 3.10.4)
+        tcb.snd_una = (tcb.iss + 1) & MASK32  # where the send buffer begins; but the SYN is not acknowledged
+        send_new(tcb)
+        tcb.snd_una = tcb.iss
+        tcb.closing = closing
+        rearm(tcb)
 
 
 def wants_output(tcb: Tcb) -> None:
@@ -226,9 +299,7 @@ def output(tcb: Tcb) -> None:
     """Sends all that may be sent now, and at least the ACK that is due."""
     state = tcb.state
     if state < ESTABLISHED or state > LAST_ACK:
-        if state == SYN_RECEIVED and tcb.ack_now:
-            tcb.ack_now = False
-            send_syn(tcb)
+        output_early(tcb)
         return
     sent = False
     flight = tcb.flight
@@ -344,7 +415,7 @@ def may_send_small(tcb: Tcb, offset: int) -> bool:
     """Nagle's rule (RFC 9293 3.7.4) as Minshall put it: one small segment in flight, not more."""
     if tcb.cork:
         return tcb.closing
-    if tcb.no_delay or tcb.closing or offset == 0:
+    if tcb.no_delay or tcb.closing or offset == 0 or tcb.urgent_out:
         return True
     return seq_leq(tcb.small_sent, tcb.snd_una)
 

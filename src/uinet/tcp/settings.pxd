@@ -23,6 +23,11 @@ cdef class Settings:
     cdef public long long syn_cache_limit
     cdef public long long defer_limit
     cdef public long long defer_timeout
+    cdef public long long fast_open_period
+    cdef public long long fast_open_reset_time
+    cdef public long long fast_open_cache
+    cdef public long long fast_open_pause
+    cdef public long long fast_open_blackhole
     cdef public long long port_low
     cdef public long long port_high
     cdef public long long initial_window_segments

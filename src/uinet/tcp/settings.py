@@ -42,6 +42,12 @@ class Settings:
         self.syn_cache_limit = 16384  # half-open connections in all
         self.defer_limit = 16384  # deferred SYNs a listener
         self.defer_timeout = 75 * SECOND
+        # Fast Open (RFC 7413); a socket has to ask for it
+        self.fast_open_period = 86400 * SECOND  # of a server's key: a cookie is good for one to two of these
+        self.fast_open_reset_time = 60 * SECOND  # how long one that a RST has ended counts as pending
+        self.fast_open_cache = 1024  # servers' ports that a client remembers
+        self.fast_open_pause = 60 * SECOND  # after a failure with a server; doubles with each
+        self.fast_open_blackhole = 3600 * SECOND  # after three in a row with any; doubles likewise
         self.port_low = 32768  # ephemeral ports
         self.port_high = 60999
         # congestion and loss recovery

@@ -19,6 +19,8 @@ cdef class Tcb(Entry):
     cdef public bint no_delay, cork, keepalive, quick_ack, ready_queued
     cdef public bint pending_queued, wants_write, passive_open
     cdef public unsigned int iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, max_snd_wnd, mss
+    cdef public unsigned int snd_up, rcv_up
+    cdef public bint urgent_out, urgent_in, report_soft
     cdef public unsigned int irs, rcv_nxt, fin_at, rcv_adv, rcv_mss, last_ack_sent
     cdef public unsigned int ts_recent, ts_offset
     cdef public long long ts_recent_age
@@ -35,6 +37,6 @@ cdef class Tcb(Entry):
     cdef public long long rexmt_at, delack_at, keep_at, close_at, last_heard, challenge_after
     cdef public unsigned int keep_probes, keep_count
     cdef public long long keep_idle, keep_interval, user_timeout
-    cdef public object error, soft_error, user_context, splice
+    cdef public object error, soft_error, user_context, splice, fast_open, auth
     cdef public unsigned int events
     cdef public unsigned long long serial, bytes_in, bytes_out, segments_in, segments_out, retransmits

@@ -42,6 +42,11 @@ class Tcb(Entry):
         self.rcv_scale = 0
         self.rcv_mss = 536  # largest segment the peer has sent
         self.last_ack_sent = 0
+        # urgent data (RFC 9293 3.8.5); the pointers count only while their flags are set
+        self.snd_up = 0
+        self.rcv_up = 0
+        self.urgent_out = False
+        self.urgent_in = False
         # options in use
         self.ts_ok = False
         self.sack_ok = False
@@ -113,7 +118,8 @@ class Tcb(Entry):
         self.user_timeout = 0
         self.small_sent = 0  # end of the last segment sent that was not full (Minshall's variant of Nagle)
         self.error: BaseException | None = None
-        self.soft_error: BaseException | None = None
+        self.soft_error: BaseException | None = None  # until there is progress again
+        self.report_soft = False  # the user wants to be told
         self.events = 0
         self.ready_queued = False
         self.pending_queued = False
@@ -122,6 +128,8 @@ class Tcb(Entry):
         self.serial = 0
         self.passive_open = False
         self.splice: Any = None
+        self.fast_open: Any = None  # a fast_open.FastOpen, where that was asked for
+        self.auth: Any = None  # an auth.Signer, where segments are signed
         # counters for info()
         self.bytes_in = 0
         self.bytes_out = 0

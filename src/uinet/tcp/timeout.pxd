@@ -2,6 +2,7 @@ cimport cython
 
 from uinet.tcp.context cimport Context
 from uinet.tcp.flight cimport Ack, Flight
+from uinet.tcp.notify cimport note_soft_error
 from uinet.tcp.rack cimport detect_losses
 from uinet.tcp.recovery cimport on_timeout, pipe, step
 from uinet.tcp.send cimport output, send_ack, send_keepalive, send_probe, send_syn, send_tail_probe
@@ -13,6 +14,7 @@ cdef unsigned char CLOSED, ESTABLISHED, FIN_WAIT_2, SYN_SENT
 
 cpdef expire(Tcb tcb, long long now)
 cpdef close_due(Tcb tcb)
+cpdef excessive(Tcb tcb)
 @cython.locals(context=Context)
 cpdef retransmission_due(Tcb tcb, long long now)
 @cython.locals(flight=Flight, ack=Ack)

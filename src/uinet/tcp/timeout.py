@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from uinet.errors import TimedOut
 from uinet.tcp.close import abort, finish
+from uinet.tcp.fast_open import silence, syn_lost
+from uinet.tcp.notify import note_soft_error
 from uinet.tcp.rack import detect_losses
 from uinet.tcp.recovery import on_timeout, pipe, step
 from uinet.tcp.send import output, send_ack, send_keepalive, send_probe, send_syn, send_tail_probe
 from uinet.tcp.state import CLOSED, ESTABLISHED, FIN_WAIT_2, SYN_SENT
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import patience, rearm, start_keepalive, start_retransmit
+
+R1 = 3  # retransmissions after which there is said to be trouble (RFC 9293 3.8.3, SHLD-10)
 
 
 def expire(tcb: Tcb, now: int) -> None:
@@ -55,6 +59,8 @@ def retransmission_due(tcb: Tcb, now: int) -> None:
         return
     if tcb.backoff < 30:
         tcb.backoff += 1
+    if tcb.backoff == R1 + 1 and not tcb.persisting:
+        excessive(tcb)
     if tcb.persisting:
         send_probe(tcb)
         if tcb.persisting:
@@ -63,11 +69,17 @@ def retransmission_due(tcb: Tcb, now: int) -> None:
     context.stats.count("tcp_rto")
     start_retransmit(tcb)
     if tcb.state < ESTABLISHED:
+        if tcb.fast_open is not None and not syn_lost(tcb):
+            context.stats.count("tcp_timed_out")
+            finish(tcb, soft_or_timeout(tcb))
+            return
         tcb.timing = False
         context.stats.count("tcp_retransmit")
         send_syn(tcb)
         return
     tcb.loss_at = 0
+    if tcb.fast_open is not None:
+        silence(tcb)
     on_timeout(tcb)
     output(tcb)
 
@@ -89,9 +101,20 @@ def loss_due(tcb: Tcb) -> None:
     output(tcb)
 
 
+def excessive(tcb: Tcb) -> None:
+    """R1 retransmissions were not answered (RFC 9293 3.8.3): tells the user (SHLD-9), and the network layer that the
+    first hop may be gone (RFC 1122 3.3.1.4)."""
+    tcb.context.stats.count("tcp_r1")
+    if tcb.soft_error is None:
+        note_soft_error(tcb, TimedOut(f"{R1} retransmissions were not answered"))
+    if tcb.next_hop is not None:
+        tcb.context.network.neighbors.doubt(tcb.next_hop)
+
+
 def soft_or_timeout(tcb: Tcb) -> BaseException:
     """Why nothing was answered: the last ICMP error, if one came, says it better (RFC 1122 4.2.3.9)."""
-    return tcb.soft_error if tcb.soft_error is not None else TimedOut()
+    reported = tcb.soft_error
+    return reported if reported is not None and not isinstance(reported, TimedOut) else TimedOut()
 
 
 def keepalive_due(tcb: Tcb, now: int) -> None:

@@ -70,6 +70,7 @@ def restart_retransmit(tcb: Tcb) -> None:
 
     Without a sample the timeout stays as far backed off as it is (Karn's algorithm; a sample sets `backoff` to 0).
     """
+    tcb.soft_error = None
     if tcb.backoff:
         tcb.rto = timeout_now(tcb)
         tcb.backoff = 0
