@@ -1,5 +1,5 @@
 cdef class Settings:
-    cdef public object congestion
+    cdef public object _congestion
     cdef public long long ecn
     cdef public bint dsack, frto, hystart, pacing, slow_start_after_idle
     cdef public bint sack, syn_cookies, timestamps, window_scaling

@@ -4,7 +4,7 @@ it)."""
 from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_geq
-from uinet.tcp.congestion.choice import choose
+from uinet.tcp.congestion.choice import make
 from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.flight import Flight
 from uinet.tcp.tcb import Tcb
@@ -25,11 +25,13 @@ def begin_flight(tcb: Tcb) -> Flight:
 
 def use(tcb: Tcb, algorithm: object) -> None:
     """Gives the connection, which has a flight, another congestion control; a name or a factory."""
-    congestion = choose(algorithm)()  # type: ignore[arg-type]
+    congestion = make(algorithm)  # type: ignore[arg-type]
     tcb.congestion = congestion
     tcb.pacing_rate = 0
     flight = tcb.flight
     if flight is not None:
+        if flight.owns_window:
+            flight.reduced = False  # whoever owned the window has set no ssthresh for it to come down to
         flight.owns_window = congestion.owns_window
         flight.lost_notes = [] if congestion.owns_window else None
         flight.paces = congestion.paces
