@@ -32,7 +32,7 @@ cdef class Ack:
 
 @cython.final
 cdef class Flight:
-    cdef public list runs
+    cdef public list runs, lost_notes
     cdef public Py_ssize_t first, ranges
     cdef public Sent oldest, newest
     cdef public long long sacked, lost, again_out
@@ -40,7 +40,7 @@ cdef class Flight:
     cdef public unsigned long long delivered, app_limited, total_lost, round_end
     cdef public long long delivered_at, first_sent_at, rack_sent_at, rack_rtt, min_rtt, min_rtt_at
     cdef public bint fack_known, reordered, in_dsack_round, probed, probe_again, probe_timer, undo, reduced
-    cdef public bint cwnd_limited, owns_window
+    cdef public bint cwnd_limited, owns_window, paces
     cdef public unsigned char frto
     cdef public unsigned int reo_wnd_mult, reo_wnd_persist
     cdef public long long prr_delivered, prr_out, recover_fs, undo_retrans, again_at
@@ -78,7 +78,7 @@ cdef class Flight:
     cdef Py_ssize_t _hold(self, Sent run, long long now, Ack ack) except -1
     @cython.locals(before=Sent, behind=Sent, head=Sent, last=Sent, run=Sent, at=Py_ssize_t)
     cdef _join_held(self, Py_ssize_t index, Py_ssize_t after)
-    @cython.locals(length=cython.longlong)
+    @cython.locals(length=cython.longlong, since=cython.longlong)
     cpdef mark_lost(self, Sent run, Ack ack)
     @cython.locals(run=Sent)
     cpdef mark_head(self, long long length, Ack ack)

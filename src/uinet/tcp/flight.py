@@ -59,6 +59,7 @@ class Sent:
         rest.first_sent_at = self.first_sent_at
         rest.in_flight = self.in_flight
         rest.lost_before = self.lost_before
+        self.in_flight -= seq_diff(self.end, at)
         self.end = at
         return rest
 
@@ -188,6 +189,8 @@ class Flight:
         self.reduced = False  # cwnd was reduced in this recovery
         # whether cwnd is what limits (RFC 2861, 7661)
         self.owns_window = False  # congestion control's word
+        self.paces = False  # the same
+        self.lost_notes: list[Any] | None = None  # with `owns_window`: what it is to be told of as lost
         self.sent_at = 0  # when new data was sent last; 0: never
         self.cwnd_limited = False
         self.max_flight = 0
@@ -415,7 +418,7 @@ class Flight:
             ack.sample_lost = run.lost_before
             ack.prior_delivered = run.delivered
             ack.app_limited = run.app_limited
-            ack.in_flight = run.in_flight
+            ack.in_flight = run.in_flight - seq_diff(run.end, end)
 
     def _rack(self, run: Sent, end: int, rtt: int, ack: Ack) -> None:
         """RFC 8985 6.2, step 2: the latest transmission that has arrived."""
@@ -556,6 +559,9 @@ class Flight:
         self.total_lost += length
         if ack is not None:
             ack.lost += length
+        if self.lost_notes is not None:
+            since = self.total_lost - run.lost_before
+            self.lost_notes.append((run.start, length, run.in_flight, since, run.app_limited))
 
     def mark_head(self, length: int, ack: Ack | None) -> None:
         """Counts at most `length` octets at SND.UNA as lost, unless they are SACKed or do so already."""

@@ -118,7 +118,7 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     entry = SynEntry(tcp, listener, seg)
     path_back(tcp, entry, packet, seg)
     entry.ttl = listener.owner.config.ttl
-    entry.tos = listener.owner.config.tos
+    entry.tos = listener.owner.config.tos & ~3  # the ECN field is TCP's own
     entry.syn = syn
     if verdict is Verdict.REJECT_RST:
         stats.count("tcp_syn_rejected_rst")

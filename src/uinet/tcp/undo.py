@@ -41,10 +41,10 @@ def note_duplicate(flight: Flight, length: int) -> None:
 
 def echoed_before(tcb: Tcb, flight: Flight, ack: Ack) -> bool:
     """Eifel: the ACK echoes a timestamp from before the first retransmission, so the original has arrived (RFC 3522,
-    3.2, step 6)."""
+    3.2, step 6). Timestamps are compared as they were sent, in whole milliseconds: what was sent in the same one as the
+    retransmission says nothing."""
     if flight.again_at == 0 or ack.tsecr_age < 0 or ack.acked == 0:
         return False
-    # in the timestamps' own unit: what was sent in the millisecond of the retransmission may be the retransmission
     return (tcb.context.now - ack.tsecr_age) // MILLISECOND < flight.again_at // MILLISECOND
 
 
