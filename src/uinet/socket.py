@@ -185,8 +185,24 @@ class Socket:
 
     @property
     def receive_buffer(self) -> int:
-        """Size of the receive buffer."""
+        """Size of the receive buffer of a connection that begins."""
         return self.config.receive_buffer
+
+    @property
+    def receive_buffer_max(self) -> int:
+        """How large the receive buffer may become."""
+        config = self.config
+        if not config.receive_auto:
+            return config.receive_buffer
+        return max(config.receive_buffer, self.stack.tcp.settings.receive_buffer_max)
+
+    @property
+    def watched_buffer(self) -> int:
+        """Size of the receive buffer of a direction that is watched: its sender can't be asked to wait."""
+        config = self.config
+        if not config.receive_auto:
+            return config.receive_buffer
+        return max(config.receive_buffer, self.stack.tcp.settings.watched_buffer)
 
     @property
     def cdom(self) -> int:
@@ -289,6 +305,10 @@ class Socket:
                 return int(self.listener is not None)
             if name == sockopt.SO_ERROR:
                 return getattr(self.error, "errno", 0) or 0
+            if self.tcb is not None and name == sockopt.SO_SNDBUF:
+                return self.tcb.snd_limit
+            if self.tcb is not None and name == sockopt.SO_RCVBUF:
+                return self.tcb.rcv_limit
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_INFO):
             return self.info()
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_MAXSEG):
@@ -317,9 +337,12 @@ class Socket:
         tcb.keep_interval = config.keep_interval
         tcb.keep_count = config.keep_count
         tcb.user_timeout = config.user_timeout
-        tcb.snd_limit = config.send_buffer
+        if tcb.state < ESTABLISHED or not config.send_auto:
+            tcb.snd_limit = config.send_buffer
+        tcb.send_auto = config.send_auto
         if tcb.state < ESTABLISHED or config.receive_buffer > tcb.rcv_limit:
             tcb.rcv_limit = config.receive_buffer  # a window that was offered is not taken back
+        tcb.receive_auto = config.receive_auto
         tcb.ttl = config.ttl
         tcb.tos = config.tos & ~3  # the ECN field is TCP's own (RFC 3168, 6.1)
         tcb.algorithm = config.congestion

@@ -161,6 +161,8 @@ class Config:
     def __init__(self, receive_buffer: int, send_buffer: int, max_buffer: int) -> None:
         self.receive_buffer = receive_buffer
         self.send_buffer = send_buffer
+        self.receive_auto = True  # until the user sets a size
+        self.send_auto = True
         self.max_buffer = max_buffer
         self.promiscuous = False
         self.passive = False
@@ -312,6 +314,7 @@ def apply(config: Config, level: int, name: int, value: Any) -> str:
     converted = convert(value)
     if attribute in ("send_buffer", "receive_buffer"):
         converted = max(MIN_BUFFER, min(converted, config.max_buffer))
+        setattr(config, attribute.replace("buffer", "auto"), False)
     setattr(config, attribute, converted)
     return attribute
 

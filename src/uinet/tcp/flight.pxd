@@ -41,7 +41,8 @@ cdef class Flight:
     cdef public long long delivered_at, first_sent_at, rack_sent_at, rack_rtt, min_rtt, min_rtt_at
     cdef public bint fack_known, reordered, in_dsack_round, probed, probe_again, probe_timer, undo, reduced
     cdef public bint cwnd_limited, owns_window, paces
-    cdef public unsigned char frto
+    cdef public unsigned char frto, full
+    cdef public unsigned int full_end
     cdef public unsigned int reo_wnd_mult, reo_wnd_persist
     cdef public long long prr_delivered, prr_out, recover_fs, undo_retrans, again_at
     cdef public unsigned int prior_cwnd, prior_ssthresh
@@ -84,6 +85,10 @@ cdef class Flight:
     cpdef mark_head(self, long long length, Ack ack)
     @cython.locals(run=Sent, index=Py_ssize_t)
     cpdef mark_all(self, Ack ack)
+    @cython.locals(run=Sent, index=Py_ssize_t)
+    cpdef lose(self, unsigned int start, unsigned int end)
+    @cython.locals(run=Sent, index=Py_ssize_t)
+    cpdef bint holds(self, unsigned int seq) except -1
     @cython.locals(run=Sent, index=Py_ssize_t)
     cpdef unmark(self)
     @cython.locals(run=Sent, index=Py_ssize_t)

@@ -187,6 +187,10 @@ class Flight:
         self.prior_ssthresh = 0
         self.frto = 0  # where F-RTO is (undo.NO_FRTO, RESENT, PROBING)
         self.reduced = False  # cwnd was reduced in this recovery
+        # whether the path carries full segments: 0: none was sent yet since their size changed; 1: the first ends at
+        # `full_end`; 2: one has arrived
+        self.full = 0
+        self.full_end = 0
         # whether cwnd is what limits (RFC 2861, 7661)
         self.owns_window = False  # congestion control's word
         self.paces = False  # the same
@@ -580,6 +584,29 @@ class Flight:
             run: Sent = self.runs[index]
             if not run.sacked and not run.lost:
                 self.mark_lost(run, ack)
+
+    def lose(self, start: int, end: int) -> None:
+        """Counts what of [start, end) is not SACKed as lost."""
+        index = self.find(start)
+        while index < len(self.runs):
+            run: Sent = self.runs[index]
+            if seq_geq(run.start, end):
+                break
+            if seq_lt(run.start, start):
+                self.split(index, start)
+            elif not run.sacked and not run.lost:
+                if seq_gt(run.end, end):
+                    self.split(index, end)
+                self.mark_lost(run, None)
+            index += 1
+
+    def holds(self, seq: int) -> bool:
+        """Whether the octet `seq` is SACKed."""
+        index = self.find(seq)
+        if index >= len(self.runs):
+            return False
+        run: Sent = self.runs[index]
+        return run.sacked and seq_leq(run.start, seq)
 
     def unmark(self) -> None:
         """What counted as lost was not: it is in flight again."""
