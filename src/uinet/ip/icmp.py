@@ -148,6 +148,9 @@ class Icmp:
             self._error_v6(packet, v6.parse(packet.data, packet.l4, packet.end))
         elif v6.ROUTER_SOLICITATION <= kind <= v6.REDIRECT:
             self.network.nd.input(packet)
+        elif v6.MLD_QUERY <= kind <= v6.MLD_DONE:
+            if not self.network.groups.input_v6(packet):
+                self.network.stats.count("icmp_ignored")
         else:
             self.network.stats.count("icmp_ignored")
 
