@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
-from uinet import sockopt
+from uinet import multicast, sockopt
 from uinet.errors import (
     AddressError,
     AddressNotAvailable,
@@ -228,6 +228,9 @@ class Socket:
     def setsockopt(self, level: int, name: int, value: Any) -> None:
         """Sets an option (see `uinet.sockopt`). InvalidArgument, NotSupported."""
         self._check_open()
+        if (level, name) in multicast.OPTIONS:
+            multicast.set_option(self, level, name, value)
+            return
         if (level, name) in sockopt.BEFORE_BIND and self._placed(name):
             raise InvalidArgument("this option says where a socket belongs: set it before bind, listen and connect")
         if self.shared:
@@ -269,6 +272,8 @@ class Socket:
                 return int(self.listener is not None)
             if name == sockopt.SO_ERROR:
                 return getattr(self.error, "errno", 0) or 0
+        if (level, name) in multicast.OPTIONS:
+            return multicast.get_option(self, level, name)
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_INFO):
             return self.info()
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_MAXSEG):
