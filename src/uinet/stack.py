@@ -30,6 +30,8 @@ from uinet.sockopt import (
     AF_UNSPEC,
     IP_SYNFILTER,
     IPPROTO_IP,
+    IPPROTO_TCP,
+    MSG_FASTOPEN,
     SO_L2INFO,
     SO_PASSIVE,
     SO_PROMISC,
@@ -39,6 +41,7 @@ from uinet.sockopt import (
     SOCK_DGRAM,
     SOCK_STREAM,
     SOL_SOCKET,
+    TCP_FASTOPEN,
     Config,
 )
 from uinet.stats import Stats
@@ -419,11 +422,12 @@ class Stack:
     def listen(
         self, address: tuple[Any, Any], *, backlog: int = 128, vlans: Any = (), cdom: int = 0,
         promiscuous: bool = False, syn_filter: Callable[[Any], Verdict] | None = None, passive: bool = False,
-        reuse_port: bool = False,
+        reuse_port: bool = False, fast_open: int = 0,
     ) -> Socket:
         """A listening socket on (ip, port), either of them `uinet.ANY`. `vlans`: of a promiscuous one, a stack, () for
         exactly no tags, or ANY. A `cdom` above 0 is promiscuous. `passive`: watches the connections that match, see
-        :class:`uinet.PassiveSocket`. AddressInUse, AddressNotAvailable, InvalidArgument.
+        :class:`uinet.PassiveSocket`. `fast_open`: how many Fast Open connections may be pending (TCP_FASTOPEN).
+        AddressInUse, AddressNotAvailable, InvalidArgument.
         """
         sock = self.socket()
         sock.setsockopt(SOL_SOCKET, SO_PASSIVE, passive)
@@ -432,16 +436,20 @@ class Stack:
         sock.setsockopt(SOL_SOCKET, SO_VLANS, vlans)
         sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, reuse_port)
         sock.setsockopt(IPPROTO_IP, IP_SYNFILTER, syn_filter)
+        if fast_open:
+            sock.setsockopt(IPPROTO_TCP, TCP_FASTOPEN, fast_open)
         sock.bind(address)
         sock.listen(backlog)
         return sock
 
     def connect(
         self, address: tuple[Any, int], *, source: tuple[Any, Any] | None = None, l2: L2Info | None = None,
-        cdom: int = 0,
+        cdom: int = 0, fast_open: bytes | None = None,
     ) -> Socket:
         """A connecting socket: EV_CONNECTED or EV_ERROR follows. `source`: local (ip, port), either ANY; in a `cdom`
-        above 0 it must say the ip, and `l2` the MACs and VLAN stack. Errors as of `Socket.connect`.
+        above 0 it must say the ip, and `l2` the MACs and VLAN stack. `fast_open`: the first bytes to send, which go in
+        the SYN if the peer's Fast Open cookie is known (see MSG_FASTOPEN at `Socket.sendmsg`); at most what the send
+        buffer takes. Errors as of `Socket.connect`.
         """
         sock = self.socket()
         if cdom:
@@ -452,7 +460,12 @@ class Stack:
             raise InvalidArgument("MACs and VLANs can be chosen in a connection domain above 0 only")
         if source is not None:
             sock.bind(source)
-        sock.connect(address)
+        if fast_open is None:
+            sock.connect(address)
+            return sock
+        if len(fast_open) > sock.config.send_buffer:
+            raise InvalidArgument(f"fast_open has {len(fast_open)} bytes, the send buffer {sock.config.send_buffer}")
+        sock.sendto(fast_open, address, MSG_FASTOPEN)
         return sock
 
     def ping(

@@ -265,6 +265,7 @@ class Host:
         syn_filter: SynFilter | None = None,
         passive: bool = False,
         backlog: int = 128,
+        fast_open: int = 0,
         start_serving: bool = True,
         ssl: SSLContext | None = None,
         ssl_handshake_timeout: float | None = None,
@@ -278,11 +279,13 @@ class Host:
         defers the SYN until it returns, and one that raises rejects it. `passive`: watches the connections that
         match and sends nothing; the factory is called for each direction, the client's bytes first, and its protocols
         get a :class:`uinet.aio.PassiveTransport`. So do those of a connection that a filter answers with
-        ACCEPT_PASSIVE. AddressError for a host name, AddressInUse.
+        ACCEPT_PASSIVE. `fast_open`: so many connections may be served before their handshake is complete, with data
+        that came in the SYN (TCP Fast Open, RFC 7413): only for protocols that take a request that comes twice.
+        AddressError for a host name, AddressInUse.
         """
         return await self._create_server(
             protocol_factory, lambda: (protocol_factory(), protocol_factory()), host, port, vlans, cdom, syn_filter,
-            passive, backlog, start_serving, ssl, ssl_handshake_timeout, ssl_shutdown_timeout,
+            passive, backlog, fast_open, start_serving, ssl, ssl_handshake_timeout, ssl_shutdown_timeout,
         )
 
     async def _create_server(
@@ -296,6 +299,7 @@ class Host:
         syn_filter: SynFilter | None,
         passive: bool,
         backlog: int,
+        fast_open: int,
         start_serving: bool,
         ssl: SSLContext | None,
         ssl_handshake_timeout: float | None,
@@ -318,7 +322,7 @@ class Host:
                     sockets.append(  # noqa: PERF401 - those that exist are closed if one fails
                         self.stack.listen(
                             (address, number), backlog=backlog, vlans=vlans, cdom=cdom,
-                            promiscuous=promiscuous, syn_filter=runner, passive=passive,
+                            promiscuous=promiscuous, syn_filter=runner, passive=passive, fast_open=fast_open,
                         )
                     )
             except BaseException:
@@ -346,6 +350,7 @@ class Host:
         syn_filter: SynFilter | None = None,
         passive: bool = False,
         backlog: int = 128,
+        fast_open: int = 0,
         limit: int = streams.LIMIT,
         start_serving: bool = True,
         ssl: SSLContext | None = None,
@@ -367,7 +372,7 @@ class Host:
             factory = made = streams.protocol_factory(cast(streams.StreamHandler, handler), loop, limit)
             pairs = lambda: (made(), made())  # noqa: E731 - of connections that a filter has watched
         return await self._create_server(
-            factory, pairs, host, port, vlans, cdom, syn_filter, passive, backlog, start_serving, ssl,
+            factory, pairs, host, port, vlans, cdom, syn_filter, passive, backlog, fast_open, start_serving, ssl,
             ssl_handshake_timeout, ssl_shutdown_timeout,
         )
 
@@ -380,6 +385,7 @@ class Host:
         source: Endpoint | None = None,
         l2: L2Info | None = None,
         cdom: int = 0,
+        fast_open: bytes | None = None,
         ssl: SSLContext | bool | None = None,
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
@@ -387,12 +393,16 @@ class Host:
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Connects, and returns (transport, protocol).
 
-        `source`: (address, port) to connect from; with `l2` and `cdom` > 0 anybody's, promiscuously.
-        AddressError for a host name; ConnectionRefused, TimedOut and what else may become of an attempt.
+        `source`: (address, port) to connect from; with `l2` and `cdom` > 0 anybody's, promiscuously. `fast_open`:
+        the first bytes to send, which go in the SYN if the peer has given a Fast Open cookie before (RFC 7413); a SYN
+        may arrive twice, so they should do no harm if they do. Not with `ssl`. AddressError for a host name;
+        ConnectionRefused, TimedOut and what else may become of an attempt.
         """
         loop = self._attach()
         address = ip_address(host)
-        sock = self.stack.connect((address, port), source=source, l2=l2, cdom=cdom)
+        if ssl and fast_open is not None:
+            raise InvalidArgument("fast_open sends bytes before the TLS handshake: not with ssl")
+        sock = self.stack.connect((address, port), source=source, l2=l2, cdom=cdom, fast_open=fast_open)
         sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, True)  # as asyncio does for every connection
         await connected(loop, sock)
         return await self.adopt(
@@ -441,6 +451,7 @@ class Host:
         source: Endpoint | None = None,
         l2: L2Info | None = None,
         cdom: int = 0,
+        fast_open: bytes | None = None,
         limit: int = streams.LIMIT,
         ssl: SSLContext | bool | None = None,
         server_hostname: str | None = None,
@@ -452,7 +463,7 @@ class Host:
         reader = asyncio.StreamReader(limit=limit, loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         transport, _ = await self.create_connection(
-            lambda: protocol, host, port, source=source, l2=l2, cdom=cdom, ssl=ssl,
+            lambda: protocol, host, port, source=source, l2=l2, cdom=cdom, fast_open=fast_open, ssl=ssl,
             server_hostname=server_hostname, ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )

@@ -293,6 +293,13 @@ class Neighbors:
             return
         self._reachable(hop, now)
 
+    def doubt(self, hop: NextHop) -> None:
+        """Negative advice: what was sent is not answered. The next packet makes the neighbour be asked whether it is
+        still there (RFC 1122, section 3.3.1.4; RFC 4861, section 7.3.3)."""
+        if hop.state == REACHABLE:
+            hop.state = STALE
+            hop.reachable_until = 0
+
     def _reachable(self, hop: NextHop, now: int) -> None:
         hop.state = REACHABLE
         hop.probes = 0

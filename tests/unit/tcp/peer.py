@@ -74,6 +74,7 @@ class Watch:
     def __init__(self) -> None:
         self.edge: int | None = None  # right edge that the stack has advertised
         self.acked: int | None = None  # highest ACK of the stack
+        self.syn: int | None = None  # the peer's ISN
         self.sent_end: int | None = None  # what the peer has sent, at most
         self.limit: int | None = None  # right edge that the peer has advertised, at most
         self.stack_scale = 0
@@ -95,8 +96,11 @@ class Watch:
             self.peer_offers = scale[0] if scale else -1
             self.agree()
         end = (seq + length + flags.count("S") + flags.count("F")) & MASK32
-        if self.sent_end is None or "S" in flags or seq_gt(end, self.sent_end):
+        another = "S" in flags and seq != self.syn  # a SYN may come again without the data that it had
+        if self.sent_end is None or another or seq_gt(end, self.sent_end):
             self.sent_end = end
+        if "S" in flags:
+            self.syn = seq
         if "." in flags:
             edge = (ack + (window << (0 if "S" in flags else self.peer_scale))) & MASK32
             if self.limit is None or "S" in flags or seq_gt(edge, self.limit):
@@ -133,13 +137,18 @@ class Watch:
             assert seq_geq(edge, self.edge), f"the right edge goes back by {seq_diff(self.edge, edge)}"
         self.edge = edge
         sack = seg.option(Sack)
-        for left, right in sack.blocks if sack else ():
+        blocks = list(sack.blocks) if sack else []
+        if blocks and seq_leq(blocks[0][1], seg.ack):
+            left, right = blocks.pop(0)  # a D-SACK (RFC 2883)
+            assert seq_lt(left, right), "D-SACK of nothing"
+        for left, right in blocks:
             assert seq_gt(left, seg.ack) and seq_lt(left, right), "SACK block not beyond the ACK"
             assert seq_leq(right, edge), "SACK block beyond the window"
 
     def _check_data(self, seg: Seg) -> None:
+        begin = seg.seq + seg.flags.count("S")
         for index, octet in enumerate(seg.data):
-            at = (seg.seq + index) & MASK32
+            at = (begin + index) & MASK32
             assert self.bytes.setdefault(at, octet) == octet, "a retransmission with other bytes"
         if seg.data and self.limit is not None:
             over = seq_diff((seg.seq + len(seg.data)) & MASK32, self.limit)
@@ -150,7 +159,7 @@ class Peer:
     """The stack under test and the hand-made peer at the other end of its link. `out`: segments not expected yet."""
 
     def __init__(
-        self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer", **settings: int
+        self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer", **settings: Any
     ) -> None:
         self.stack = Stack(seed, now)
         for name, value in settings.items():
