@@ -23,6 +23,7 @@ from uinet.errors import (
     WouldBlock,
 )
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
+from uinet.ip.interface import hop_limit
 from uinet.placement import check_domain, free_port, pattern_of, place_promiscuous, place_routed
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, Config
 from uinet.tcp import calls
@@ -309,7 +310,7 @@ class Socket:
         tcb.snd_limit = config.send_buffer
         if tcb.state < ESTABLISHED or config.receive_buffer > tcb.rcv_limit:
             tcb.rcv_limit = config.receive_buffer  # a window that was offered is not taken back
-        tcb.ttl = config.ttl
+        tcb.ttl = hop_limit(config.ttl, tcb.interface, not is_v4(tcb))
         tcb.tos = config.tos
         tcb.report_soft = config.receive_errors
 

@@ -357,3 +357,10 @@ class Interface:
             "tx_dropped": self.tx_dropped,
             "output": len(self.output),
         }
+
+
+def hop_limit(chosen: int, interface: Interface | None, version6: bool) -> int:
+    """What packets of a socket carry: what it has chosen; in place of the default, what routers say (4861, 6.3.2)."""
+    if chosen != DEFAULT_HOP_LIMIT or interface is None or not version6:
+        return chosen
+    return interface.hop_limit
