@@ -487,10 +487,10 @@ def is_icmp_error_v6(original: bytes) -> bool:
     """Whether an IPv6 packet carries an ICMPv6 error or redirect, or what may be one (RFC 4443, section 2.4
     (e)).
     """
-    chain = ipv6_extensions.walk(original)
-    if chain.next_header != ICMPV6:
+    protocol, at = ipv6_extensions.upper_layer(original)
+    if protocol != ICMPV6:
         return False
-    if chain.offset >= len(original):
+    if at >= len(original):
         return True
-    kind = load_u8(original, chain.offset)
+    kind = load_u8(original, at)
     return v6.is_error(kind) or kind == v6.REDIRECT

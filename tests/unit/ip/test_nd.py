@@ -171,9 +171,16 @@ def test_question_comes_from_the_address_on_the_targets_link(bench: Bench) -> No
     assert str(frame.ethernet.destination) == "33:33:ff:00:00:09"
 
 
-def test_question_about_another_prefix_comes_from_the_link_local_address(bench: Bench) -> None:
+def test_question_about_another_prefix_comes_from_the_packets_source(bench: Bench) -> None:
     bench.network.routes.add("2001:db8:7::/64", interface=bench.eth0)
     bench.network.send_ip(None, p("2001:db8:7::9"), 99, b"x")
+    assert bench.sent()[0].source == p("2001:db8::2")
+
+
+def test_question_without_a_packet_comes_from_the_link_local_address(bench: Bench) -> None:
+    bench.network.routes.add("2001:db8:7::/64", interface=bench.eth0)
+    neighbors = bench.network.neighbors
+    neighbors.probe(neighbors.lookup(bench.eth0, p("2001:db8:7::9")))
     assert bench.sent()[0].source == p("fe80::ff:fe00:2")
 
 
