@@ -171,6 +171,7 @@ def test_queries_that_are_not_of_the_link_are_dropped(lan: Lan, wrong: dict[str,
 
 
 @pytest.mark.parametrize("payload", [b"", bytes(15), bytes(17), bytes(16) + b"\2\x7d\0\1", p("2001:db8::1")])
+@pytest.mark.threat(83)
 def test_threat_83_malformed_mld_is_dropped(lan: Lan, payload: bytes) -> None:
     lan.receive(mld_frame(icmpv6.Icmpv6Message(130, 0, 1000 << 16, payload)))
     lan.receive(mld_frame(icmpv6.Icmpv6Message(131, 0, 0, payload[:15])))
@@ -344,6 +345,7 @@ def test_igmp_report_of_another_host_suppresses_ours(lan: Lan) -> None:
         igmp.query(mld.Query(p("10.0.0.1"), version=2)),
     ],
 )
+@pytest.mark.threat(83)
 def test_threat_83_malformed_igmp_is_dropped(lan: Lan, message: bytes) -> None:
     lan.receive(igmp_frame(message))
     assert lan.stats["igmp_malformed"] == 1 and lan.network.groups.membership(lan.eth0, 4).general_at == 0

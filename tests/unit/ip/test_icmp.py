@@ -161,6 +161,7 @@ def test_reply_quoted_in_an_error_is_no_request_of_ours(ready: Bench) -> None:
 
 
 @pytest.mark.parametrize(("source", "destination", "proto"), [(A4, B4, 1), (A6, B6, 58)])
+@pytest.mark.threat(83)
 def test_threat_83_short_message_is_dropped(ready: Bench, source: str, destination: str, proto: int) -> None:
     request = b"\x08\0\xf7\xff\0\0\0\0" if proto == 1 else b"\x80\0\0\0\0\0\0\0"
     for length in range(8):
@@ -322,6 +323,7 @@ def too_big(ready: Bench, mtu: int, size: int = 1500, *, code: int = 4) -> None:
     ("mtu", "path"),
     [(1400, 1400), (552, 552), (551, 552), (68, 552), (1, 552), (0, 1492), (1499, 1499), (0xABCD0000 | 1300, 1300)],
 )
+@pytest.mark.threat(34)
 def test_threat_34_too_big_lowers_the_path_mtu_to_the_floor_at_most(
     ready: Bench, transport: Transport, mtu: int, path: int
 ) -> None:
@@ -334,12 +336,14 @@ def test_threat_34_too_big_lowers_the_path_mtu_to_the_floor_at_most(
 
 @pytest.mark.rfc("8201", "4", "MUST NOT raise the path MTU by a Packet Too Big")
 @pytest.mark.parametrize("mtu", [1500, 1501, 9000, 65535])
+@pytest.mark.threat(34)
 def test_threat_34_too_big_never_raises(ready: Bench, transport: Transport, mtu: int) -> None:
     too_big(ready, mtu)
     assert transport.errors == [] and ready.stats["icmp_bad_quote"] == 1
     assert ready.network.route(p("8.8.8.8")).mtu == 1500
 
 
+@pytest.mark.threat(34)
 def test_threat_34_too_big_that_nobody_believes_changes_nothing(ready: Bench, transport: Transport) -> None:
     transport.believes = False
     too_big(ready, 1000)
@@ -349,6 +353,7 @@ def test_threat_34_too_big_that_nobody_believes_changes_nothing(ready: Bench, tr
 @pytest.mark.rfc("8201", "4", "MUST discard a Packet Too Big of less than 1280")
 @pytest.mark.rfc("5927", "7.2", "a reported MTU that the packet would have fitted is ignored")
 @pytest.mark.parametrize(("mtu", "path"), [(1400, 1400), (1280, 1280), (1279, 1500), (0, 1500), (1500, 1500)])
+@pytest.mark.threat(34)
 def test_threat_34_packet_too_big_below_1280_or_not_below_the_packet_is_discarded(
     ready: Bench, transport: Transport, mtu: int, path: int
 ) -> None:

@@ -137,6 +137,7 @@ def test_advertisement_of_our_address_is_a_conflict(bench: Bench) -> None:
         nd.Redirect(p("fe80::9"), p("2001:db8:9::1")),
     ],
 )
+@pytest.mark.threat(35)
 def test_threat_35_routers_words_are_ignored(bench: Bench, message: nd.Message) -> None:
     routes = [str(route) for route in bench.network.routes]
     bench.receive(nd_message("fe80::1", "ff02::1", message))
