@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "follow": "Both streams of every connection in a capture, and what is missing.",
     "nc": "Netcat over the stack.",
     "ping": "Send echo requests.",
+    "pkt": "packetdrill scripts, on virtual time.",
     "proxy": "The transparent proxy between two devices.",
     "serve": "A static web server over the stack.",
     "show": "The frames of a capture, a line each.",

@@ -60,6 +60,7 @@ class SynEntry(Entry):
         self.rcv_scale = 0
         self.retries = 0
         self.sent_at = 0
+        self.challenged_at = 0
         self.kept: list[Frame] | None = None  # segments that came while it was deferred
         self.gives_cookie = False  # the SYN,ACK brings a Fast Open cookie
 
@@ -348,6 +349,8 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
             stats.count("tcp_rst_in")
             stats.count("tcp_syncache_reset")
             drop(tcp, entry, "reset")
+        elif not entry.deferred and 0 < offset_in_window(entry, seg) < min(receive_limit(tcp, entry), 0xFFFF):
+            challenge(tcp, entry)  # RFC 9293 3.10.7.4, RFC 5961 3.2
         else:
             stats.count("tcp_rst_out_of_window")
         return False
@@ -373,7 +376,7 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
         if tcp.rst_limit.allow(tcp):
             send_reset(tcp, entry, seg)
         return False
-    offset = seq_diff(seg.seq, (entry.irs + 1) & MASK32)
+    offset = offset_in_window(entry, seg)
     if offset < 0 or offset > receive_limit(tcp, entry):
         stats.count("tcp_out_of_window")
         challenge(tcp, entry)
@@ -389,12 +392,17 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
     return True
 
 
+def offset_in_window(entry: SynEntry, seg: Segment) -> int:
+    """How far a segment begins behind RCV.NXT."""
+    return seq_diff(seg.seq, (entry.irs + 1) & MASK32)
+
+
 def challenge(tcp: Tcp, entry: SynEntry) -> None:
     """An ACK that tells the peer where we are."""
-    if tcp.now - entry.sent_at < SECOND // 2 or not tcp.rst_limit.allow(tcp):
+    if (entry.challenged_at and tcp.now - entry.challenged_at < SECOND // 2) or not tcp.rst_limit.allow(tcp):
         tcp.stats.count("tcp_challenge_ack_limited")
         return
-    entry.sent_at = tcp.now
+    entry.challenged_at = tcp.now
     at = begin(tcp, entry)
     if at < 0:
         return

@@ -41,6 +41,7 @@ from uinet.tcp.ports import Ports
 from uinet.tcp.receive import take_data
 from uinet.tcp.recovery import send_all_again
 from uinet.tcp.reset import RstLimit, reset_for
+from uinet.tcp.rtt import sample
 from uinet.tcp.send import output, wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
 from uinet.tcp.syn import Syn, Verdict
@@ -218,6 +219,8 @@ class Tcp(Context):
         tcb.max_snd_wnd = tcb.snd_wnd
         tcb.snd_wl1 = seg.seq
         tcb.snd_wl2 = seg.ack
+        if entry.sent_at and not entry.retries and self.now > entry.sent_at:
+            sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
         unfile(self, entry)
         if entry.retries and tcb.rto < RTO_AFTER_LOST_SYN:
             tcb.rto = RTO_AFTER_LOST_SYN

@@ -54,6 +54,7 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
     if tcb.reassembly is not None:
         gap = tcb.reassembly.gap_after(seq)
         if gap < length:
+            came_twice(tcb, (seq + gap) & MASK32, tcb.reassembly.overlap(end))
             length = gap  # what is held already came first, and stays
     tcb.rcv_buf.append(data, offset, length)
     tcb.rcv_nxt = (seq + length) & MASK32
@@ -125,8 +126,8 @@ def keep_out_of_order(tcb: Tcb, seq: int, data: bytes, offset: int, length: int)
         context.stats.count("tcp_ooo_full")
     else:
         context.received_bytes += taken
-        if taken == 0:
-            came_twice(tcb, seq, length)
+        if tcb.reassembly.twice_length:
+            came_twice(tcb, tcb.reassembly.twice, tcb.reassembly.twice_length)
     send_ack(tcb)
 
 

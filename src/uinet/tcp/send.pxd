@@ -40,7 +40,7 @@ cpdef unsigned int ecn_flags(Tcb tcb, unsigned int seq, Py_ssize_t length) excep
 cpdef send_ack(Tcb tcb)
 @cython.locals(context=Context)
 cpdef challenge_ack(Tcb tcb)
-@cython.locals(context=Context)
+@cython.locals(context=Context, at=Py_ssize_t, size=Py_ssize_t)
 cpdef send_rst(Tcb tcb)
 @cython.locals(context=Context, settings=Settings, scratch=bytearray)
 cpdef send_syn(Tcb tcb)

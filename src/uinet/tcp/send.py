@@ -180,13 +180,16 @@ def challenge_ack(tcb: Tcb) -> None:
 
 
 def send_rst(tcb: Tcb) -> None:
-    """Sends <SEQ=SND.NXT><CTL=RST,ACK>."""
+    """Sends <SEQ=SND.NXT><CTL=RST,ACK>, with timestamps where they are in use (RFC 7323, 3.2)."""
     context = tcb.context
     at = begin(context, tcb)
     if at < 0:
         return
+    size = 0
+    if tcb.ts_ok:
+        size = put_timestamps(context.scratch, at + headers_length(tcb), timestamp_now(tcb), tcb.ts_recent)
     context.stats.count("tcp_rst_out")
-    transmit(context, tcb, at, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, 0, EMPTY, 0, 0)
+    transmit(context, tcb, at, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, size, EMPTY, 0, 0)
 
 
 def send_syn(tcb: Tcb) -> None:
