@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from uinet.errors import Error, InvalidArgument
 from uinet.ip import fragment
 from uinet.ip.address import ALL_NODES_LINK, ALL_ROUTERS_LINK, ALL_SYSTEMS
+from uinet.ip.settings import NEVER
 from uinet.units import MILLISECOND, SECOND
-from uinet.wheel import NEVER, Timer
+from uinet.wheel import Timer
 from uinet.wire import icmpv6, igmp, mld
 from uinet.wire.addresses import multicast_mac
 from uinet.wire.frame import Frame
