@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
-from uinet import sockopt
+from uinet import multicast, sockopt
 from uinet.errors import (
     AddressError,
     AddressNotAvailable,
@@ -23,6 +23,7 @@ from uinet.errors import (
     WouldBlock,
 )
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
+from uinet.ip.interface import hop_limit
 from uinet.placement import check_domain, free_port, pattern_of, place_promiscuous, place_routed
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, Config
 from uinet.tcp import calls
@@ -259,6 +260,9 @@ class Socket:
     def setsockopt(self, level: int, name: int, value: Any) -> None:
         """Sets an option (see `uinet.sockopt`). InvalidArgument, NotSupported."""
         self._check_open()
+        if (level, name) in multicast.OPTIONS:
+            multicast.set_option(self, level, name, value)
+            return
         if (level, name) in sockopt.BEFORE_BIND and self._placed(name):
             raise InvalidArgument("this option says where a socket belongs: set it before bind, listen and connect")
         if self.shared:
@@ -309,6 +313,8 @@ class Socket:
                 return self.tcb.snd_limit
             if self.tcb is not None and name == sockopt.SO_RCVBUF:
                 return self.tcb.rcv_limit
+        if (level, name) in multicast.OPTIONS:
+            return multicast.get_option(self, level, name)
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_INFO):
             return self.info()
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_MAXSEG):
@@ -343,7 +349,7 @@ class Socket:
         if tcb.state < ESTABLISHED or config.receive_buffer > tcb.rcv_limit:
             tcb.rcv_limit = config.receive_buffer  # a window that was offered is not taken back
         tcb.receive_auto = config.receive_auto
-        tcb.ttl = config.ttl
+        tcb.ttl = hop_limit(config.ttl, tcb.interface, not is_v4(tcb))
         tcb.tos = config.tos & ~3  # the ECN field is TCP's own (RFC 3168, 6.1)
         tcb.algorithm = config.congestion
         tcb.max_pacing_rate = config.max_pacing_rate

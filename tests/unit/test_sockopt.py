@@ -119,6 +119,10 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
 READ_ONLY = {
     "SO_TYPE", "SO_ERROR", "SO_ACCEPTCONN", "SO_PROTOCOL", "SO_DOMAIN", "TCP_MAXSEG", "TCP_INFO", "IP_SERIALNO",
 }
+MULTICAST = {  # tests/unit/test_multicast.py
+    "IP_ADD_MEMBERSHIP", "IP_DROP_MEMBERSHIP", "IP_MULTICAST_IF", "IP_MULTICAST_LOOP", "IP_MULTICAST_TTL",
+    "IPV6_JOIN_GROUP", "IPV6_LEAVE_GROUP", "IPV6_MULTICAST_HOPS", "IPV6_MULTICAST_IF", "IPV6_MULTICAST_LOOP",
+}
 ANCILLARY = {"IP_ORIGDSTADDR", "TCP_HOLE"}
 
 
@@ -144,7 +148,7 @@ def test_a_wrong_value_is_told_in_one_line_and_changes_nothing(
 
 def test_every_name_is_covered() -> None:
     names = {name for name in sockopt.__all__ if name.startswith(("SO_", "IP_", "IPV6_", "TCP_"))}
-    assert names == {name for _, name, _, _ in SET_AND_READ} | READ_ONLY | ANCILLARY
+    assert names == {name for _, name, _, _ in SET_AND_READ} | READ_ONLY | ANCILLARY | MULTICAST
     assert all(hasattr(uinet, name) for name in sockopt.__all__)
 
 
