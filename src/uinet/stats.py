@@ -80,6 +80,13 @@ COUNTERS: dict[str, str] = {
     "icmp_ignored": "ICMP messages of a type that is ignored",
     "icmp_bad_quote": "dropped: ICMP error that quotes too little, or no flow of ours",
     "icmp_rate_limited": "ICMP messages not sent: rate limit",
+    # mld, igmp
+    "mld_rx": "MLD messages received",
+    "mld_tx": "MLD reports sent",
+    "mld_malformed": "dropped: MLD message malformed, or not from its link",
+    "igmp_rx": "IGMP messages received",
+    "igmp_tx": "IGMP reports sent",
+    "igmp_malformed": "dropped: IGMP message malformed",
     # udp
     "udp_rx": "UDP datagrams received",
     "udp_tx": "UDP datagrams sent",

@@ -15,7 +15,7 @@ from uinet.tcp.rtt cimport echo_age, from_timestamp, sample
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport restart_retransmit, stop_persist
 from uinet.tcp.undo cimport note_duplicate
-from uinet.tcp.window cimport cwnd_was_full
+from uinet.tcp.window cimport cwnd_was_full, set_pacing
 from uinet.wire.segment cimport Segment
 
 cdef unsigned int EV_WRITABLE, ECE, SYN

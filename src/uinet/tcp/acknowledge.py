@@ -26,7 +26,7 @@ from uinet.tcp.rtt import echo_age, from_timestamp, sample
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import restart_retransmit, stop_persist
 from uinet.tcp.undo import note_duplicate
-from uinet.tcp.window import cwnd_was_full
+from uinet.tcp.window import cwnd_was_full, set_pacing
 from uinet.units import MILLISECOND
 from uinet.wire.constants import ECE, SYN
 from uinet.wire.segment import Segment
@@ -103,6 +103,8 @@ def control(tcb: Tcb, flight: Flight, ack: Ack, before: int) -> None:
         wanted = tcb.recovering == TIMEOUT or (tcb.recovering == before == OPEN and cwnd_was_full(tcb, flight))
     if wanted:
         congestion.on_ack(tcb, ack)
+    if tcb.pacing_rate or tcb.context.settings.pacing:
+        set_pacing(tcb, flight)
 
 
 def take_sacks(tcb: Tcb, flight: Flight, seg: Segment, ack: Ack) -> None:

@@ -15,6 +15,7 @@ PROBING = 2  # new data was sent to see what its ACKs say
 
 DUP_THRESH = 3  # RFC 5681, RFC 6675
 MAX_CWND = 1 << 30
+TIMESTAMPS_LENGTH = 12  # bytes of the option, aligned
 
 # the ECN field (RFC 3168, 5)
 ECT_0 = 2

@@ -10,7 +10,7 @@ A connection has a `Path` once its path is known to carry less than the interfac
 from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq
-from uinet.tcp.constants import NO_FRTO, TIMEOUT
+from uinet.tcp.constants import NO_FRTO, TIMEOUT, TIMESTAMPS_LENGTH
 from uinet.tcp.flight import Ack, Flight
 from uinet.tcp.layout import find_path, headers_length, is_v4
 from uinet.tcp.path import (
@@ -26,7 +26,6 @@ from uinet.tcp.tcb import Tcb
 from uinet.units import MILLISECOND, MINUTE
 from uinet.wire.addresses import join
 
-TIMESTAMPS_LENGTH = 12
 FLOOR_V4 = 552  # bytes of a packet: below it no IPv4 path goes (CVE-2004-1060)
 FLOOR_V6 = 1280
 BASE_V4 = 1064  # 1024 bytes of data: works nearly everywhere (RFC 4821, 7.2)
@@ -35,7 +34,8 @@ MAX_PROBES = 3  # RFC 8899, 5.1.2
 GRAIN = 8  # bytes: a search that knows its end so closely is over
 FOLLOWING = 3  # full segments behind a probe, whose ACKs tell of its loss (RFC 4821, 7.4)
 PAUSE = 5  # round trips between a probe that was lost and the next
-SILENCE = 2  # timeouts in a row that full segments get before they count as swallowed
+SILENCE = 3  # timeouts in a row until full segments count as swallowed (R1 of RFC 9293, 3.8.3)
+SILENCE_AT_BASE = 5  # the same for the base
 ETHERNET = 1500
 # sizes that links have: jumbo frames, Ethernet, PPPoE, tunnels over these (RFC 4821, 7.3: common sizes first)
 COMMON = (9000, 8192, 4352, 2304, 1500, 1492, 1480, 1476, 1460, 1450, 1440, 1428, 1420, 1400, 1380, 1360, 1300, 1280)
@@ -252,11 +252,11 @@ def timed_out(tcb: Tcb, flight: Flight) -> None:
             lower(tcb, claimed)
             publish(tcb, claimed)
             return
-    if tcb.mtu_probing == PROBING_OFF or tcb.backoff < SILENCE or tcb.backoff % SILENCE:
+    if tcb.mtu_probing == PROBING_OFF or tcb.backoff < SILENCE:
         return
     size = packet_size(tcb)
     least = base_of(tcb)
-    if size <= least:
+    if size <= least and tcb.backoff >= SILENCE_AT_BASE:
         least = floor_of(tcb)
     if size <= least or seq_diff(tcb.snd_nxt, tcb.snd_una) <= least - overhead(tcb):
         return
@@ -274,7 +274,7 @@ def timed_out(tcb: Tcb, flight: Flight) -> None:
 
 
 def candidate(path: Path) -> int:
-    """The size to try next: first the largest, then Ethernet's, then the middle, or a common size that is about there."""
+    """The size to try next: first the largest, then Ethernet's, then the middle or a common size that is near it."""
     if path.fresh:
         return path.high
     if path.low < ETHERNET <= path.high:

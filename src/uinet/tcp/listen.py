@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from uinet.ip.interface import Interface
+from uinet.ip.interface import Interface, hop_limit
 from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.constants import ECN_NEVER
 from uinet.tcp.context import Context
@@ -117,8 +117,8 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
         return unbridged if listener.passive else True
     entry = SynEntry(tcp, listener, seg)
     path_back(tcp, entry, packet, seg)
-    entry.ttl = listener.owner.config.ttl
-    entry.tos = listener.owner.config.tos
+    entry.ttl = hop_limit(listener.owner.config.ttl, entry.interface, packet.version == 6)
+    entry.tos = listener.owner.config.tos & ~3  # the ECN field is TCP's own
     entry.syn = syn
     if verdict is Verdict.REJECT_RST:
         stats.count("tcp_syn_rejected_rst")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from uinet.tcp.congestion.growth import initial_window
-from uinet.tcp.constants import ECN_ASK, ECN_NEVER
-from uinet.tcp.discovery import TIMESTAMPS_LENGTH, begin, path_mtu
+from uinet.tcp.constants import ECN_ASK, ECN_NEVER, TIMESTAMPS_LENGTH
+from uinet.tcp.discovery import begin, path_mtu
 from uinet.tcp.layout import headers_length, is_v4
 from uinet.tcp.state import ESTABLISHED, FIN_WAIT_1, change
 from uinet.tcp.tcb import Tcb

@@ -445,7 +445,7 @@ class Tcp(Context):
     def icmp_error(
         self, kind: int, code: int, info: int, source: bytes, destination: bytes, quoted: bytes, packet: Packet | None
     ) -> int:
-        """An ICMP error quotes a segment of ours (RFC 5927, RFC 5461): whether a connection believes it, or may later."""
+        """An ICMP error quotes a segment of ours (RFC 5927, RFC 5461): whether a connection believes it, or may yet."""
         if len(quoted) < 8:
             return False
         cdom = packet.interface.cdom if packet is not None else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from uinet.passive.options import Limits, Options
+from uinet.tcp.congestion.names import check_congestion
 from uinet.units import MILLISECOND, MINUTE, SECOND
 
 
@@ -57,7 +58,8 @@ class Settings:
         self.port_low = 32768  # ephemeral ports
         self.port_high = 60999
         # congestion and loss recovery
-        self.congestion: Any = "cubic"  # a name (uinet.tcp.congestion.choice) or a factory
+        self._congestion: Any = "cubic"  # see `congestion`
+        self.pacing = False  # of algorithms that don't pace themselves: the window spread over the round trip
         self.hystart = True  # RFC 9406, with CUBIC
         self.frto = True  # RFC 5682
         self.slow_start_after_idle = True  # RFC 2861
@@ -73,3 +75,13 @@ class Settings:
         self.watched_buffer = 1 << 20  # unread bytes of a watched direction, unless SO_RCVBUF says so
         # watched connections (passive sockets): times, policies and limits of putting their streams together
         self.passive = Options(limits=Limits(holes=16))
+
+    @property
+    def congestion(self) -> Any:
+        """Congestion control: a name (`uinet.tcp.congestion.names`), or a class of one's own, or what else makes an
+        object for a connection. InvalidArgument when it is set to something else."""
+        return self._congestion
+
+    @congestion.setter
+    def congestion(self, what: Any) -> None:
+        self._congestion = check_congestion(what)

@@ -75,6 +75,7 @@ class Tcb(Entry):
         self.cwnd = 0
         self.ssthresh = 0x7FFFFFFF
         self.pacing_rate = 0  # bytes a second; 0: not paced
+        self.max_pacing_rate = 0  # SO_MAX_PACING_RATE; 0: none
         self.paced_until = 0  # nothing is sent before
         self.pacing = False  # something waits for that
         self.dup_acks = 0
