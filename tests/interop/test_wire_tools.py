@@ -24,9 +24,11 @@ FAULTS = ("--loss", "1%", "--reorder", "2%", "--duplicate", "1%")  # no damage: 
 
 def experts(capture: Path) -> list[tuple[str, int, int, str]]:
     """(frame, severity, group, message) of everything from warnings on that tshark has to say."""
-    settings = "tcp.check_checksum:TRUE", "ip.check_checksum:TRUE", "udp.check_checksum:TRUE"
+    settings = [f"{protocol}.check_checksum:TRUE" for protocol in ("tcp", "ip", "udp")]
+    settings.append("tcp.desegment_tcp_streams:FALSE")  # or a retransmission would be an error in putting HTTP together
     fields = "frame.number", "_ws.expert.severity", "_ws.expert.group", "_ws.expert.message"
     command = ["tshark", "-n", "-r", str(capture), "-T", "fields", "-E", "separator=\t", "-E", "aggregator=|"]
+    command += ["--disable-protocol", "http"]
     command += [word for setting in settings for word in ("-o", setting)]
     command += [word for field in fields for word in ("-e", field)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
