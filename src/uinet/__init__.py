@@ -59,6 +59,10 @@ __all__ = [
     "SO_SNDBUF",
     "SO_TYPE",
     "SO_VLANS",
+    "TCP_AO_ADD_KEY",
+    "TCP_AO_DEL_KEY",
+    "TCP_AO_GET_KEYS",
+    "TCP_AO_INFO",
     "TCP_CORK",
     "TCP_FASTOPEN",
     "TCP_FASTOPEN_CONNECT",
@@ -69,6 +73,7 @@ __all__ = [
     "TCP_KEEPIDLE",
     "TCP_KEEPINTVL",
     "TCP_MAXSEG",
+    "TCP_MD5SIG",
     "TCP_NODELAY",
     "TCP_NOPUSH",
     "TCP_QUICKACK",
@@ -78,6 +83,8 @@ __all__ = [
     "AddressInUse",
     "AddressNotAvailable",
     "AlreadyConnected",
+    "AoInfo",
+    "AoKey",
     "BadSocket",
     "BrokenPipe",
     "CaptureError",
@@ -98,6 +105,7 @@ __all__ = [
     "InvalidArgument",
     "L2Info",
     "Mac",
+    "Md5Key",
     "MessageTooLong",
     "NetworkUnreachable",
     "NotConnected",
@@ -216,6 +224,10 @@ if TYPE_CHECKING:
         SOCK_DGRAM,
         SOCK_STREAM,
         SOL_SOCKET,
+        TCP_AO_ADD_KEY,
+        TCP_AO_DEL_KEY,
+        TCP_AO_GET_KEYS,
+        TCP_AO_INFO,
         TCP_CORK,
         TCP_FASTOPEN,
         TCP_FASTOPEN_CONNECT,
@@ -226,6 +238,7 @@ if TYPE_CHECKING:
         TCP_KEEPIDLE,
         TCP_KEEPINTVL,
         TCP_MAXSEG,
+        TCP_MD5SIG,
         TCP_NODELAY,
         TCP_NOPUSH,
         TCP_QUICKACK,
@@ -235,6 +248,7 @@ if TYPE_CHECKING:
     from uinet.splicing import Splice, splice
     from uinet.stack import Stack
     from uinet.tcp.info import TcpInfo
+    from uinet.tcp.keys import AoInfo, AoKey, Md5Key
     from uinet.tcp.syn import Syn, Verdict
     from uinet.version import __version__, compiled
     from uinet.wire.addresses import ANY, L2Info, Mac, VlanTag
@@ -261,12 +275,13 @@ _MODULES = {
         "MSG_FASTOPEN MSG_HOLE_BREAK MSG_OOB MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM SOCK_STREAM "
         "SOL_SOCKET SO_ACCEPTCONN SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER SO_PASSIVE "
         "SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_REUSEADDR SO_REUSEPORT SO_SETFIB SO_SNDBUF SO_TYPE SO_VLANS "
-        "TCP_CORK TCP_FASTOPEN TCP_FASTOPEN_CONNECT TCP_FASTOPEN_KEY TCP_HOLE TCP_INFO TCP_KEEPCNT "
-        "TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_NODELAY TCP_NOPUSH TCP_QUICKACK TCP_REASSDL "
-        "TCP_USER_TIMEOUT"
+        "TCP_AO_ADD_KEY TCP_AO_DEL_KEY TCP_AO_GET_KEYS TCP_AO_INFO TCP_CORK TCP_FASTOPEN TCP_FASTOPEN_CONNECT "
+        "TCP_FASTOPEN_KEY TCP_HOLE TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_MD5SIG "
+        "TCP_NODELAY TCP_NOPUSH TCP_QUICKACK TCP_REASSDL TCP_USER_TIMEOUT"
     ),
     "uinet.splicing": "Splice splice",
     "uinet.stack": "Stack",
+    "uinet.tcp.keys": "AoInfo AoKey Md5Key",
     "uinet.tcp.info": "TcpInfo",
     "uinet.tcp.syn": "Syn Verdict",
     "uinet.version": "__version__ compiled",

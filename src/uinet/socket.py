@@ -17,6 +17,7 @@ from uinet.errors import (
     AlreadyConnected,
     BadSocket,
     BrokenPipe,
+    Error,
     InvalidArgument,
     NotConnected,
     NotSupported,
@@ -26,6 +27,7 @@ from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE,
 from uinet.placement import check_domain, free_port, pattern_of, place_promiscuous, place_routed
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, Config
 from uinet.tcp import calls
+from uinet.tcp import keys as ao_keys
 from uinet.tcp.close import abort, forget_unread
 from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
@@ -231,9 +233,23 @@ class Socket:
         self._check_open()
         if (level, name) in sockopt.BEFORE_BIND and self._placed(name):
             raise InvalidArgument("this option says where a socket belongs: set it before bind, listen and connect")
+        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_AO_INFO):
+            ao_keys.choose(self.tcb, value)
+            return
         if self.shared:
             self.config = self.config.copy()
             self.shared = False
+        if (level, name) in sockopt.KEY_CHANGES:
+            before = self.config.keys
+            sockopt.apply(self.config, level, name, value)
+            self.stack.tcp.keyed = True
+            if self.tcb is not None:
+                try:
+                    ao_keys.changed(self.tcb, self.config.keys)
+                except Error:
+                    self.config.keys = before
+                    raise
+            return
         attribute = sockopt.apply(self.config, level, name, value)
         if self.listener is not None:
             self.listener.syn_filter = self.config.syn_filter
@@ -272,6 +288,8 @@ class Socket:
                 return getattr(self.error, "errno", 0) or 0
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_INFO):
             return self.info()
+        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_AO_INFO):
+            return ao_keys.info(self.tcb)
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_MAXSEG):
             return self.tcb.mss if self.tcb is not None else 0
         if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
@@ -446,6 +464,7 @@ class Socket:
             place_promiscuous(self.stack, tcb, self.config, self.bound, remote, port)
         else:
             place_routed(self.stack, tcb, self.bound, remote, port)
+        tcb.auth = self.config.keys.signer(tcb.raddr_hi, tcb.raddr_lo, tcb.rport)
         tcb.owner = self
         self.stack.tcp.connect(tcb, fast_open, hold)
         self.tcb = tcb

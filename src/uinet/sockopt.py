@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from uinet.errors import InvalidArgument, NotSupported
+from uinet.tcp.keys import NO_KEYS, Keys
 from uinet.units import MILLISECOND, SECOND
 from uinet.wire.addresses import ANY, L2Info, VlanTag, parse_vlans
 from uinet.wire.addresses import Any as AnyType
@@ -73,6 +74,11 @@ TCP_KEEPCNT = 6
 TCP_INFO = 11
 TCP_QUICKACK = 12
 TCP_USER_TIMEOUT = 18  # milliseconds
+TCP_MD5SIG = 14  # an Md5Key more (or less), RFC 2385; read: all of them
+TCP_AO_ADD_KEY = 38  # an AoKey more, RFC 5925
+TCP_AO_DEL_KEY = 39  # an AoKey less
+TCP_AO_INFO = 40  # of a connection: an AoInfo, with the keys in use
+TCP_AO_GET_KEYS = 41  # read: all AoKeys
 TCP_FASTOPEN = 23  # of a listener: how many Fast Open connections may be pending; 0: none
 TCP_FASTOPEN_CONNECT = 30  # connect sends nothing if a cookie is known: the SYN goes with the first data
 TCP_FASTOPEN_KEY = 33  # of a listener: its own key for cookies, 16 bytes, or 32 with the one before
@@ -127,6 +133,10 @@ __all__ = [
     "SO_SNDBUF",
     "SO_TYPE",
     "SO_VLANS",
+    "TCP_AO_ADD_KEY",
+    "TCP_AO_DEL_KEY",
+    "TCP_AO_GET_KEYS",
+    "TCP_AO_INFO",
     "TCP_CORK",
     "TCP_FASTOPEN",
     "TCP_FASTOPEN_CONNECT",
@@ -137,6 +147,7 @@ __all__ = [
     "TCP_KEEPIDLE",
     "TCP_KEEPINTVL",
     "TCP_MAXSEG",
+    "TCP_MD5SIG",
     "TCP_NODELAY",
     "TCP_NOPUSH",
     "TCP_QUICKACK",
@@ -166,6 +177,7 @@ class Config:
         self.fast_open = 0
         self.fast_open_connect = False
         self.fast_open_key = b""
+        self.keys = NO_KEYS
         self.no_delay = False
         self.cork = False
         self.quick_ack = False
@@ -276,6 +288,13 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_REASSDL): ("reassembly_deadline", _duration("TCP_REASSDL", MILLISECOND, "milliseconds")),
 }
 
+# what makes the socket's keys anew
+KEY_CHANGES: dict[tuple[int, int], Callable[[Keys, Any], Keys]] = {
+    (IPPROTO_TCP, TCP_MD5SIG): Keys.with_md5,
+    (IPPROTO_TCP, TCP_AO_ADD_KEY): Keys.with_ao,
+    (IPPROTO_TCP, TCP_AO_DEL_KEY): Keys.without_ao,
+}
+
 # where a socket belongs: not to be changed once it is there
 BEFORE_BIND = {
     (SOL_SOCKET, SO_PROMISC), (SOL_SOCKET, SO_PASSIVE), (SOL_SOCKET, SO_SETFIB), (SOL_SOCKET, SO_VLANS),
@@ -289,6 +308,9 @@ NANOSECONDS = {
 
 def apply(config: Config, level: int, name: int, value: Any) -> str:
     """Sets an option; the name of the attribute it has changed. InvalidArgument, NotSupported."""
+    if (level, name) in KEY_CHANGES:
+        config.keys = KEY_CHANGES[level, name](config.keys, value)
+        return "keys"
     if (level, name) not in SETTABLE:
         raise NotSupported(f"there is no option {name} at level {level}")
     attribute, convert = SETTABLE[level, name]
@@ -301,6 +323,10 @@ def apply(config: Config, level: int, name: int, value: Any) -> str:
 
 def read(config: Config, level: int, name: int) -> Any:
     """The value of an option, in the form in which it is set. NotSupported."""
+    if (level, name) == (IPPROTO_TCP, TCP_MD5SIG):
+        return tuple(key for _, key in config.keys.md5)
+    if (level, name) == (IPPROTO_TCP, TCP_AO_GET_KEYS):
+        return tuple(key for _, key, _ in config.keys.ao)
     if (level, name) not in SETTABLE:
         raise NotSupported(f"there is no option {name} at level {level}")
     attribute = SETTABLE[level, name][0]

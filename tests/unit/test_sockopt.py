@@ -107,6 +107,7 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
     (IPPROTO_TCP, "SO_LINGER", (1, 1), NotSupported),
 ]
 
+KEYS = {"TCP_AO_ADD_KEY", "TCP_AO_DEL_KEY", "TCP_AO_GET_KEYS", "TCP_AO_INFO", "TCP_MD5SIG"}  # see test_ao, test_md5
 READ_ONLY = {
     "SO_TYPE", "SO_ERROR", "SO_ACCEPTCONN", "SO_PROTOCOL", "SO_DOMAIN", "TCP_MAXSEG", "TCP_INFO", "IP_SERIALNO",
 }
@@ -135,7 +136,7 @@ def test_a_wrong_value_is_told_in_one_line_and_changes_nothing(
 
 def test_every_name_is_covered() -> None:
     names = {name for name in sockopt.__all__ if name.startswith(("SO_", "IP_", "IPV6_", "TCP_"))}
-    assert names == {name for _, name, _, _ in SET_AND_READ} | READ_ONLY | ANCILLARY
+    assert names == {name for _, name, _, _ in SET_AND_READ} | READ_ONLY | ANCILLARY | KEYS
     assert all(hasattr(uinet, name) for name in sockopt.__all__)
 
 

@@ -31,6 +31,8 @@ def open_active(context: Context, tcb: Tcb, floor: int) -> None:
     tcb.iss = context.secrets.isn(tcb, context.now)
     if floor >= 0 and seq_lt(tcb.iss, floor):
         tcb.iss = floor
+    if tcb.auth is not None:
+        tcb.auth.begin(tcb.iss, -1)
     tcb.ts_offset = context.secrets.timestamp_offset(tcb)
     tcb.snd_una = tcb.snd_nxt = tcb.iss
     tcb.rcv_scale = scale_for(tcb.rcv_limit)

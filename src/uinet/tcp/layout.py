@@ -8,6 +8,7 @@ from __future__ import annotations
 from uinet.errors import Error
 from uinet.ip.neighbors import STATIC
 from uinet.tcp.context import Context
+from uinet.tcp.signing import sign
 from uinet.tcp.table import Entry
 from uinet.units import MASK32
 from uinet.wire.addresses import join
@@ -69,9 +70,13 @@ def transmit(
     """Sends one segment: the IP header goes to `at` of the scratch buffer, the TCP header behind it.
 
     `options`: bytes of options that already stand behind the TCP header's 20 (a multiple of 4). `window`: the field's
-    value. The payload is `length` bytes of `source` at `offset`.
+    value. `flags`: bits 16 and up are the urgent pointer. The payload is `length` bytes of `source` at `offset`.
     """
     scratch = context.scratch
+    if entry.auth is not None:
+        options = sign(
+            entry, scratch, at + headers_length(entry), options, seq, ack, flags, window, source, offset, length
+        )
     v4 = is_v4(entry)
     header = 20 + options
     size = header + length
@@ -96,8 +101,8 @@ def transmit(
     store_u32(scratch, l4, (entry.lport << 16) | entry.rport)
     store_u32(scratch, l4 + 4, seq)
     store_u32(scratch, l4 + 8, ack)
-    store_u32(scratch, l4 + 12, ((header // 4) << 28) | (flags << 16) | window)
-    store_u32(scratch, l4 + 16, 0)
+    store_u32(scratch, l4 + 12, ((header // 4) << 28) | ((flags & 0xFF) << 16) | window)
+    store_u32(scratch, l4 + 16, flags >> 16)
     interface = entry.interface
     assert interface is not None
     state = CHECKSUM_UNKNOWN

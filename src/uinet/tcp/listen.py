@@ -7,17 +7,19 @@ TCB, and only a listener whose user accepts gets one.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uinet.ip.interface import Interface
 from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.context import Context
 from uinet.tcp.fast_listen import may_open_early
 from uinet.tcp.fast_open import put_cookie
+from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import begin, headers_length, is_v4, mss_to_offer, put_syn_options, transmit
 from uinet.tcp.listener import Listener
 from uinet.tcp.negotiate import scale_for
 from uinet.tcp.reset import path_back, send_reset
+from uinet.tcp.signing import GOOD, admitted
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry
 from uinet.units import MASK32, MILLISECOND, MINUTE, SECOND
@@ -92,6 +94,16 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     if seg.flags & (FIN | RST) or not source_is_sound(packet, seg):
         stats.count("tcp_syn_dropped")
         return unbridged
+    auth: Any = None
+    if listener.owner.config.keys is not NO_KEYS and not listener.passive:
+        probe = Entry()
+        path_back(tcp, probe, packet, seg)
+        if not keyed_syn(tcp, listener, probe, packet, seg):
+            return unbridged
+        auth = probe.auth
+    elif seg.signed and tcp.settings.drop_unexpected_signatures and not listener.passive:
+        stats.count("tcp_signature_unexpected")
+        return unbridged
     if len(listener.accepted) >= listener.backlog:
         stats.count("passive_overflow" if listener.passive else "tcp_listen_overflow")
         return unbridged if listener.passive else True
@@ -114,10 +126,13 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     path_back(tcp, entry, packet, seg)
     entry.ttl = listener.owner.config.ttl
     entry.tos = listener.owner.config.tos
+    entry.auth = auth
     entry.syn = syn
     if verdict is Verdict.REJECT_RST:
         stats.count("tcp_syn_rejected_rst")
-        if tcp.rst_limit.allow(tcp):
+        if auth is not None and not auth.stateless:
+            stats.count("tcp_rst_unsigned")
+        elif tcp.rst_limit.allow(tcp):
             send_reset(tcp, entry, seg)
     elif syn is None or still_wanted(tcp, entry):
         early = seg.cookie_length >= 0 and may_open_early(tcp, listener, entry, packet, seg)
@@ -131,6 +146,23 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
             file(tcp, entry)
             send_syn_ack(tcp, entry)
     return unbridged if listener.passive else True
+
+
+def keyed_syn(tcp: Tcp, listener: Listener, entry: Entry, packet: Packet, seg: Segment) -> bool:
+    """Whether a SYN for a listener with keys is signed as it should be; `entry`, which has the key of its connection,
+    gets what signs the answers (None: the peer has no key)."""
+    entry.auth = listener.owner.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
+    if entry.auth is None:
+        if seg.signed and tcp.settings.drop_unexpected_signatures:
+            tcp.stats.count("tcp_signature_unexpected")
+            return False
+        return True
+    if not admitted(tcp, entry, packet, seg):
+        return False
+    if not entry.auth.accept(packet.data, seg):
+        tcp.stats.count("tcp_ao_unknown_key")
+        return False
+    return True
 
 
 def as_passive(verdict: Verdict) -> Verdict:
@@ -239,6 +271,8 @@ def prepare(tcp: Tcp, entry: SynEntry, floor: int) -> None:
     entry.iss = tcp.secrets.isn(entry, tcp.now)
     if floor >= 0 and seq_lt(entry.iss, floor):
         entry.iss = floor
+    if entry.auth is not None:
+        entry.auth.begin(entry.iss, entry.irs)
     entry.ts_offset = tcp.secrets.timestamp_offset(entry)
     settings = tcp.settings
     entry.sack = entry.sack and settings.sack
@@ -304,6 +338,8 @@ def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
     )
     peer_mss = entry.peer_mss or (536 if is_v4(entry) else 1220)
     cookie = tcp.secrets.cookie(entry, entry.irs, peer_mss, tcp.now)
+    if entry.auth is not None:
+        entry.auth.begin(cookie, entry.irs)
     window = min(receive_limit(tcp, entry), 0xFFFF)
     transmit(tcp, entry, at, cookie, (entry.irs + 1) & MASK32, SYN | ACK, window, size, b"", 0, 0)
 
@@ -323,6 +359,11 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
     if entry.peer_mss == 0:
         tcp.stats.count("tcp_syncookie_bad")
         return None
+    entry.auth = listener.owner.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
+    if entry.auth is not None:
+        entry.auth.begin(entry.iss, entry.irs)
+        if entry.auth.check(entry, packet, seg) != GOOD or not entry.auth.accept(packet.data, seg):
+            return None  # counted where it is not answered
     entry.sack = False
     entry.peer_wscale = NO_WSCALE
     entry.timestamps = seg.has_timestamps
@@ -502,7 +543,11 @@ def watch(tcp: Tcp, listener: Listener, interface: Interface, syn: Syn, kept: li
 
 
 def reject(tcp: Tcp, entry: SynEntry) -> None:
-    """Answers a deferred SYN with a RST."""
+    """Answers a deferred SYN with a RST. With TCP-AO there is none that the peer could check: it knows no ISN of
+    ours."""
+    if entry.auth is not None and not entry.auth.stateless:
+        tcp.stats.count("tcp_rst_unsigned")
+        return
     at = begin(tcp, entry)
     if at >= 0:
         tcp.stats.count("tcp_rst_out")

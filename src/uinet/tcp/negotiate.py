@@ -57,6 +57,8 @@ def set_mss(tcb: Tcb, peer_mss: int) -> None:
     mss = min(mss, path_mtu(tcb) - headers)
     if tcb.ts_ok:
         mss -= TIMESTAMPS_LENGTH
+    if tcb.auth is not None:
+        mss -= tcb.auth.overhead
     tcb.mss = mss
     tcb.rcv_mss = min(536, mss)
 
@@ -73,6 +75,8 @@ def path_mtu(tcb: Tcb) -> int:
 def lower_mtu(tcb: Tcb, mtu: int) -> bool:
     """The path carries only `mtu` bytes (RFC 1191, RFC 8201); whether that is news."""
     mss = mtu - headers_length(tcb) - (TIMESTAMPS_LENGTH if tcb.ts_ok else 0)
+    if tcb.auth is not None:
+        mss -= tcb.auth.overhead
     mss = max(mss, tcb.context.settings.min_mss)
     if mss >= tcb.mss:
         return False

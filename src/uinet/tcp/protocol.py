@@ -9,7 +9,7 @@ from uinet.errors import (
     ConnectionAborted,
 )
 from uinet.events import EV_ACCEPT, EV_CLOSED
-from uinet.ip.icmp import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, TOO_BIG, exception_of
+from uinet.ip.icmp import PORT_UNREACHABLE, PROHIBITED, PROTOCOL_UNREACHABLE, TOO_BIG, exception_of
 from uinet.ip.input import SegmentInput
 from uinet.ip.network import Network
 from uinet.seq import seq_geq, seq_lt
@@ -20,6 +20,7 @@ from uinet.tcp.congestion.base import CongestionControl
 from uinet.tcp.congestion.newreno import NewReno
 from uinet.tcp.context import Context
 from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
+from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import is_v4
 from uinet.tcp.listen import (
     SynEntry,
@@ -40,8 +41,9 @@ from uinet.tcp.notify import notify
 from uinet.tcp.passive import Reception, Watch
 from uinet.tcp.ports import Ports
 from uinet.tcp.receive import take_data
-from uinet.tcp.reset import RstLimit, reset_for
+from uinet.tcp.reset import RstLimit, path_back, reset_for
 from uinet.tcp.send import output, wants_output
+from uinet.tcp.signing import admitted
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry, Table
@@ -79,6 +81,7 @@ class Tcp(Context):
         self.watch: Watch | None = None  # made when first needed
         self.deferred = 0  # SYNs that wait for a verdict
         self.kept = 0  # bytes of segments kept for them
+        self.keyed = False  # some socket has had keys for signed segments
 
     # segments in
 
@@ -103,6 +106,8 @@ class Tcp(Context):
             return entry.watch.input(entry, packet, seg)
         elif isinstance(entry, SynEntry):
             return self.for_half_open(entry, packet, seg)
+        elif entry.auth is not None and not admitted(self, entry, packet, seg):
+            return True
         elif isinstance(entry, TimeWait) and segment_for(entry, seg, self.has_listener(packet, seg)):
             floor = (entry.snd_nxt + 65536) & MASK32
             self.end_time_wait(entry)
@@ -122,6 +127,8 @@ class Tcp(Context):
 
     def for_half_open(self, entry: SynEntry, packet: Packet, seg: Segment) -> bool:
         """A segment for an entry of the SYN cache; False if it is to be bridged: a passive listener holds nothing."""
+        if entry.auth is not None and not admitted(self, entry, packet, seg):
+            return True
         passes = entry.listener is not None and entry.listener.passive and packet.interface.bridge is not None
         if segment_for_entry(self, entry, packet, seg):
             self.complete(entry, packet, seg)
@@ -168,8 +175,25 @@ class Tcp(Context):
         if interface.promiscuous and not (interface.answer_any and packet.for_me(interface.mac)):
             return True  # somebody else's traffic: only an interface that claims every address may reset it
         if not packet.group:
-            reset_for(self, packet, seg)
+            self.reset_stranger(packet, seg)
         return True
+
+    def reset_stranger(self, packet: Packet, seg: Segment) -> None:
+        """Resets a segment of no connection. Where a listener has a key for its sender the segment has to be signed,
+        and the RST is: with TCP-AO nothing can sign one for who has no connection (RFC 5925, 7.7)."""
+        auth = None
+        listener = self.listener_for(packet, seg) if self.keyed else None
+        if listener is not None and listener.owner.config.keys is not NO_KEYS:
+            probe = Entry()
+            path_back(self, probe, packet, seg)
+            auth = probe.auth = listener.owner.config.keys.signer(probe.raddr_hi, probe.raddr_lo, probe.rport)
+            if auth is not None:
+                if not auth.stateless:
+                    self.stats.count("tcp_rst_unsigned")
+                    return
+                if not admitted(self, probe, packet, seg):
+                    return
+        reset_for(self, packet, seg, auth)
 
     def overheard(self, packet: Packet, seg: Segment) -> bool:
         """Whether a segment, no SYN, goes to or comes from where a passive listener listens: nobody answers it.
@@ -460,6 +484,9 @@ class Tcp(Context):
             return False
         tcb: Tcb = entry
         seq = load_u32(quoted, 4)
+        if tcb.auth is not None and self.ignored_by_auth(tcb, kind, code, packet):
+            self.stats.count("tcp_ao_icmp_ignored")
+            return False
         if not (seq_geq(seq, tcb.snd_una) and seq_lt(seq, tcb.snd_nxt)):
             self.stats.count("icmp_bad_quote")
             return False
@@ -468,6 +495,15 @@ class Tcp(Context):
         else:
             self.unreachable(tcb, kind, packet is None)
         return True
+
+    def ignored_by_auth(self, tcb: Tcb, kind: int, code: int, packet: Packet | None) -> bool:
+        """Whether a hard ICMP error does not count: anybody can send one, and TCP-AO is there because of that (RFC
+        5925, 7.8: ICMP type 3, codes 2 to 4; ICMPv6 type 1, codes 1 and 4; in the synchronized states)."""
+        if packet is None or tcb.state < ESTABLISHED or not tcb.auth.ignores_icmp:
+            return False
+        if is_v4(tcb):
+            return kind in (PROTOCOL_UNREACHABLE, PORT_UNREACHABLE, TOO_BIG)
+        return kind == PORT_UNREACHABLE or (kind == PROHIBITED and code == 1)
 
     def too_big(self, tcb: Tcb, mtu: int) -> None:
         """The path carries only packets of `mtu` bytes: smaller segments from now on, and the lost ones again."""

@@ -36,6 +36,10 @@ def sack_length(tcb: Tcb) -> int:
         return 0
     count = len(tcb.reassembly.recent)
     most = 3 if tcb.ts_ok else 4
+    if tcb.auth is not None:
+        most = (36 - (12 if tcb.ts_ok else 0) - tcb.auth.overhead) // 8  # none beside timestamps and an MD5 signature
+        if most == 0:
+            return 0
     return 4 + 8 * (count if count < most else most)
 
 

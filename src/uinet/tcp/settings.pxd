@@ -1,5 +1,5 @@
 cdef class Settings:
-    cdef public bint sack, syn_cookies, timestamps, window_scaling
+    cdef public bint drop_unexpected_signatures, sack, syn_cookies, timestamps, window_scaling
     cdef public long long receive_buffer
     cdef public long long send_buffer
     cdef public long long max_buffer

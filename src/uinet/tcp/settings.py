@@ -53,6 +53,7 @@ class Settings:
         self.out_of_order_islands = 256  # pieces of out-of-order data a connection
         self.challenge_ack_interval = 500 * MILLISECOND  # per connection
         self.rst_rate = 1000  # RSTs a second to strangers
+        self.drop_unexpected_signatures = False  # SYNs that are signed though their sender has no key here
         self.receive_memory = 1 << 30  # unread and out-of-order bytes of all connections together
         # watched connections (passive sockets): times, policies and limits of putting their streams together
         self.passive = Options(limits=Limits(holes=16))

@@ -115,7 +115,6 @@ class Tcb(Entry):
         self.passive_open = False
         self.splice: Any = None
         self.fast_open: Any = None  # a fast_open.FastOpen, where that was asked for
-        self.auth: Any = None  # an auth.Signer, where segments are signed
         # counters for info()
         self.bytes_in = 0
         self.bytes_out = 0
