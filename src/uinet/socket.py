@@ -39,6 +39,7 @@ from uinet.tcp.send import wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED, NAMES
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, start_keepalive
+from uinet.tcp.urgent import mark_urgent, urgent_left
 from uinet.udp.endpoint import UdpEndpoint
 from uinet.wire.addresses import (
     ANY,
@@ -118,6 +119,17 @@ class Socket:
         if self.tcb is not None:
             return self.tcb.error
         return self.endpoint.error if self.endpoint is not None else None
+
+    @property
+    def soft_error(self) -> BaseException | None:
+        """What the network has reported of a connection since its last progress, and may pass: a destination that
+        can't be reached, a hop limit exceeded (RFC 9293, 3.9.2.2), retransmissions without answer (3.8.3: R1)."""
+        return self.tcb.soft_error if self.tcb is not None else None
+
+    @property
+    def urgent_left(self) -> int:
+        """Bytes to read until the end of the urgent data that the peer has announced, arrived or not; 0: none."""
+        return urgent_left(self.tcb) if self.tcb is not None else 0
 
     @property
     def proto(self) -> int:
@@ -312,6 +324,7 @@ class Socket:
             tcb.rcv_limit = config.receive_buffer  # a window that was offered is not taken back
         tcb.ttl = config.ttl
         tcb.tos = config.tos
+        tcb.report_soft = config.receive_errors
 
     def _configure_endpoint(self, endpoint: UdpEndpoint) -> None:
         config = self.config
@@ -477,8 +490,9 @@ class Socket:
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """Queues as much of `data` as there is room for; how many bytes.
 
-        A bytes object may be kept by reference; anything else is copied. WouldBlock if there is no room at all,
-        BrokenPipe after close, NotConnected, or what has ended the connection.
+        A bytes object may be kept by reference; anything else is copied. With MSG_OOB all that is queued is urgent (RFC
+        9293, 3.8.5). WouldBlock if there is no room at all, BrokenPipe after close, NotConnected, or what has ended the
+        connection.
         """
         if self.endpoint is not None:
             return self.sendmsg([data], flags=flags)
@@ -497,6 +511,8 @@ class Socket:
         count = calls.send(tcb, data, 0, len(data))
         if count == 0:
             raise WouldBlock()
+        if flags & sockopt.MSG_OOB:
+            mark_urgent(tcb)
         return count
 
     def sendto(self, data: bytes | bytearray | memoryview, address: tuple[Any, int], flags: int = 0) -> int:
@@ -551,6 +567,8 @@ class Socket:
         tcb = self._connected()
         if limit < 0:
             raise InvalidArgument(f"{limit} is no number of bytes")
+        if flags & sockopt.MSG_OOB:
+            raise InvalidArgument("urgent data is read in line: Socket.urgent_left tells how much")
         queue = tcb.rcv_buf
         if queue is not None and queue.length and not self.closed:
             if not flags & sockopt.MSG_PEEK:

@@ -25,7 +25,7 @@ SHUT_RD = 0
 SHUT_WR = 1
 SHUT_RDWR = 2
 
-MSG_OOB = 0x1
+MSG_OOB = 0x1  # of send: urgent data; it is read in line
 MSG_PEEK = 0x2
 MSG_DONTWAIT = 0x40
 MSG_FASTOPEN = 0x20000000  # sendmsg and sendto connect as well, with the data in the SYN if a cookie is known
@@ -58,11 +58,13 @@ SO_VLANS = 0x1005  # which VLAN stacks a listener takes: () none, a stack, ANY
 
 IP_TOS = 1
 IP_TTL = 2
+IP_RECVERR = 11  # tell of soft errors with EV_SOFT_ERROR
 IP_BINDANY = 0x1010
 IP_SYNFILTER = 0x1011
 IP_SERIALNO = 0x1012
 IP_ORIGDSTADDR = 20  # ancillary data of datagrams: (ip, port) that one was sent to, or is sent from
 IPV6_UNICAST_HOPS = 16
+IPV6_RECVERR = 25
 IPV6_TCLASS = 67
 
 TCP_NODELAY = 1
@@ -97,10 +99,12 @@ __all__ = [
     "IPPROTO_IPV6",
     "IPPROTO_TCP",
     "IPPROTO_UDP",
+    "IPV6_RECVERR",
     "IPV6_TCLASS",
     "IPV6_UNICAST_HOPS",
     "IP_BINDANY",
     "IP_ORIGDSTADDR",
+    "IP_RECVERR",
     "IP_SERIALNO",
     "IP_SYNFILTER",
     "IP_TOS",
@@ -189,6 +193,7 @@ class Config:
         self.linger = -1  # ns; negative: not asked for
         self.ttl = 64
         self.tos = 0
+        self.receive_errors = False
 
     def copy(self) -> Config:
         """One of its own for a socket that is about to set something."""
@@ -271,6 +276,8 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (SOL_SOCKET, SO_LINGER): ("linger", _linger),
     (IPPROTO_IP, IP_BINDANY): ("bind_any", _flag),
     (IPPROTO_IP, IP_SYNFILTER): ("syn_filter", _filter),
+    (IPPROTO_IP, IP_RECVERR): ("receive_errors", _flag),
+    (IPPROTO_IPV6, IPV6_RECVERR): ("receive_errors", _flag),
     (IPPROTO_IP, IP_TTL): ("ttl", _within(1, 255, "a TTL")),
     (IPPROTO_IP, IP_TOS): ("tos", _within(0, 255, "a type of service")),
     (IPPROTO_IPV6, IPV6_UNICAST_HOPS): ("ttl", _within(1, 255, "a hop limit")),

@@ -11,12 +11,15 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from uinet.dhcp.client import DhcpClient
+from uinet.dhcp.manager import Dhcp
 from uinet.errors import BadSocket, Error, InvalidArgument, NotSupported
 from uinet.events import EV_CLOSED, EV_ERROR
 from uinet.ip.input import Receiver, as_frame
 from uinet.ip.interface import Interface
 from uinet.ip.neighbors import Neighbors
 from uinet.ip.network import Network
+from uinet.ip.notice import LinkEvent
 from uinet.ip.routes import Routes
 from uinet.passive_socket import PassiveSocket
 from uinet.ping import Ping
@@ -49,7 +52,7 @@ from uinet.tcp.syn import Verdict
 from uinet.tcp.tcb import Tcb
 from uinet.udp.protocol import Udp
 from uinet.wheel import Wheel
-from uinet.wire.addresses import L2Info
+from uinet.wire.addresses import IPAddress, L2Info, pack_address, unpack_address
 from uinet.wire.frame import CHECKSUM_VALID, Frame
 
 LATEST = 1 << 62  # ns: no time is later than this, so that every deadline fits 64 bits
@@ -64,7 +67,8 @@ class Stack:
     `now`: the time of the last input, poll or call, ns. `clock`: None, or what tells the time (ns) to calls made
     between batches; without it they are made at the time of the last one, however long ago that was. `on_pending`:
     None, or called when a call made outside input and poll leaves something for a poll to do. `trace`: None, or
-    ``f(now, what, subject, **details)``.
+    ``f(now, what, subject, **details)``. `on_link_event`: None, or called with each :class:`uinet.LinkEvent`, after the
+    batch: duplicates, routers, leases.
     """
 
     def __init__(self, seed: bytes = b"", now: int = 0) -> None:
@@ -81,6 +85,12 @@ class Stack:
         self.receiver = Receiver(self.network, TcpInput(self.tcp))
         self.receiver.udp = self.udp
         self.tcp.now = now
+        self.dhcp = Dhcp(self.network, self.udp)
+        self.on_link_event: Callable[[LinkEvent], None] | None = None
+        self.link_watchers: list[Callable[[LinkEvent], None]] = []  # who else wants to know
+        self.network.on_link_event = self._link_event
+        self.network.on_kick = self.kick
+        self.network.on_refresh = self.tcp.refresh
         self.closed = False
         self.waiting: list[Socket] = []  # sockets with events for `events`
         self.later: list[tuple[Interface, list[Frame]]] = []  # what came in inside a batch
@@ -150,7 +160,38 @@ class Stack:
 
     def remove_interface(self, interface: Interface) -> None:
         """Takes an interface away, with its addresses, routes and neighbours."""
+        self.dhcp.stop(interface)
         self.network.remove_interface(interface)
+
+    def start_dhcp(
+        self, interface: Interface, *, host_name: str = "", client_id: bytes = b"", requested: Any = None,
+        probe: bool = True,
+    ) -> DhcpClient:
+        """Has `interface` configured by DHCP (RFC 2131); what comes of it is told by `on_link_event` and the client.
+
+        `host_name`: told to the server. `client_id`: type and identifier; the MAC if empty. `requested`: an address
+        that was held before. `probe`: ask the link for duplicates before an address is used. InvalidArgument, and
+        AddressInUse if UDP port 68 is taken.
+        """
+        if self.closed:
+            raise BadSocket("the stack is closed")
+        self.tcp.refresh()
+        address = pack_address(requested) if requested is not None else b""
+        if address and len(address) != 4:
+            raise InvalidArgument("DHCP gives IPv4 addresses")
+        return self.dhcp.start(
+            interface, host_name=host_name, client_id=client_id, requested=address, probe=probe
+        )
+
+    @property
+    def name_servers(self) -> list[IPAddress]:
+        """The recursive name servers that routers and DHCP servers have told, the first told first."""
+        return [unpack_address(packed) for packed in self.network.name_servers.servers()]
+
+    @property
+    def search_domains(self) -> list[str]:
+        """The domains to search that they have told."""
+        return self.network.name_servers.domains()
 
     # batches
 
@@ -350,6 +391,11 @@ class Stack:
                 log.exception("on_gone of %r raised", syn)
                 self.stats.count("upcall_error")
 
+    def _link_event(self, event: LinkEvent) -> None:
+        for watcher in (*self.link_watchers, self.on_link_event):
+            self.call_later(watcher, event)
+        self.kick()
+
     def kick(self) -> None:
         """Tells whoever drives this stack that a poll has something to do; inside a batch there is no need."""
         if not self.tcp.busy and self.tcp.on_pending is not None:
@@ -449,6 +495,8 @@ class Stack:
         self.tcp.on_pending = None
         self.tcp.busy = True
         self.tcp.shut_down()
+        for client in list(self.dhcp.clients.values()):
+            client.stop()
         self.udp.close_all()
         self.network.icmp.waiters.clear()
         for _ in range(ROUNDS):

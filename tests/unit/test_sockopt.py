@@ -43,6 +43,8 @@ SET_AND_READ: list[tuple[int, str, Any, Any]] = [
     (IPPROTO_IP, "IP_BINDANY", 1, 1),
     (IPPROTO_IP, "IP_SYNFILTER", print, print),
     (IPPROTO_IP, "IP_SYNFILTER", None, None),
+    (IPPROTO_IP, "IP_RECVERR", 1, 1),
+    (IPPROTO_IPV6, "IPV6_RECVERR", True, 1),
     (IPPROTO_IP, "IP_TTL", 3, 3),
     (IPPROTO_IP, "IP_TOS", 0xB8, 0xB8),
     (IPPROTO_IPV6, "IPV6_UNICAST_HOPS", 255, 255),
@@ -223,6 +225,8 @@ def test_a_wrong_value_on_an_accepted_socket_leaves_the_others_alone() -> None:
     assert sock.getsockopt(IPPROTO_IP, uinet.IP_TTL) == listener.getsockopt(IPPROTO_IP, uinet.IP_TTL) == 64
 
 
+@pytest.mark.rfc("9293", "MUST-49", "TTL and hop limit can be set")
+@pytest.mark.rfc("9293", "MUST-48", "the user sets the DiffServ field")
 @pytest.mark.parametrize("client, server", [(CLIENT, SERVER), ("2001:db8::1", "2001:db8::2")])
 def test_ttl_and_tos_on_the_wire(client: str, server: str) -> None:
     lab = Lab()

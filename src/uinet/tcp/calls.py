@@ -21,6 +21,7 @@ from uinet.tcp.state import (
 )
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm
+from uinet.tcp.urgent import urgent_left
 
 
 def open_active(context: Context, tcb: Tcb, floor: int) -> None:
@@ -70,17 +71,9 @@ def send(tcb: Tcb, data: bytes | bytearray, offset: int, length: int) -> int:
     if queue is None:
         queue = ByteQueue()
         tcb.snd_buf = queue
-        restart_if_idle(tcb)
     queue.append(data, offset, length)
     wants_output(tcb)
     return length
-
-
-def restart_if_idle(tcb: Tcb) -> None:
-    """After an idle time longer than RTO the congestion window tells nothing any more (RFC 5681, 4.1)."""
-    if tcb.state >= ESTABLISHED and tcb.snd_una == tcb.snd_nxt and tcb.congestion is not None:
-        if tcb.context.now - tcb.last_heard > tcb.rto:
-            tcb.congestion.on_idle(tcb)
 
 
 def receive(tcb: Tcb, limit: int) -> bytes:
@@ -108,6 +101,8 @@ def was_read(tcb: Tcb, count: int) -> None:
     queue = tcb.rcv_buf
     if queue is not None and queue.length == 0:
         tcb.rcv_buf = None
+    if tcb.urgent_in:
+        urgent_left(tcb)  # there may be none any more
     if tcb.state >= ESTABLISHED and window_opened(tcb):
         tcb.ack_now = True
         wants_output(tcb)

@@ -23,7 +23,12 @@ def release(tcb: Tcb) -> None:
     tcb.close_at = 0
     forget_out_of_order(tcb)
     tcb.snd_buf = None
-    tcb.scoreboard = None
+    tcb.loss_at = 0
+    tcb.pacing = False
+    if tcb.flight is not None:
+        tcb.flight.clear()
+        tcb.flight = None
+    tcb.congestion = None
     if tcb.rcv_buf is not None:
         context.received_bytes -= tcb.rcv_buf.length  # the user's from now on, who may forget a socket unread
         if tcb.orphan or tcb.receive_shut:

@@ -70,19 +70,20 @@ def transmit(
     """Sends one segment: the IP header goes to `at` of the scratch buffer, the TCP header behind it.
 
     `options`: bytes of options that already stand behind the TCP header's 20 (a multiple of 4). `window`: the field's
-    value. `flags`: bits 16 and up are the urgent pointer. The payload is `length` bytes of `source` at `offset`.
+    value. The payload is `length` bytes of `source` at `offset`.
     """
     scratch = context.scratch
     if entry.auth is not None:
         options = sign(
-            entry, scratch, at + headers_length(entry), options, seq, ack, flags, window, source, offset, length
+            entry, scratch, at + headers_length(entry), options, seq, ack, flags, window, context.urgent, source,
+            offset, length,
         )
     v4 = is_v4(entry)
     header = 20 + options
     size = header + length
     if v4:
         l4 = at + 20
-        store_u32(scratch, at, 0x45000000 | (entry.tos << 16) | (20 + size))
+        store_u32(scratch, at, 0x45000000 | ((entry.tos | entry.ecn) << 16) | (20 + size))
         store_u32(scratch, at + 4, 0x4000)  # atomic datagram: ID 0, DF (RFC 6864, 4.1)
         store_u32(scratch, at + 8, (entry.ttl << 24) | (PROTO_TCP << 16))
         store_u32(scratch, at + 12, entry.laddr_lo & MASK32)
@@ -91,7 +92,7 @@ def transmit(
         pseudo = checksum(scratch, at + 12, 8, PROTO_TCP + size)
     else:
         l4 = at + 40
-        store_u32(scratch, at, 0x60000000 | (entry.tos << 20))
+        store_u32(scratch, at, 0x60000000 | ((entry.tos | entry.ecn) << 20))
         store_u32(scratch, at + 4, (size << 16) | (PROTO_TCP << 8) | entry.ttl)
         store_u64(scratch, at + 8, entry.laddr_hi)
         store_u64(scratch, at + 16, entry.laddr_lo)
@@ -101,8 +102,8 @@ def transmit(
     store_u32(scratch, l4, (entry.lport << 16) | entry.rport)
     store_u32(scratch, l4 + 4, seq)
     store_u32(scratch, l4 + 8, ack)
-    store_u32(scratch, l4 + 12, ((header // 4) << 28) | ((flags & 0xFF) << 16) | window)
-    store_u32(scratch, l4 + 16, flags >> 16)
+    store_u32(scratch, l4 + 12, ((header // 4) << 28) | (flags << 16) | window)
+    store_u32(scratch, l4 + 16, context.urgent)  # and a checksum of 0 to begin with
     interface = entry.interface
     assert interface is not None
     state = CHECKSUM_UNKNOWN

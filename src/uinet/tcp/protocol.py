@@ -16,8 +16,7 @@ from uinet.seq import seq_geq, seq_lt
 from uinet.tcp.arrive import segment_arrives
 from uinet.tcp.calls import open_active
 from uinet.tcp.close import abort, finish, forget_unread, release
-from uinet.tcp.congestion.base import CongestionControl
-from uinet.tcp.congestion.newreno import NewReno
+from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.context import Context
 from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
 from uinet.tcp.keys import NO_KEYS
@@ -37,11 +36,13 @@ from uinet.tcp.listen import (
 )
 from uinet.tcp.listener import Listener, Listeners
 from uinet.tcp.negotiate import agree, established, lower_mtu
-from uinet.tcp.notify import notify
+from uinet.tcp.notify import note_soft_error, notify
 from uinet.tcp.passive import Reception, Watch
 from uinet.tcp.ports import Ports
 from uinet.tcp.receive import take_data
+from uinet.tcp.recovery import send_all_again
 from uinet.tcp.reset import RstLimit, path_back, reset_for
+from uinet.tcp.rtt import sample
 from uinet.tcp.send import output, wants_output
 from uinet.tcp.signing import admitted
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
@@ -72,7 +73,6 @@ class Tcp(Context):
         self.time_wait: OrderedDict[TimeWait, None] = OrderedDict()
         self.ports = Ports(self)
         self.rst_limit = RstLimit()
-        self.congestion: CongestionControl = NewReno()
         self.fast_server = ServerCookies(network.random.secret("tcp fast open"), self.settings)
         self.fast_client = ClientCookies(self.settings)
         self.gone: list[tuple[Syn, str]] = []
@@ -243,6 +243,8 @@ class Tcp(Context):
         tcb.max_snd_wnd = tcb.snd_wnd
         tcb.snd_wl1 = seg.seq
         tcb.snd_wl2 = seg.ack
+        if entry.sent_at and not entry.retries and self.now > entry.sent_at:
+            sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
         unfile(self, entry)
         if entry.retries and tcb.rto < RTO_AFTER_LOST_SYN:
             tcb.rto = RTO_AFTER_LOST_SYN
@@ -276,14 +278,12 @@ class Tcp(Context):
         self.admit(tcb)
         change(tcb, SYN_RECEIVED)
         self.offer(tcb, listener)
-        if self.congestion is not None:
-            self.congestion.start(tcb)
+        tcb.cwnd = initial_window(tcb.mss, self.settings.initial_window_segments)
         if seg.length:
             fast.taken = True
             take_data(tcb, tcb.rcv_nxt, packet.data, seg.offset, seg.length)
             tcb.delack_at = 0
         tcb.timing = True
-        tcb.timed_seq = tcb.snd_nxt
         tcb.timed_at = self.now
         start_retransmit(tcb)
         tcb.ack_now = True
@@ -313,10 +313,10 @@ class Tcp(Context):
         tcb.rcv_adv = (tcb.rcv_nxt + min(tcb.rcv_limit, 0xFFFF)) & MASK32
         tcb.last_ack_sent = tcb.rcv_nxt
         tcb.rcv_scale = entry.rcv_scale
-        tcb.congestion = self.congestion
         agree(
             tcb, entry.peer_mss, entry.peer_wscale, entry.sack, entry.timestamps, entry.tsval,
         )
+        tcb.ecn_ok = entry.ecn_asked
         syn = entry.syn
         if syn is not None:
             tcb.user_context = syn.context
@@ -352,7 +352,6 @@ class Tcp(Context):
             self.end_time_wait(there)
         elif there is not None:
             raise AddressInUse("this connection exists already")
-        tcb.congestion = self.congestion
         self.admit(tcb)
         if fast_open:
             begin_client(tcb, hold)
@@ -509,11 +508,7 @@ class Tcp(Context):
         """The path carries only packets of `mtu` bytes: smaller segments from now on, and the lost ones again."""
         floor = 552 if is_v4(tcb) else 1280
         if lower_mtu(tcb, max(mtu, floor)) and tcb.state >= ESTABLISHED:
-            tcb.lost_edge = tcb.snd_nxt
-            tcb.high_rxt = tcb.snd_una
-            tcb.recovering = 2
-            tcb.recover = tcb.snd_nxt
-            tcb.timing = False
+            send_all_again(tcb)
             wants_output(tcb)
 
     def unreachable(self, tcb: Tcb, kind: int, own: bool) -> None:
@@ -523,7 +518,7 @@ class Tcp(Context):
         """
         error = exception_of(kind)
         hard = own or kind in (PORT_UNREACHABLE, PROTOCOL_UNREACHABLE)
-        tcb.soft_error = error
+        note_soft_error(tcb, error)
         if hard and tcb.state in (SYN_SENT, SYN_RECEIVED):
             finish(tcb, error)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from uinet.passive.options import Limits, Options
 from uinet.units import MILLISECOND, MINUTE, SECOND
 
@@ -18,6 +20,7 @@ class Settings:
         self.timestamps = True
         self.window_scaling = True
         self.sack = True
+        self.dsack = True  # RFC 2883: tell of what came twice
         # RFC 6298. The minimum follows common practice (RFC 6298 2.4 asks for 1 s and explains why less is used)
         self.rto_initial = 1 * SECOND
         self.rto_min = 200 * MILLISECOND
@@ -47,6 +50,12 @@ class Settings:
         self.fast_open_blackhole = 3600 * SECOND  # after three in a row with any; doubles likewise
         self.port_low = 32768  # ephemeral ports
         self.port_high = 60999
+        # congestion and loss recovery
+        self.congestion: Any = "cubic"  # a name (uinet.tcp.congestion.choice) or a factory
+        self.hystart = True  # RFC 9406, with CUBIC
+        self.frto = True  # RFC 5682
+        self.slow_start_after_idle = True  # RFC 2861
+        self.ecn = 2  # RFC 3168: 0 never, 1 asked for, 2 if the peer asks
         # protections
         self.initial_window_segments = 10  # RFC 6928
         self.min_mss = 216  # a peer that asks for smaller segments gets these (CVE-2019-11479)

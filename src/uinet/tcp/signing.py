@@ -67,18 +67,18 @@ class Signer:
 
 def sign(
     entry: Entry, scratch: bytearray, at: int, options: int, seq: int, ack: int, flags: int, window: int,
-    source: bytes | bytearray, offset: int, length: int,
+    urgent: int, source: bytes | bytearray, offset: int, length: int,
 ) -> int:
     """Adds the signature of a segment behind its `options` bytes of options, which begin at `at` of the scratch buffer;
-    the length of all options. The arguments are those of `layout.transmit`."""
+    the length of all options. The arguments are those of `layout.transmit`; `urgent`: the urgent pointer."""
     signer: Signer = entry.auth
     total = options + signer.overhead
     assert total <= MAX_OPTIONS
     header = struct.pack(
-        ">HHIIHHHH", entry.lport, entry.rport, seq, ack, (20 + total) // 4 << 12 | flags & 0xFF, window, 0, flags >> 16
+        ">HHIIHHHH", entry.lport, entry.rport, seq, ack, (20 + total) // 4 << 12 | flags, window, 0, urgent
     )
     option = signer.option(
-        entry, header, take(scratch, at, options), take(source, offset, length), seq, flags & 0xFF
+        entry, header, take(scratch, at, options), take(source, offset, length), seq, flags
     )
     store_bytes(scratch, at + options, option, 0, len(option))
     return total

@@ -34,6 +34,7 @@ class Entry(Node):
         self.generation = 0
         self.ttl = 64
         self.tos = 0
+        self.ecn = 0  # the ECN field of what is sent next (RFC 3168, 5)
         self.auth: Any = None
 
     def copy_key(self, other: Entry) -> None:

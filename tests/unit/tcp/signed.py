@@ -10,8 +10,9 @@ import hmac
 import struct
 from typing import Any
 
-from tests.unit.tcp.peer import Peer, Seg, letters
+from tests.unit.tcp.peer import Peer, Seg
 from uinet.seq import seq_diff
+from uinet.sim.invariants import letters
 from uinet.wire.tcp_options import Nop, Unknown
 
 MD5, AO = 19, 29

@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.tcp.peer import FULL, Peer, error_of, read
 from uinet.errors import ConnectionReset, WouldBlock
+from uinet.wire.tcp_options import Timestamps
 
 STATES = ["passive", "active", "close_wait", "fin_wait_1", "fin_wait_2", "closing", "last_ack"]
 
@@ -74,6 +75,7 @@ def test_any_state_without_ack_is_dropped(state: str, flags: str) -> None:
     assert error_of(sock.recv, 1) is WouldBlock or sock.recv(1) == b""
 
 
+@pytest.mark.rfc("9293", "MUST-66", "RST is processed with a closed window")
 def test_established_rst_with_closed_window_still_resets() -> None:
     peer = Peer(receive_buffer=2048)
     sock = peer.passive()
@@ -100,6 +102,7 @@ def test_established_ack_of_the_future_is_challenged_and_its_data_dropped() -> N
     assert peer.count("tcp_ack_too_new") == 1
 
 
+@pytest.mark.rfc("9293", "MAY-12", "ACKs far in the past: challenge ACK, data dropped")
 def test_established_ack_older_than_any_window_is_challenged_and_its_data_dropped() -> None:
     peer = Peer()
     sock = peer.passive(window=1000)
@@ -206,3 +209,12 @@ def test_rst_to_strangers_is_limited() -> None:
     assert len(peer.drain()) == 1
     assert peer.count("tcp_rst_rate_limited") == 90
     assert len(peer.stack.tcp.table) == 0
+
+
+def test_established_abort_tells_its_time() -> None:
+    peer = Peer()
+    sock = peer.passive(FULL)
+    sock.abort()
+    peer.flush()
+    stamp = peer.expect("R.").option(Timestamps)
+    assert stamp is not None and stamp.echo == peer.now // 1_000_000 + 1000
