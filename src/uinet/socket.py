@@ -29,6 +29,7 @@ from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_D
 from uinet.tcp import calls
 from uinet.tcp import keys as ao_keys
 from uinet.tcp.close import abort, forget_unread
+from uinet.tcp.cork import pull
 from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
 from uinet.tcp.layout import is_v4
@@ -127,6 +128,11 @@ class Socket:
         return self.tcb.soft_error if self.tcb is not None else None
 
     @property
+    def at_mark(self) -> bool:
+        """Whether the last byte of urgent data is the next one to read (SIOCATMARK)."""
+        return self.urgent_left == 1
+
+    @property
     def urgent_left(self) -> int:
         """Bytes to read until the end of the urgent data that the peer has announced, arrived or not; 0: none."""
         return urgent_left(self.tcb) if self.tcb is not None else 0
@@ -152,7 +158,11 @@ class Socket:
         tcb = self.tcb
         if tcb is None:
             return False
-        return (tcb.rcv_buf is not None and tcb.rcv_buf.length > 0) or calls.at_end(tcb)
+        held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
+        if held == 0:
+            return calls.at_end(tcb)
+        low = self.config.receive_low
+        return low <= 1 or held >= min(low, tcb.rcv_limit // 2) or tcb.fin_received or tcb.state == CLOSED
 
     @property
     def writable(self) -> bool:
@@ -172,7 +182,38 @@ class Socket:
         tcb = self.tcb
         if tcb is None or tcb.closing or tcb.state == CLOSED:
             return 0
+        if self.config.not_sent_low and self.unsent >= self.config.not_sent_low:
+            return 0
         return max(0, tcb.snd_limit - (tcb.snd_buf.length if tcb.snd_buf is not None else 0))
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have arrived in sequence and wait to be read (SIOCINQ)."""
+        tcb = self.tcb
+        return tcb.rcv_buf.length if tcb is not None and tcb.rcv_buf is not None else 0
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes that were given to send and are not acknowledged, sent or not (SIOCOUTQ)."""
+        tcb = self.tcb
+        return tcb.snd_buf.length if tcb is not None and tcb.snd_buf is not None else 0
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were given to send and were not sent (SIOCOUTQNSD)."""
+        return calls.unsent(self.tcb) if self.tcb is not None else 0
+
+    def above_low_water(self, events: int) -> int:
+        """What is left of events with SO_RCVLOWAT and TCP_NOTSENT_LOWAT."""
+        if events & EV_READABLE and not self.readable:
+            events &= ~EV_READABLE
+        if events & EV_WRITABLE and self.tcb is not None and not self.writable:
+            events &= ~EV_WRITABLE
+            if self.tcb.pending_queued:
+                notify(self.tcb, EV_WRITABLE)  # asked again when the batch has sent what it may
+            else:
+                self.tcb.wants_write = True  # the next ACK asks again
+        return events
 
     @property
     def passive(self) -> bool:
@@ -187,6 +228,12 @@ class Socket:
     def receive_buffer(self) -> int:
         """Size of the receive buffer."""
         return self.config.receive_buffer
+
+    @property
+    def receive_window(self) -> int:
+        """The largest window to advertise: the receive buffer's size, or TCP_WINDOW_CLAMP."""
+        clamp = self.config.window_clamp
+        return min(clamp, self.config.receive_buffer) if clamp else self.config.receive_buffer
 
     @property
     def cdom(self) -> int:
@@ -273,6 +320,10 @@ class Socket:
             if attribute in ("keepalive", "keep_idle") and self.tcb.state >= ESTABLISHED:
                 start_keepalive(self.tcb)
                 rearm(self.tcb)
+            if attribute == "cork" and not self.config.cork:
+                pull(self.tcb)
+            if attribute == "max_segment" and self.tcb.max_segment:
+                self.tcb.mss = min(self.tcb.mss, self.tcb.max_segment)
             wants_output(self.tcb)
 
     def _placed(self, name: int) -> bool:
@@ -303,7 +354,7 @@ class Socket:
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_AO_INFO):
             return ao_keys.info(self.tcb)
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_MAXSEG):
-            return self.tcb.mss if self.tcb is not None else 0
+            return self.tcb.mss if self.tcb is not None else self.config.max_segment
         if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
             return self.serialno
         return sockopt.read(self.config, level, name)
@@ -320,8 +371,9 @@ class Socket:
         tcb.keep_count = config.keep_count
         tcb.user_timeout = config.user_timeout
         tcb.snd_limit = config.send_buffer
-        if tcb.state < ESTABLISHED or config.receive_buffer > tcb.rcv_limit:
-            tcb.rcv_limit = config.receive_buffer  # a window that was offered is not taken back
+        if tcb.state < ESTABLISHED or self.receive_window > tcb.rcv_limit or config.window_clamp:
+            tcb.rcv_limit = self.receive_window  # a window that was offered is not taken back
+        tcb.max_segment = config.max_segment
         tcb.ttl = config.ttl
         tcb.tos = config.tos
         tcb.report_soft = config.receive_errors
@@ -508,6 +560,9 @@ class Socket:
             data = bytes(memoryview(data))  # a subclass may do what it likes with its length; an int is no data
         if len(data) == 0:
             return 0
+        if self.config.not_sent_low and self.unsent >= self.config.not_sent_low:
+            tcb.wants_write = True
+            raise WouldBlock()
         count = calls.send(tcb, data, 0, len(data))
         if count == 0:
             raise WouldBlock()
@@ -571,6 +626,8 @@ class Socket:
             raise InvalidArgument("urgent data is read in line: Socket.urgent_left tells how much")
         queue = tcb.rcv_buf
         if queue is not None and queue.length and not self.closed:
+            if tcb.urgent_in and self.config.oob_inline:
+                limit = self._to_mark(tcb, limit)
             if not flags & sockopt.MSG_PEEK:
                 return calls.receive(tcb, limit)
             limit = min(limit, queue.length)
@@ -592,9 +649,17 @@ class Socket:
             return len(data)
         tcb = self._connected()
         if tcb.rcv_buf is not None and tcb.rcv_buf.length and not self.closed:
+            if tcb.urgent_in and self.config.oob_inline:
+                view = view[: self._to_mark(tcb, len(view))]
             return calls.receive_into(tcb, view)
         self._nothing_to_read(tcb)
         return 0
+
+    @staticmethod
+    def _to_mark(tcb: Tcb, limit: int) -> int:
+        """How much of `limit` bytes one read takes with SO_OOBINLINE: none crosses the mark (RFC 6093, 2)."""
+        left = urgent_left(tcb)
+        return min(limit, left - 1) if left > 1 else limit
 
     def _nothing_to_read(self, tcb: Tcb) -> None:
         """Returns at the end of the stream, raises otherwise."""

@@ -44,8 +44,10 @@ SO_BROADCAST = 6
 SO_SNDBUF = 7
 SO_RCVBUF = 8
 SO_KEEPALIVE = 9
+SO_OOBINLINE = 10  # urgent data is always read in line; with it set a read ends before the last urgent byte
 SO_LINGER = 13
 SO_REUSEPORT = 15
+SO_RCVLOWAT = 18  # a socket is readable from so many bytes on
 SO_ACCEPTCONN = 30
 SO_PROTOCOL = 38
 SO_DOMAIN = 39
@@ -73,6 +75,8 @@ TCP_CORK = 3
 TCP_KEEPIDLE = 4
 TCP_KEEPINTVL = 5
 TCP_KEEPCNT = 6
+TCP_DEFER_ACCEPT = 9  # seconds for which a connection has to bring data before it is accepted; 0: it need not
+TCP_WINDOW_CLAMP = 10  # the largest window to advertise; 0: the receive buffer
 TCP_INFO = 11
 TCP_QUICKACK = 12
 TCP_USER_TIMEOUT = 18  # milliseconds
@@ -82,6 +86,7 @@ TCP_AO_DEL_KEY = 39  # an AoKey less
 TCP_AO_INFO = 40  # of a connection: an AoInfo, with the keys in use
 TCP_AO_GET_KEYS = 41  # read: all AoKeys
 TCP_FASTOPEN = 23  # of a listener: how many Fast Open connections may be pending; 0: none
+TCP_NOTSENT_LOWAT = 25  # a socket is writable while less than so many bytes wait to be sent; 0: no matter
 TCP_FASTOPEN_CONNECT = 30  # connect sends nothing if a cookie is known: the SYN goes with the first data
 TCP_FASTOPEN_KEY = 33  # of a listener: its own key for cookies, 16 bytes, or 32 with the one before
 TCP_NOPUSH = TCP_CORK
@@ -127,10 +132,12 @@ __all__ = [
     "SO_KEEPALIVE",
     "SO_L2INFO",
     "SO_LINGER",
+    "SO_OOBINLINE",
     "SO_PASSIVE",
     "SO_PROMISC",
     "SO_PROTOCOL",
     "SO_RCVBUF",
+    "SO_RCVLOWAT",
     "SO_REUSEADDR",
     "SO_REUSEPORT",
     "SO_SETFIB",
@@ -142,6 +149,7 @@ __all__ = [
     "TCP_AO_GET_KEYS",
     "TCP_AO_INFO",
     "TCP_CORK",
+    "TCP_DEFER_ACCEPT",
     "TCP_FASTOPEN",
     "TCP_FASTOPEN_CONNECT",
     "TCP_FASTOPEN_KEY",
@@ -154,9 +162,11 @@ __all__ = [
     "TCP_MD5SIG",
     "TCP_NODELAY",
     "TCP_NOPUSH",
+    "TCP_NOTSENT_LOWAT",
     "TCP_QUICKACK",
     "TCP_REASSDL",
     "TCP_USER_TIMEOUT",
+    "TCP_WINDOW_CLAMP",
 ]
 
 
@@ -182,6 +192,12 @@ class Config:
         self.fast_open_connect = False
         self.fast_open_key = b""
         self.keys = NO_KEYS
+        self.max_segment = 0
+        self.window_clamp = 0
+        self.defer_accept = 0
+        self.receive_low = 1
+        self.not_sent_low = 0
+        self.oob_inline = False
         self.no_delay = False
         self.cork = False
         self.quick_ack = False
@@ -256,6 +272,14 @@ def _fast_open_key(value: Any) -> bytes:
     return bytes(value)
 
 
+def _segment(value: Any) -> int:
+    return _within(0 if value == 0 else 88, 65495, "TCP_MAXSEG")(value)
+
+
+def _clamp(value: Any) -> int:
+    return _within(0 if value == 0 else MIN_BUFFER // 2, 1 << 30, "TCP_WINDOW_CLAMP")(value)
+
+
 def _buffer(value: Any) -> int:
     return _within(1, 1 << 31, "a buffer's size")(value)
 
@@ -287,6 +311,12 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_FASTOPEN_KEY): ("fast_open_key", _fast_open_key),
     (IPPROTO_TCP, TCP_NODELAY): ("no_delay", _flag),
     (IPPROTO_TCP, TCP_CORK): ("cork", _flag),
+    (IPPROTO_TCP, TCP_MAXSEG): ("max_segment", _segment),
+    (IPPROTO_TCP, TCP_WINDOW_CLAMP): ("window_clamp", _clamp),
+    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): ("not_sent_low", _within(0, 1 << 31, "TCP_NOTSENT_LOWAT")),
+    (IPPROTO_TCP, TCP_DEFER_ACCEPT): ("defer_accept", _duration("TCP_DEFER_ACCEPT", SECOND, "seconds")),
+    (SOL_SOCKET, SO_RCVLOWAT): ("receive_low", lambda value: max(1, _within(0, 1 << 31, "SO_RCVLOWAT")(value))),
+    (SOL_SOCKET, SO_OOBINLINE): ("oob_inline", _flag),
     (IPPROTO_TCP, TCP_QUICKACK): ("quick_ack", _flag),
     (IPPROTO_TCP, TCP_KEEPIDLE): ("keep_idle", _duration("TCP_KEEPIDLE", SECOND, "seconds")),
     (IPPROTO_TCP, TCP_KEEPINTVL): ("keep_interval", _duration("TCP_KEEPINTVL", SECOND, "seconds")),
@@ -309,7 +339,8 @@ BEFORE_BIND = {
 }
 
 NANOSECONDS = {
-    "keep_idle": SECOND, "keep_interval": SECOND, "user_timeout": MILLISECOND, "reassembly_deadline": MILLISECOND,
+    "defer_accept": SECOND, "keep_idle": SECOND, "keep_interval": SECOND, "user_timeout": MILLISECOND,
+    "reassembly_deadline": MILLISECOND,
 }
 
 

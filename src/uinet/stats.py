@@ -138,6 +138,7 @@ COUNTERS: dict[str, str] = {
     "tcp_syn_rejected_rst": "SYNs rejected with a RST by a SYN filter",
     "tcp_syn_rejected_silent": "SYNs rejected silently by a SYN filter",
     "tcp_syn_filter_error": "SYN filters that raised, or answered with no verdict that there is; the SYN was dropped",
+    "tcp_accept_deferred": "ACKs that would have completed a handshake, but brought no data (TCP_DEFER_ACCEPT)",
     "tcp_fastopen_cookie_asked": "SYNs that asked for a Fast Open cookie, and were given one",
     "tcp_fastopen_bad_cookie": "SYNs with a wrong or old Fast Open cookie: the ordinary handshake followed",
     "tcp_fastopen_overflow": "SYNs with a good Fast Open cookie, but too many such connections were pending",

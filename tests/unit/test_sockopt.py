@@ -58,6 +58,14 @@ SET_AND_READ: list[tuple[int, str, Any, Any]] = [
     (IPPROTO_TCP, "TCP_KEEPINTVL", 5, 5),
     (IPPROTO_TCP, "TCP_KEEPCNT", 127, 127),
     (IPPROTO_TCP, "TCP_USER_TIMEOUT", 1500, 1500),
+    (SOL_SOCKET, "SO_OOBINLINE", 1, 1),
+    (SOL_SOCKET, "SO_RCVLOWAT", 100, 100),
+    (SOL_SOCKET, "SO_RCVLOWAT", 0, 1),
+    (IPPROTO_TCP, "TCP_MAXSEG", 500, 500),
+    (IPPROTO_TCP, "TCP_WINDOW_CLAMP", 4096, 4096),
+    (IPPROTO_TCP, "TCP_WINDOW_CLAMP", 0, 0),
+    (IPPROTO_TCP, "TCP_NOTSENT_LOWAT", 16384, 16384),
+    (IPPROTO_TCP, "TCP_DEFER_ACCEPT", 5, 5),
     (IPPROTO_TCP, "TCP_FASTOPEN", 16, 16),
     (IPPROTO_TCP, "TCP_FASTOPEN_CONNECT", 1, 1),
     (IPPROTO_TCP, "TCP_FASTOPEN_KEY", bytes(16), bytes(16)),
@@ -105,13 +113,18 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
     (IPPROTO_TCP, "TCP_FASTOPEN", -1, InvalidArgument),
     (IPPROTO_TCP, "TCP_FASTOPEN_KEY", bytes(15), InvalidArgument),
     (IPPROTO_TCP, "TCP_FASTOPEN_KEY", 16, InvalidArgument),
-    (IPPROTO_TCP, "TCP_MAXSEG", 500, NotSupported),
+    (IPPROTO_TCP, "TCP_MAXSEG", 87, InvalidArgument),
+    (IPPROTO_TCP, "TCP_MAXSEG", 70000, InvalidArgument),
+    (IPPROTO_TCP, "TCP_WINDOW_CLAMP", 10, InvalidArgument),
+    (IPPROTO_TCP, "TCP_NOTSENT_LOWAT", -1, InvalidArgument),
+    (IPPROTO_TCP, "TCP_DEFER_ACCEPT", -1, InvalidArgument),
+    (SOL_SOCKET, "SO_RCVLOWAT", "1", InvalidArgument),
     (IPPROTO_TCP, "SO_LINGER", (1, 1), NotSupported),
 ]
 
 KEYS = {"TCP_AO_ADD_KEY", "TCP_AO_DEL_KEY", "TCP_AO_GET_KEYS", "TCP_AO_INFO", "TCP_MD5SIG"}  # see test_ao, test_md5
 READ_ONLY = {
-    "SO_TYPE", "SO_ERROR", "SO_ACCEPTCONN", "SO_PROTOCOL", "SO_DOMAIN", "TCP_MAXSEG", "TCP_INFO", "IP_SERIALNO",
+    "SO_TYPE", "SO_ERROR", "SO_ACCEPTCONN", "SO_PROTOCOL", "SO_DOMAIN", "TCP_INFO", "IP_SERIALNO",
 }
 ANCILLARY = {"IP_ORIGDSTADDR", "TCP_HOLE"}
 

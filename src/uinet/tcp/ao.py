@@ -99,6 +99,7 @@ class Ao(Signer):
     the 64-bit sequence numbers of the newest segments that were sent, and received with a good MAC.
     """
 
+    name = "ao"
     overhead = LENGTH
     stateless = False
     counters = ("", "tcp_ao_missing", "tcp_signature_malformed", "tcp_ao_unknown_key", "tcp_ao_wrong")

@@ -1,6 +1,6 @@
 cimport cython
 
-from uinet.seq cimport seq_lt
+from uinet.seq cimport seq_diff, seq_lt
 from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.context cimport Context
 from uinet.tcp.send cimport begin_opening, wants_output, window_opened

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from uinet.errors import BrokenPipe, NotConnected
-from uinet.seq import seq_lt
+from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.close import abort, finish, forget_unread
 from uinet.tcp.context import Context
@@ -74,6 +74,16 @@ def send(tcb: Tcb, data: bytes | bytearray, offset: int, length: int) -> int:
     queue.append(data, offset, length)
     wants_output(tcb)
     return length
+
+
+def unsent(tcb: Tcb) -> int:
+    """Bytes that are queued and were never sent."""
+    if tcb.snd_buf is None:
+        return 0
+    sent = seq_diff(tcb.snd_nxt, tcb.snd_una)
+    if tcb.state < ESTABLISHED and sent:
+        sent -= 1  # the SYN
+    return max(0, tcb.snd_buf.length - sent)
 
 
 def receive(tcb: Tcb, limit: int) -> bytes:

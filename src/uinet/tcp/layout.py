@@ -156,6 +156,12 @@ def put_syn_options(
     return at - start
 
 
+def mss_within(entry: Entry, limit: int) -> int:
+    """The MSS option's value where the user has set a limit (TCP_MAXSEG; 0: none)."""
+    mss = mss_to_offer(entry)
+    return limit if 0 < limit < mss else mss
+
+
 def mss_to_offer(entry: Entry) -> int:
     """The MSS option's value: what a packet of the interface's MTU holds (RFC 9293 3.7.1, MUST-67)."""
     mtu = entry.interface.mtu if entry.interface is not None else 1500

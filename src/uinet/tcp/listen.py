@@ -16,7 +16,7 @@ from uinet.tcp.context import Context
 from uinet.tcp.fast_listen import may_open_early
 from uinet.tcp.fast_open import put_cookie
 from uinet.tcp.keys import NO_KEYS
-from uinet.tcp.layout import begin, headers_length, is_v4, mss_to_offer, put_syn_options, transmit
+from uinet.tcp.layout import begin, headers_length, is_v4, mss_within, put_syn_options, transmit
 from uinet.tcp.listener import Listener
 from uinet.tcp.negotiate import scale_for
 from uinet.tcp.reset import path_back, send_reset
@@ -64,6 +64,7 @@ class SynEntry(Entry):
         self.sent_at = 0
         self.challenged_at = 0
         self.kept: list[Frame] | None = None  # segments that came while it was deferred
+        self.deferred_until = 0  # TCP_DEFER_ACCEPT: a bare ACK does not complete the handshake before
         self.gives_cookie = False  # the SYN,ACK brings a Fast Open cookie
 
     def expire(self, now: int) -> None:
@@ -297,7 +298,8 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
         tsval = (tcp.now // MILLISECOND + entry.ts_offset) & MASK32
         wscale = entry.rcv_scale if entry.peer_wscale != NO_WSCALE else -1
         size = put_syn_options(
-            tcp.scratch, options, mss_to_offer(entry), wscale, entry.sack, entry.timestamps, tsval, entry.tsval
+            tcp.scratch, options, mss_within(entry, segment_limit(entry)), wscale, entry.sack, entry.timestamps, tsval,
+            entry.tsval,
         )
         if entry.gives_cookie and entry.retries == 0:  # an option may be why the first was lost
             size += put_cookie(tcp.scratch, options + size, cookie_for(tcp, entry))
@@ -315,9 +317,14 @@ def cookie_for(tcp: Tcp, entry: SynEntry) -> bytes:
     return cookie
 
 
+def segment_limit(entry: SynEntry) -> int:
+    """The listener's limit of segments (TCP_MAXSEG)."""
+    return int(entry.listener.owner.config.max_segment) if entry.listener is not None else 0
+
+
 def receive_limit(tcp: Tcp, entry: SynEntry) -> int:
     """The receive buffer that the connection will have."""
-    return int(entry.listener.owner.receive_buffer) if entry.listener is not None else tcp.settings.receive_buffer
+    return int(entry.listener.owner.receive_window) if entry.listener is not None else tcp.settings.receive_buffer
 
 
 def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
@@ -337,8 +344,8 @@ def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
     entry.rcv_scale = scale_for(receive_limit(tcp, entry)) if wscale != NO_WSCALE else 0
     options = at + headers_length(entry)
     size = put_syn_options(
-        tcp.scratch, options, mss_to_offer(entry), entry.rcv_scale if wscale != NO_WSCALE else -1, sack, timestamps,
-        tsval, entry.tsval,
+        tcp.scratch, options, mss_within(entry, segment_limit(entry)),
+        entry.rcv_scale if wscale != NO_WSCALE else -1, sack, timestamps, tsval, entry.tsval,
     )
     peer_mss = entry.peer_mss or (536 if is_v4(entry) else 1220)
     cookie = tcp.secrets.cookie(entry, entry.irs, peer_mss, tcp.now)
@@ -430,6 +437,21 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
     if listener is None or len(listener.accepted) >= listener.backlog:
         stats.count("tcp_listen_overflow")  # the peer sends again; meanwhile somebody may accept
         return False
+    return not waits_for_data(tcp, entry, listener, seg)
+
+
+def waits_for_data(tcp: Tcp, entry: SynEntry, listener: Listener, seg: Segment) -> bool:
+    """TCP_DEFER_ACCEPT: whether the connection has to bring data first. If none comes in time the SYN,ACK goes again,
+    and what answers it completes the handshake."""
+    wait = listener.owner.config.defer_accept
+    if wait == 0 or seg.length or seg.flags & FIN:
+        return False
+    if entry.deferred_until == 0:
+        entry.deferred_until = tcp.now + wait
+        tcp.wheel.arm(entry, entry.deferred_until)
+    if tcp.now >= entry.deferred_until:
+        return False
+    tcp.stats.count("tcp_accept_deferred")
     return True
 
 

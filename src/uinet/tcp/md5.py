@@ -25,6 +25,7 @@ class Md5(Signer):
 
     __slots__ = ("key",)
 
+    name = "md5"
     overhead = 20
     counters = ("", "tcp_md5_missing", "tcp_signature_malformed", "", "tcp_md5_wrong")
 

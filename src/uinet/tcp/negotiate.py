@@ -65,6 +65,8 @@ def set_mss(tcb: Tcb, peer_mss: int) -> None:
     """The effective send MSS (RFC 9293 3.7.1, MUST-16): what the peer takes and the path carries, less our options."""
     floor = tcb.context.settings.min_mss
     mss = max(peer_mss, floor)
+    if tcb.max_segment and mss > tcb.max_segment:
+        mss = tcb.max_segment
     headers = headers_length(tcb)
     mss = min(mss, path_mtu(tcb) - headers)
     if tcb.ts_ok:

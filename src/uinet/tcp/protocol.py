@@ -18,6 +18,7 @@ from uinet.tcp.calls import open_active
 from uinet.tcp.close import abort, finish, forget_unread, release
 from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.context import Context
+from uinet.tcp.cork import Corked
 from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
 from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import is_v4
@@ -427,6 +428,9 @@ class Tcp(Context):
                 expire(timer, now)
         elif isinstance(timer, SynEntry):
             entry_due(self, timer)
+        elif isinstance(timer, Corked):
+            timer.due = True
+            wants_output(timer.tcb)
         elif isinstance(timer, TimeWait):
             self.end_time_wait(timer)
 

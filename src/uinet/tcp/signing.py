@@ -36,6 +36,7 @@ class Signer:
 
     __slots__ = ()
 
+    name = ""
     overhead = 0
     stateless = True
     counters: tuple[str, ...] = ()

@@ -127,6 +127,8 @@ class Tcb(Entry):
         self.serial = 0
         self.passive_open = False
         self.splice: Any = None
+        self.corked: Any = None  # a cork.Corked, while TCP_CORK holds something back
+        self.max_segment = 0  # the user's limit of segments (TCP_MAXSEG); 0: none
         self.fast_open: Any = None  # a fast_open.FastOpen, where that was asked for
         # counters for info()
         self.bytes_in = 0

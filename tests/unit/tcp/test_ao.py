@@ -199,7 +199,7 @@ def test_established_extension_counts_wraps_both_ways() -> None:
     tcb: Any = sock.tcb
     start = 0xFFFFFFF0
     shift = (start - tcb.snd_nxt) & MASK32
-    tcb.snd_una = tcb.snd_nxt = tcb.snd_wl2 = tcb.small_sent = tcb.lost_edge = tcb.high_rxt = start
+    tcb.snd_una = tcb.snd_nxt = tcb.snd_wl2 = tcb.small_sent = start
     tcb.auth.sent += shift
     peer.base[1] += shift
     peer.ack = start
