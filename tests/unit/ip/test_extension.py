@@ -43,6 +43,7 @@ def test_chain_that_leads_to_a_transport_is_taken(ready: Bench, extensions: tupl
     assert transport.segments == [b"payload."] and ready.sent() == []
 
 
+@pytest.mark.threat(80)
 @pytest.mark.parametrize(
     ("extensions", "code", "pointer"),
     [

@@ -80,12 +80,14 @@ def test_ipv6_fragments_are_whole_and_make_the_payload(payload: bytes, mtu: int)
     assert rebuilt == payload
 
 
+@pytest.mark.threat(31)
 def test_threat_31_identifications_of_one_flow_do_not_repeat_soon() -> None:
     ids = Identifications(Random(b"s"))
     seen = [ids.next(A4, B4, 17) & 0xFFFF for _ in range(5000)]
     assert len(set(seen)) == 5000
 
 
+@pytest.mark.threat(31)
 def test_threat_31_identifications_depend_on_secret_addresses_and_protocol() -> None:
     firsts = {
         Identifications(Random(seed)).next(source, destination, proto)
@@ -95,6 +97,7 @@ def test_threat_31_identifications_depend_on_secret_addresses_and_protocol() -> 
     assert len(firsts) == 8
 
 
+@pytest.mark.threat(31)
 def test_threat_31_steps_between_identifications_vary() -> None:
     ids = Identifications(Random(b"s"))
     seen = [ids.next(A6, B6, 17) for _ in range(200)]

@@ -53,6 +53,7 @@ def test_echo_of_64_kib_in_fragments_is_answered_in_fragments(
     assert ready.stats["frag_reassembled"] == 1 and ready.stats["ip_tx_fragments"] == len(sent)
 
 
+@pytest.mark.threat(81)
 def test_echo_with_options_is_answered_without_them(ready: Bench) -> None:
     message = v4.emit(v4.echo(8, 1, 1, b"abc"))
     ready.receive(frame(ip(A4, B4, 1, message, options=b"\x07\x07\x04\0\0\0\0\0")))
@@ -149,6 +150,7 @@ def test_reply_quoted_in_an_error_is_no_request_of_ours(ready: Bench) -> None:
 # malformed
 
 
+@pytest.mark.threat(83)
 @pytest.mark.parametrize(("source", "destination", "proto"), [(A4, B4, 1), (A6, B6, 58)])
 def test_threat_83_short_message_is_dropped(ready: Bench, source: str, destination: str, proto: int) -> None:
     request = b"\x08\0\xf7\xff\0\0\0\0" if proto == 1 else b"\x80\0\0\0\0\0\0\0"
@@ -282,6 +284,7 @@ def too_big(ready: Bench, mtu: int, size: int = 1500, *, code: int = 4) -> None:
     ready.receive(icmp_message("10.0.0.254", B4, 3, code, mtu, quote))
 
 
+@pytest.mark.threat(34)
 @pytest.mark.parametrize(
     ("mtu", "path"),
     [(1400, 1400), (552, 552), (551, 552), (68, 552), (1, 552), (0, 1492), (1499, 1499), (0xABCD0000 | 1300, 1300)],
@@ -296,6 +299,7 @@ def test_threat_34_too_big_lowers_the_path_mtu_to_the_floor_at_most(
     assert ready.network.route(p("8.8.8.8")).mtu == path and ready.network.route(p("8.8.4.4")).mtu == 1500
 
 
+@pytest.mark.threat(34)
 @pytest.mark.parametrize("mtu", [1500, 1501, 9000, 65535])
 def test_threat_34_too_big_never_raises(ready: Bench, transport: Transport, mtu: int) -> None:
     too_big(ready, mtu)
@@ -303,12 +307,14 @@ def test_threat_34_too_big_never_raises(ready: Bench, transport: Transport, mtu:
     assert ready.network.route(p("8.8.8.8")).mtu == 1500
 
 
+@pytest.mark.threat(34)
 def test_threat_34_too_big_that_nobody_believes_changes_nothing(ready: Bench, transport: Transport) -> None:
     transport.believes = False
     too_big(ready, 1000)
     assert ready.network.route(p("8.8.8.8")).mtu == 1500
 
 
+@pytest.mark.threat(34)
 @pytest.mark.parametrize(("mtu", "path"), [(1400, 1400), (1280, 1280), (1279, 1500), (0, 1500), (1500, 1500)])
 def test_threat_34_packet_too_big_below_1280_or_not_below_the_packet_is_discarded(
     ready: Bench, transport: Transport, mtu: int, path: int

@@ -76,6 +76,7 @@ def test_unknown_protocol_is_answered(ready: Bench) -> None:
 L2_BROADCAST = L2Info.make("02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff")
 
 
+@pytest.mark.threat(85)
 @pytest.mark.parametrize(
     "data",
     [
@@ -164,6 +165,7 @@ def test_errors_to_one_host_are_limited_to_a_burst_and_one_a_second(ready: Bench
     assert sum(ready.network.icmp.port_unreachable(packet) for _ in range(100)) == 3
 
 
+@pytest.mark.threat(36)
 def test_threat_36_errors_to_all_hosts_are_limited_at_a_price_that_varies(ready: Bench) -> None:
     bursts = []
     for second in range(20):
@@ -186,6 +188,7 @@ def test_errors_to_ourselves_are_not_limited(bench: Bench) -> None:
     assert all(network.icmp.port_unreachable(packet) for _ in range(50))
 
 
+@pytest.mark.threat(14)
 def test_threat_14_limits_of_many_hosts_take_bounded_memory(ready: Bench) -> None:
     for number in range(3000):
         source = f"11.0.{number >> 8}.{number & 255}"

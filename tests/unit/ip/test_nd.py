@@ -67,6 +67,7 @@ def test_solicitation_for_another_address_is_ignored(bench: Bench) -> None:
     assert bench.sent() == [] and bench.stats["nd_ignored"] == 1
 
 
+@pytest.mark.threat(86)
 @pytest.mark.parametrize(
     ("source", "destination", "message", "ttl"),
     [
@@ -118,6 +119,7 @@ def test_advertisement_of_our_address_is_a_conflict(bench: Bench) -> None:
     assert bench.network.is_local(p("2001:db8::2"))
 
 
+@pytest.mark.threat(35)
 @pytest.mark.parametrize(
     "message",
     [

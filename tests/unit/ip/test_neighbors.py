@@ -341,6 +341,7 @@ def test_static_neighbour_off_every_link_is_refused(bench: Bench) -> None:
         bench.network.neighbors.add("172.16.0.1", OTHER, bench.network.add_interface("wire", cdom=1))
 
 
+@pytest.mark.threat(15)
 def test_threat_15_table_is_bounded_and_keeps_who_answers(bench: Bench) -> None:
     table = bench.network.neighbors
     bench.eth0.add_address("10.1.0.1/16")

@@ -58,6 +58,7 @@ def test_pmtu_is_forgotten_after_ten_minutes_each_at_its_time(bench: Bench) -> N
     assert table.table == {} and bench.network.wheel.count == 0
 
 
+@pytest.mark.threat(14)
 def test_threat_14_pmtu_table_is_bounded_and_forgets_the_oldest(bench: Bench) -> None:
     table = bench.network.pmtu
     for number in range(pmtu.LIMIT + 10):

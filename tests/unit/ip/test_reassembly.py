@@ -111,6 +111,7 @@ def test_same_piece_twice_is_harmless(ready: Bench, transport: Transport, family
     assert transport.segments == [BODY[:808]] and ready.stats["frag_overlap"] == 0
 
 
+@pytest.mark.threat(77)
 @pytest.mark.parametrize(
     "second",
     [(792, 16, True), (0, 808, True), (8, 8, True), (8, 16, False), (400, 800, True), (0, 800, True)],
@@ -131,6 +132,7 @@ def test_threat_77_overlap_condemns_the_datagram_until_its_time_is_up(
     assert len(transport.segments) == 1
 
 
+@pytest.mark.threat(77)
 @pytest.mark.parametrize(
     "pieces",
     [
@@ -151,6 +153,7 @@ def test_ends_that_contradict_condemn_the_datagram(
     assert transport.segments == [] and ready.stats["frag_overlap"] == 2
 
 
+@pytest.mark.threat(76)
 def test_threat_76_first_and_last_piece_alone_cost_little_and_time_out(
     ready: Bench, transport: Transport, family: int
 ) -> None:
@@ -190,6 +193,7 @@ def test_timeout_on_a_promiscuous_interface_is_silent(ready: Bench, family: int)
     assert ready.sent(wire) == [] and ready.stats["frag_timeout"] == 1
 
 
+@pytest.mark.threat(75)
 def test_threat_75_fragments_of_a_datagram_are_bounded(ready: Bench, transport: Transport, family: int) -> None:
     for number in range(70):
         ready.receive(piece(number * 16, 8, True, family=family))
@@ -197,6 +201,7 @@ def test_threat_75_fragments_of_a_datagram_are_bounded(ready: Bench, transport: 
     assert ready.network.reassembler.cost == reassembly.DATAGRAM_COST
 
 
+@pytest.mark.threat(75)
 def test_threat_75_memory_of_one_source_is_bounded(ready: Bench, family: int) -> None:
     ready.receive(piece(0, 800, True, family=family, source="10.0.0.254" if family == 4 else "2001:db8::fe"))
     for ident in range(2000):
@@ -207,6 +212,7 @@ def test_threat_75_memory_of_one_source_is_bounded(ready: Bench, family: int) ->
     assert len(made.sources) == 2  # the other's is still there
 
 
+@pytest.mark.threat(75)
 def test_threat_75_memory_of_many_sources_is_bounded_and_the_newest_stay(ready: Bench, transport: Transport) -> None:
     ready.network.reassembler.memory_limit = 100_000
     for number in range(500):
@@ -227,11 +233,13 @@ def test_condemned_datagrams_count_against_the_memory_too(ready: Bench) -> None:
     assert len(ready.network.reassembler.datagrams) <= 20
 
 
+@pytest.mark.threat(78)
 def test_threat_78_beyond_64_kib_is_dropped(ready: Bench, transport: Transport) -> None:
     ready.receive(piece(65528, 1000, False))
     assert ready.stats["frag_bad"] == 1 and nothing_left(ready)
 
 
+@pytest.mark.threat(78)
 def test_threat_78_beyond_64_kib_with_the_headers_is_dropped(ready: Bench, transport: Transport) -> None:
     """The options of the first piece make the whole longer than the last one could know."""
     last = 65480
@@ -284,12 +292,14 @@ def test_pieces_of_different_interfaces_do_not_mix(ready: Bench) -> None:
     assert len(ready.network.reassembler.datagrams) == 1
 
 
+@pytest.mark.threat(84)
 def test_threat_84_priority_tag_does_not_part_pieces(ready: Bench, transport: Transport) -> None:
     ready.receive(piece(0, 800, True, vlans=(0,)))
     ready.receive(piece(800, 8, False))
     assert len(transport.segments) == 1
 
 
+@pytest.mark.threat(80)
 def test_threat_80_atomic_fragment_is_handled_alone(ready: Bench, transport: Transport) -> None:
     ready.receive(piece(0, 800, True, family=16))
     ready.receive(piece(0, 24, False, family=16))  # the same identification: RFC 6946
@@ -311,6 +321,7 @@ def test_frames_are_kept_where_there_is_a_bridge(ready: Bench) -> None:
     assert [kept.data for kept in ready.whole[1].frames] == frames
 
 
+@pytest.mark.threat(79)
 def test_threat_79_fragmented_neighbour_discovery_is_reassembled_and_no_more(ready: Bench) -> None:
     """A control: what is cut small works like any datagram, headers included."""
     whole = nd_message("2001:db8::1", "2001:db8::2", NeighborSolicitation(pack_address("2001:db8::2")), layer=3)
