@@ -27,6 +27,7 @@ from uinet.placement import check_domain, free_port, pattern_of, place_promiscuo
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, Config
 from uinet.tcp import calls
 from uinet.tcp.close import abort, forget_unread
+from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
 from uinet.tcp.layout import is_v4
 from uinet.tcp.listener import Listener
@@ -159,7 +160,7 @@ class Socket:
         if self.endpoint is not None:
             return True
         tcb = self.tcb
-        if tcb is None or tcb.state < ESTABLISHED:
+        if tcb is None or (tcb.state < ESTABLISHED and not takes_early(tcb)):
             return tcb is not None and tcb.state == CLOSED
         return tcb.closing or self.send_space > 0
 
@@ -425,10 +426,14 @@ class Socket:
     def connect(self, address: tuple[Any, int]) -> None:
         """Opens a connection (stream) or sets the peer (datagram). Returns at once: EV_CONNECTED or EV_ERROR follows.
 
-        In a domain above 0 the local address must be bound and SO_L2INFO set. AddressError, AddressNotAvailable,
-        AddressInUse, NetworkUnreachable, AlreadyConnected.
+        In a domain above 0 the local address must be bound and SO_L2INFO set. With TCP_FASTOPEN_CONNECT, and if a Fast
+        Open cookie of the peer is known, nothing is sent until the first send, recv or shutdown. AddressError,
+        AddressNotAvailable, AddressInUse, NetworkUnreachable, AlreadyConnected.
         """
         self._check_open()
+        self._connect(address, self.config.fast_open_connect, True)
+
+    def _connect(self, address: tuple[Any, int], fast_open: bool, hold: bool) -> None:
         ip, port = pair(address)
         remote = self._pack_one(ip)
         check_port(port)
@@ -455,8 +460,10 @@ class Socket:
         else:
             place_routed(self.stack, tcb, self.bound, remote, port)
         tcb.owner = self
-        self.stack.tcp.connect(tcb)
+        self.stack.tcp.connect(tcb, fast_open, hold)
         self.tcb = tcb
+        if tcb.fast_open is not None and tcb.fast_open.held:
+            notify(tcb, EV_WRITABLE)
         self._kick()
 
     # data
@@ -476,7 +483,7 @@ class Socket:
             raise calls.failure(tcb.error)
         if tcb.closing or tcb.state == CLOSED:
             raise BrokenPipe()
-        if tcb.state < ESTABLISHED:
+        if tcb.state < ESTABLISHED and not takes_early(tcb):
             raise WouldBlock()
         if type(data) is not bytes and type(data) is not bytearray:
             data = bytes(memoryview(data))  # a subclass may do what it likes with its length; an int is no data
@@ -489,9 +496,10 @@ class Socket:
             mark_urgent(tcb)
         return count
 
-    def sendto(self, data: bytes | bytearray | memoryview, address: tuple[Any, int]) -> int:
-        """Sends one datagram. AddressError, NetworkUnreachable, MessageTooLong."""
-        return self.sendmsg([data], address=address)
+    def sendto(self, data: bytes | bytearray | memoryview, address: tuple[Any, int], flags: int = 0) -> int:
+        """Sends one datagram. With MSG_FASTOPEN a stream socket connects, see `sendmsg`. AddressError,
+        NetworkUnreachable, MessageTooLong."""
+        return self.sendmsg([data], flags=flags, address=address)
 
     def sendmsg(
         self, buffers: Iterable[bytes | bytearray | memoryview], ancillary: Iterable[tuple[int, int, Any]] = (),
@@ -500,10 +508,20 @@ class Socket:
         """As `send`, from several buffers. On a datagram socket `address` may say where to, and ancillary data with
         which MACs and tags (SOL_SOCKET, SO_L2INFO, L2Info) and from where (IPPROTO_IP, IP_ORIGDSTADDR, (ip, port)):
         what `recvmsg` gave, the L2Info reversed, makes an answer.
+
+        With MSG_FASTOPEN a stream socket connects to `address` and queues the data, which goes in the SYN if a Fast
+        Open cookie of the peer is known, else once the connection is established. A SYN may arrive twice: only for data
+        that does no harm if it does (RFC 7413, 2.1). Errors as of `connect`.
         """
         self._check_open()
         data = b"".join(bytes(memoryview(buffer)) for buffer in buffers)
         if self.endpoint is None:
+            if flags & sockopt.MSG_FASTOPEN and self.tcb is None:
+                if address is None:
+                    raise InvalidArgument("MSG_FASTOPEN needs the address to connect to")
+                self._connect(address, True, False)
+                if not data:
+                    return 0
             return self.send(data, flags)
         l2: L2Info | None = None
         source: tuple[bytes, int] = (b"", 0)
@@ -566,6 +584,9 @@ class Socket:
         if tcb.error is not None:
             raise calls.failure(tcb.error)
         if not calls.at_end(tcb):
+            if tcb.fast_open is not None and tcb.fast_open.held:
+                tcb.fast_open.held = False  # nothing to wait for: the SYN goes
+                wants_output(tcb)
             raise WouldBlock()
 
     def recvfrom(self, limit: int, flags: int = 0) -> tuple[bytes, tuple[IpAddress, int]]:

@@ -27,6 +27,7 @@ SHUT_RDWR = 2
 MSG_OOB = 0x1  # of send: urgent data; it is read in line
 MSG_PEEK = 0x2
 MSG_DONTWAIT = 0x40
+MSG_FASTOPEN = 0x20000000  # sendmsg and sendto connect as well, with the data in the SYN if a cookie is known
 MSG_HOLE_BREAK = 0x1000000  # of passive sockets: a read stops before a hole, or returns nothing but one
 
 SOL_SOCKET = 1
@@ -74,6 +75,9 @@ TCP_KEEPCNT = 6
 TCP_INFO = 11
 TCP_QUICKACK = 12
 TCP_USER_TIMEOUT = 18  # milliseconds
+TCP_FASTOPEN = 23  # of a listener: how many Fast Open connections may be pending; 0: none
+TCP_FASTOPEN_CONNECT = 30  # connect sends nothing if a cookie is known: the SYN goes with the first data
+TCP_FASTOPEN_KEY = 33  # of a listener: its own key for cookies, 16 bytes, or 32 with the one before
 TCP_NOPUSH = TCP_CORK
 TCP_REASSDL = 0x1020  # milliseconds for which a passive socket waits for missing bytes
 TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
@@ -100,6 +104,7 @@ __all__ = [
     "IP_TOS",
     "IP_TTL",
     "MSG_DONTWAIT",
+    "MSG_FASTOPEN",
     "MSG_HOLE_BREAK",
     "MSG_OOB",
     "MSG_PEEK",
@@ -127,6 +132,9 @@ __all__ = [
     "SO_TYPE",
     "SO_VLANS",
     "TCP_CORK",
+    "TCP_FASTOPEN",
+    "TCP_FASTOPEN_CONNECT",
+    "TCP_FASTOPEN_KEY",
     "TCP_HOLE",
     "TCP_INFO",
     "TCP_KEEPCNT",
@@ -159,6 +167,9 @@ class Config:
         self.reuse_address = False  # nothing to do: TIME-WAIT never keeps a listener from its port
         self.broadcast = False
         self.syn_filter: Callable[[Any], Any] | None = None
+        self.fast_open = 0
+        self.fast_open_connect = False
+        self.fast_open_key = b""
         self.no_delay = False
         self.cork = False
         self.quick_ack = False
@@ -227,6 +238,12 @@ def _filter(value: Any) -> Any:
     return value
 
 
+def _fast_open_key(value: Any) -> bytes:
+    if not isinstance(value, (bytes, bytearray)) or len(value) not in (0, 16, 32):
+        raise InvalidArgument("TCP_FASTOPEN_KEY wants 16 bytes, or 32 with the key before, or none for the stack's own")
+    return bytes(value)
+
+
 def _buffer(value: Any) -> int:
     return _within(1, 1 << 31, "a buffer's size")(value)
 
@@ -253,6 +270,9 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_IP, IP_TOS): ("tos", _within(0, 255, "a type of service")),
     (IPPROTO_IPV6, IPV6_UNICAST_HOPS): ("ttl", _within(1, 255, "a hop limit")),
     (IPPROTO_IPV6, IPV6_TCLASS): ("tos", _within(0, 255, "a traffic class")),
+    (IPPROTO_TCP, TCP_FASTOPEN): ("fast_open", _within(0, 1 << 20, "TCP_FASTOPEN")),
+    (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): ("fast_open_connect", _flag),
+    (IPPROTO_TCP, TCP_FASTOPEN_KEY): ("fast_open_key", _fast_open_key),
     (IPPROTO_TCP, TCP_NODELAY): ("no_delay", _flag),
     (IPPROTO_TCP, TCP_CORK): ("cork", _flag),
     (IPPROTO_TCP, TCP_QUICKACK): ("quick_ack", _flag),

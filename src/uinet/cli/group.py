@@ -16,9 +16,11 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS: dict[str, str] = {
     "demo": "Clients on many VLANs reach servers through the proxy: in memory, no root.",
+    "emulate": "A link with a rate, a delay and faults between two devices.",
     "follow": "Both streams of every connection in a capture, and what is missing.",
     "nc": "Netcat over the stack.",
     "ping": "Send echo requests.",
+    "pkt": "packetdrill scripts, on virtual time.",
     "proxy": "The transparent proxy between two devices.",
     "serve": "A static web server over the stack.",
     "show": "The frames of a capture, a line each.",

@@ -30,6 +30,7 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
     """
     skip = seq_diff(tcb.rcv_nxt, seq)
     if skip > 0:
+        came_twice(tcb, seq, length if skip >= length else skip)
         if skip >= length:
             tcb.context.stats.count("tcp_duplicate")
             tcb.ack_now = True
@@ -53,6 +54,7 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
     if tcb.reassembly is not None:
         gap = tcb.reassembly.gap_after(seq)
         if gap < length:
+            came_twice(tcb, (seq + gap) & MASK32, tcb.reassembly.overlap(end))
             length = gap  # what is held already came first, and stays
     tcb.rcv_buf.append(data, offset, length)
     tcb.rcv_nxt = (seq + length) & MASK32
@@ -68,6 +70,13 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
         take_data(tcb, tcb.rcv_nxt, data, offset + seq_diff(tcb.rcv_nxt, seq), length)
     elif tcb.fin_held:
         fin_reached(tcb)
+
+
+def came_twice(tcb: Tcb, seq: int, length: int) -> None:
+    """`length` octets at `seq` were here already: the next ACK tells (RFC 2883, 4)."""
+    if tcb.sack_ok and tcb.context.settings.dsack:
+        tcb.dsack_left = seq
+        tcb.dsack_right = (seq + length) & MASK32
 
 
 def fin_reached(tcb: Tcb) -> None:
@@ -117,6 +126,8 @@ def keep_out_of_order(tcb: Tcb, seq: int, data: bytes, offset: int, length: int)
         context.stats.count("tcp_ooo_full")
     else:
         context.received_bytes += taken
+        if tcb.reassembly.twice_length:
+            came_twice(tcb, tcb.reassembly.twice, tcb.reassembly.twice_length)
     send_ack(tcb)
 
 

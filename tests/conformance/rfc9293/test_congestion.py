@@ -9,7 +9,6 @@ from uinet.wire.tcp_options import Mss, Nop, WindowScale
 
 
 @pytest.mark.rfc("9293", "SHLD-8", "ECN is negotiated")
-@pytest.mark.xfail(strict=True, reason="ECN (RFC 3168) is not implemented")
 def test_syn_with_ece_and_cwr_is_answered_with_ece() -> None:
     peer = Peer()
     peer.listen()

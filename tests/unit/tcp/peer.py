@@ -5,23 +5,19 @@ Whatever the stack sends is checked against the invariants that hold on every tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from uinet.errors import Error, WouldBlock
-from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.sim.invariants import Segment as Seg
+from uinet.sim.invariants import Watch, segment_of
 from uinet.socket import Socket
 from uinet.stack import Stack
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32, SECOND
 from uinet.wire import build
 from uinet.wire.tcp_options import (
-    End,
-    Malformed,
     Mss,
     Nop,
-    Option,
-    Sack,
     SackPermitted,
     Timestamps,
     WindowScale,
@@ -36,121 +32,13 @@ PEER_PORT = 40000
 ISN = 0xFFFFFFF6  # the peer's: its stream wraps after nine bytes
 FULL = (Mss(1460), SackPermitted(), Timestamps(1000, 0), Nop(), WindowScale(7))
 PLAIN = (Mss(1460),)
-NAMES = {1: "F", 2: "S", 4: "R", 8: "P", 16: ".", 32: "U", 64: "E", 128: "W"}
-
-
-class Seg(NamedTuple):
-    """A segment that the stack has sent."""
-
-    time: int
-    flags: str
-    seq: int
-    ack: int
-    window: int
-    data: bytes
-    options: tuple[Option, ...]
-    frame: Any
-
-    def option(self, kind: type[Any]) -> Any:
-        """The first option of a class, or None."""
-        for option in self.options:
-            if isinstance(option, kind):
-                return option
-        return None
-
-    @property
-    def end(self) -> int:
-        """The sequence number after this segment."""
-        return (self.seq + len(self.data) + self.flags.count("S") + self.flags.count("F")) & MASK32
-
-
-def letters(bits: int) -> str:
-    return "".join(letter for bit, letter in NAMES.items() if bits & bit)
-
-
-class Watch:
-    """The invariants of one connection's trace (right edge, ACKs, windows, bytes sent twice, options)."""
-
-    def __init__(self) -> None:
-        self.edge: int | None = None  # right edge that the stack has advertised
-        self.acked: int | None = None  # highest ACK of the stack
-        self.sent_end: int | None = None  # what the peer has sent, at most
-        self.limit: int | None = None  # right edge that the peer has advertised, at most
-        self.stack_scale = 0
-        self.peer_scale = 0
-        self.stack_offers = -1
-        self.peer_offers = -1
-        self.bytes: dict[int, int] = {}
-        self.next: int | None = None  # SND.NXT of the stack
-
-    def agree(self) -> None:
-        scaled = self.stack_offers >= 0 and self.peer_offers >= 0
-        self.stack_scale = self.stack_offers if scaled else 0
-        self.peer_scale = min(14, self.peer_offers) if scaled else 0
-
-    def from_peer(self, flags: str, seq: int, ack: int, window: int, length: int, options: Iterable[Option]) -> None:
-        """Notes a segment of the peer."""
-        if "S" in flags:
-            scale = [option.shift for option in options if isinstance(option, WindowScale)]
-            self.peer_offers = scale[0] if scale else -1
-            self.agree()
-        end = (seq + length + flags.count("S") + flags.count("F")) & MASK32
-        if self.sent_end is None or "S" in flags or seq_gt(end, self.sent_end):
-            self.sent_end = end
-        if "." in flags:
-            edge = (ack + (window << (0 if "S" in flags else self.peer_scale))) & MASK32
-            if self.limit is None or "S" in flags or seq_gt(edge, self.limit):
-                self.limit = edge
-
-    def from_stack(self, seg: Seg) -> None:
-        """Checks a segment of the stack."""
-        assert seg.frame.checksums_ok, "checksum"
-        for option in seg.options:
-            assert not isinstance(option, Malformed), seg
-            if isinstance(option, End):
-                assert not any(option.padding), "padding"
-            if isinstance(option, (Mss, WindowScale, SackPermitted)):
-                assert "S" in seg.flags, "an option of SYNs on another segment"
-        if "R" in seg.flags:
-            return
-        if "S" in seg.flags:
-            scale = seg.option(WindowScale)
-            self.stack_offers = scale.shift if scale else -1
-            self.agree()
-            assert seg.option(Mss), "a SYN without MSS"
-            self.next = (seg.seq + 1) & MASK32
-        if "." in seg.flags:
-            self._check_ack(seg)
-        self._check_data(seg)
-
-    def _check_ack(self, seg: Seg) -> None:
-        assert self.sent_end is not None and seq_leq(seg.ack, self.sent_end), "acknowledges what was never sent"
-        if "S" not in seg.flags and self.acked is not None:
-            assert seq_geq(seg.ack, self.acked), "an ACK goes back"
-        self.acked = seg.ack
-        edge = (seg.ack + (seg.window << (0 if "S" in seg.flags else self.stack_scale))) & MASK32
-        if self.edge is not None and "S" not in seg.flags:
-            assert seq_geq(edge, self.edge), f"the right edge goes back by {seq_diff(self.edge, edge)}"
-        self.edge = edge
-        sack = seg.option(Sack)
-        for left, right in sack.blocks if sack else ():
-            assert seq_gt(left, seg.ack) and seq_lt(left, right), "SACK block not beyond the ACK"
-            assert seq_leq(right, edge), "SACK block beyond the window"
-
-    def _check_data(self, seg: Seg) -> None:
-        for index, octet in enumerate(seg.data):
-            at = (seg.seq + index) & MASK32
-            assert self.bytes.setdefault(at, octet) == octet, "a retransmission with other bytes"
-        if seg.data and self.limit is not None:
-            over = seq_diff((seg.seq + len(seg.data)) & MASK32, self.limit)
-            assert over <= 0 or len(seg.data) == 1, f"{over} bytes beyond the window"
 
 
 class Peer:
     """The stack under test and the hand-made peer at the other end of its link. `out`: segments not expected yet."""
 
     def __init__(
-        self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer", **settings: int
+        self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer", **settings: Any
     ) -> None:
         self.stack = Stack(seed, now)
         for name, value in settings.items():
@@ -250,10 +138,7 @@ class Peer:
                 self.other.append(taken)
                 continue
             header = taken.tcp
-            seg = Seg(
-                self.now, letters(header.flags), header.seq, header.ack, header.window, taken.payload, header.options,
-                taken,
-            )
+            seg = segment_of(taken, self.now)
             self.out.append(seg)
             stamp = seg.option(Timestamps)
             if stamp and (header.destination_port, header.source_port) == (self.peer_port, self.port):

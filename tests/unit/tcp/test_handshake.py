@@ -363,13 +363,48 @@ def test_half_open_rst_empties_the_cache_silently() -> None:
     peer = Peer()
     peer.listen()
     peer.syn()
-    peer.send("R", peer.seq + 5)
+    peer.send("R", peer.seq - 1)
+    peer.send("R", peer.seq + 65535)
+    peer.quiet()
+    assert peer.count("tcp_rst_out_of_window") == 2
     assert peer.stack.tcp.syn_count == 1
     peer.send("R")
     assert peer.stack.tcp.syn_count == 0
     peer.quiet()
     assert not peer.listener.readable
     peer.gone(0)
+
+
+def test_half_open_rst_elsewhere_in_the_window_is_challenged() -> None:
+    peer = Peer()
+    peer.listen()
+    syn_ack = peer.syn()
+    peer.send("R", peer.seq + 5)
+    peer.expect(".", seq=syn_ack.seq + 1, ack=peer.seq, length=0)
+    peer.send("R", peer.seq + 6)
+    peer.quiet()
+    assert peer.count("tcp_challenge_ack_limited") == 1
+    assert peer.stack.tcp.syn_count == 1
+
+
+def test_half_open_that_took_a_while_gives_the_first_round_trip() -> None:
+    peer = Peer()
+    peer.listen()
+    peer.syn()
+    peer.advance(0.1)
+    peer.send(".")
+    info = peer.listener.accept().info()
+    assert (info.rtt, info.rto) == (0.1, 0.3)
+
+
+def test_half_open_whose_syn_ack_went_twice_gives_none() -> None:
+    peer = Peer()
+    peer.listen()
+    peer.syn()
+    peer.advance(1.1)
+    peer.expect("S.")
+    peer.send(".")
+    assert peer.listener.accept().info().rtt == 0
 
 
 @pytest.mark.threat(19)

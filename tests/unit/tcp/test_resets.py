@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.tcp.peer import FULL, Peer, error_of, read
 from uinet.errors import ConnectionReset, WouldBlock
+from uinet.wire.tcp_options import Timestamps
 
 STATES = ["passive", "active", "close_wait", "fin_wait_1", "fin_wait_2", "closing", "last_ack"]
 
@@ -230,3 +231,12 @@ def test_rst_to_strangers_is_limited() -> None:
     assert len(peer.drain()) == 1
     assert peer.count("tcp_rst_rate_limited") == 90
     assert len(peer.stack.tcp.table) == 0
+
+
+def test_established_abort_tells_its_time() -> None:
+    peer = Peer()
+    sock = peer.passive(FULL)
+    sock.abort()
+    peer.flush()
+    stamp = peer.expect("R.").option(Timestamps)
+    assert stamp is not None and stamp.echo == peer.now // 1_000_000 + 1000

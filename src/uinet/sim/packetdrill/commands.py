@@ -1,0 +1,90 @@
+"""The shell commands of scripts that mean something to our stack: sysctl, ip, and the usual scripts of defaults."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from uinet.sim.packetdrill.errors import Mismatch, Unsupported
+from uinet.sim.packetdrill.sysctls import IRRELEVANT, SYSCTLS
+from uinet.stack import Stack
+from uinet.tcp.state import NAMES
+from uinet.tcp.tcb import Tcb
+
+DEFAULTS = re.compile(r"(?:.*/)?(?:defaults\.sh|sysctl_restore_\S*\.sh)$")
+SOCKSTAT = re.compile(r"sockstat\b.*?\|\s*grep (?:-c )?'?(?P<state>[A-Z_0-9]+)'?\s*\|\s*grep (?P<count>\d+)$")
+BSD_STATES = {
+    "SYN_RCVD": "SYN-RECEIVED", "SYN_SENT": "SYN-SENT", "ESTABLISHED": "ESTABLISHED", "TIME_WAIT": "TIME-WAIT",
+    "CLOSE_WAIT": "CLOSE-WAIT", "LAST_ACK": "LAST-ACK", "FIN_WAIT_1": "FIN-WAIT-1", "FIN_WAIT_2": "FIN-WAIT-2",
+    "CLOSING": "CLOSING", "CLOSED": "CLOSED",
+}
+
+
+class Commands:
+    """Commands for one stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    def run(self, text: str) -> None:
+        """Does what a command says. Unsupported; Mismatch for one that only checks something."""
+        joined = re.sub(r"\\\n", " ", text)
+        for line in re.split(r"\n|;|&&", joined):
+            line = re.sub(r"\s*(?:[12]?>(?:&\d|\s*/dev/null))+", "", line).strip()
+            if line and not line.startswith("#"):
+                self._one(line)
+
+    def _one(self, line: str) -> None:
+        counted = SOCKSTAT.match(line)
+        if counted is not None:
+            self._count(counted["state"], int(counted["count"]))
+            return
+        if "|" in line:
+            raise Unsupported(f"the command {line!r}")
+        try:
+            words = shlex.split(line)
+        except ValueError:
+            raise Unsupported(f"the command {line!r}") from None
+        if DEFAULTS.match(words[0]):
+            return
+        if words[0] == "sysctl":
+            self._sysctls([word for word in words[1:] if not word.startswith("-")])
+        elif words[0].endswith("set_sysctls.py"):
+            self._sysctls([word.removeprefix("/proc/sys/").replace("/", ".") for word in words[1:]])
+        elif words[:3] == ["ip", "tcp_metrics", "flush"] or words[0] == "true":
+            pass
+        elif words[0] == "tc" and words[-1] == "pfifo":
+            pass  # a plain queue, as ours is
+        elif words == ["tcpdrop", "-s", "TIME_WAIT"]:
+            self.stack.tcp.time_wait.clear()
+        else:
+            raise Unsupported(f"the command {line!r}")
+
+    def _sysctls(self, assignments: list[str]) -> None:
+        for assignment in assignments:
+            name, equals, value = assignment.partition("=")
+            if not equals:
+                raise Unsupported(f"reading the sysctl {name}")
+            self._sysctl(name.strip(), value.strip())
+
+    def _sysctl(self, name: str, value: str) -> None:
+        if name in IRRELEVANT:
+            return
+        if name not in SYSCTLS:
+            raise Unsupported(f"the sysctl {name}")
+        SYSCTLS[name](self.stack, value)
+
+    def _count(self, state: str, wanted: int) -> None:
+        """How many connections are in a state."""
+        if state not in BSD_STATES:
+            raise Unsupported(f"the state {state}")
+        tcp = self.stack.tcp
+        name = BSD_STATES[state]
+        if name == "TIME-WAIT":
+            count = len(tcp.time_wait)
+        else:
+            count = sum(isinstance(entry, Tcb) and NAMES[entry.state] == name for entry in tcp.table)
+            if name == "SYN-RECEIVED":
+                count += tcp.syn_count
+        if count != wanted:
+            raise Mismatch(f"{count} connections are in {name}, not {wanted}")
