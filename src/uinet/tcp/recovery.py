@@ -120,6 +120,7 @@ def begin_reduction(tcb: Tcb, flight: Flight, ack: Ack, marked: bool) -> None:
     if flight.recover_fs < 1:
         flight.recover_fs = 1
     flight.reduced = True
+    tcb.ecn_reduced = tcb.ecn_ok  # or the peer would go on to echo marks, and each round trip be a reduction
 
 
 def on_mark(tcb: Tcb, flight: Flight, ack: Ack) -> None:

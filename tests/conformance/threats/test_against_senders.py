@@ -77,8 +77,8 @@ def test_sacks_of_single_bytes_keep_a_bounded_number_of_blocks_and_get_bounded_a
         left = (peer.ack + 1000 + 500 * index) & MASK32
         peer.send(".", options=(Nop(), Nop(), Sack(((left, (left + 1) & MASK32),))))
         sent += sum(len(seg.data) for seg in peer.drain())
-        board = sock.tcb.scoreboard if sock.tcb is not None else None
-        assert board is not None and len(board.lefts) <= 256
+        flight = sock.tcb.flight if sock.tcb is not None else None
+        assert flight is not None and flight.ranges <= max(256, outstanding // 512)
     assert sent <= 2 * outstanding
 
 
