@@ -31,6 +31,7 @@ def v6(payload: bytes, mtu: int, *, df: bool = False) -> list[bytes]:
     )
 
 
+@pytest.mark.rfc("6864", "4.1", "an atomic datagram's identification has no meaning")
 def test_ipv4_may_not_be_fragmented_has_df_and_identification_0() -> None:
     (packet,) = v4(b"x", 1500, df=True)
     header = ipv4.parse(packet)
@@ -87,6 +88,7 @@ def test_threat_31_identifications_of_one_flow_do_not_repeat_soon() -> None:
     assert len(set(seen)) == 5000
 
 
+@pytest.mark.rfc("7739", "5", "fragment identifications are not predictable")
 @pytest.mark.threat(31)
 def test_threat_31_identifications_depend_on_secret_addresses_and_protocol() -> None:
     firsts = {

@@ -42,6 +42,8 @@ def test_pmtu_update_makes_routes_stale(bench: Bench) -> None:
     assert route.generation != bench.network.generation and bench.network.route(FAR).mtu == 1400
 
 
+@pytest.mark.rfc("8201", "5.3", "a path MTU is forgotten after about ten minutes")
+@pytest.mark.rfc("1191", "6.3", "a path MTU is forgotten after about ten minutes")
 def test_pmtu_is_forgotten_after_ten_minutes_each_at_its_time(bench: Bench) -> None:
     table = bench.network.pmtu
     table.update(FAR, 1400)
