@@ -195,6 +195,7 @@ def send_rst(tcb: Tcb) -> None:
     if tcb.ts_ok:
         size = put_timestamps(context.scratch, at + headers_length(tcb), timestamp_now(tcb), tcb.ts_recent)
     context.stats.count("tcp_rst_out")
+    tcb.ecn = 0
     transmit(context, tcb, at, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, size, EMPTY, 0, 0)
 
 

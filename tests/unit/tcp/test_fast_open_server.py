@@ -122,6 +122,7 @@ def test_syn_received_close_lets_data_go_first_and_fin_once_established() -> Non
     peer.gone()
 
 
+@pytest.mark.threat(17)
 @pytest.mark.parametrize("change", ["bit", "short", "long", "other address"])
 @pytest.mark.rfc("7413", "4.2.2", "with an invalid cookie only the SYN is acknowledged, and a new cookie is given")
 def test_listen_wrong_cookie_falls_back_to_the_handshake(change: str) -> None:
@@ -144,6 +145,7 @@ def test_listen_wrong_cookie_falls_back_to_the_handshake(change: str) -> None:
     assert read(peer.listener.accept()) == DATA
 
 
+@pytest.mark.threat(17)
 @pytest.mark.rfc("7413", "4.1.2", "cookies expire, and the server changes its key")
 def test_listen_cookie_ages_by_periods_of_the_key() -> None:
     peer = server(fast_open_period=100 * 10**9)
@@ -174,6 +176,7 @@ def test_listen_own_key_is_shared_by_stacks_and_the_one_before_still_counts() ->
     assert error_of(one.listener.setsockopt, IPPROTO_TCP, TCP_FASTOPEN_KEY, b"short") is InvalidArgument
 
 
+@pytest.mark.threat(17)
 @pytest.mark.rfc("7413", "5.1", "the number of pending Fast Open connections is limited; beyond, the handshake is used")
 def test_listen_pending_limit_falls_back_to_the_handshake() -> None:
     peer = server()
@@ -193,6 +196,7 @@ def test_listen_pending_limit_falls_back_to_the_handshake() -> None:
     assert peer.count("tcp_fastopen_passive") == 5
 
 
+@pytest.mark.threat(17)
 @pytest.mark.rfc("7413", "5.1", "a RST does not free a place among the pending connections at once")
 def test_syn_received_reset_stays_pending_for_a_minute() -> None:
     peer = server()
@@ -313,6 +317,7 @@ def test_listen_malformed_cookie_option_is_ignored(data: bytes) -> None:
     assert peer.count("tcp_fastopen_bad_cookie") == 0
 
 
+@pytest.mark.threat(17)
 def test_listen_guessed_cookies_all_fail() -> None:
     peer = server()
     for guess in range(2000):
