@@ -63,6 +63,7 @@ __all__ = [
     "SO_KEEPALIVE",
     "SO_L2INFO",
     "SO_LINGER",
+    "SO_MAX_PACING_RATE",
     "SO_PASSIVE",
     "SO_PROMISC",
     "SO_PROTOCOL",
@@ -73,6 +74,7 @@ __all__ = [
     "SO_SNDBUF",
     "SO_TYPE",
     "SO_VLANS",
+    "TCP_CONGESTION",
     "TCP_CORK",
     "TCP_FASTOPEN",
     "TCP_FASTOPEN_CONNECT",
@@ -96,6 +98,7 @@ __all__ = [
     "BadSocket",
     "BrokenPipe",
     "CaptureError",
+    "CongestionControl",
     "ConnectionAborted",
     "ConnectionRefused",
     "ConnectionReset",
@@ -235,6 +238,7 @@ if TYPE_CHECKING:
         SO_KEEPALIVE,
         SO_L2INFO,
         SO_LINGER,
+        SO_MAX_PACING_RATE,
         SO_PASSIVE,
         SO_PROMISC,
         SO_PROTOCOL,
@@ -248,6 +252,7 @@ if TYPE_CHECKING:
         SOCK_DGRAM,
         SOCK_STREAM,
         SOL_SOCKET,
+        TCP_CONGESTION,
         TCP_CORK,
         TCP_FASTOPEN,
         TCP_FASTOPEN_CONNECT,
@@ -266,6 +271,7 @@ if TYPE_CHECKING:
     )
     from uinet.splicing import Splice, splice
     from uinet.stack import Stack
+    from uinet.tcp.congestion.base import CongestionControl
     from uinet.tcp.info import TcpInfo
     from uinet.tcp.syn import Syn, Verdict
     from uinet.version import __version__, compiled
@@ -294,14 +300,15 @@ _MODULES = {
         "AF_INET AF_INET6 AF_UNSPEC IPPROTO_IP IPPROTO_IPV6 IPPROTO_TCP IPPROTO_UDP IPV6_RECVERR IPV6_TCLASS "
         "IPV6_UNICAST_HOPS IP_BINDANY IP_ORIGDSTADDR IP_RECVERR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL MSG_DONTWAIT "
         "MSG_FASTOPEN MSG_HOLE_BREAK MSG_OOB MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM SOCK_STREAM "
-        "SOL_SOCKET SO_ACCEPTCONN SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER SO_PASSIVE "
-        "SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_REUSEADDR SO_REUSEPORT SO_SETFIB SO_SNDBUF SO_TYPE SO_VLANS "
-        "TCP_CORK TCP_FASTOPEN TCP_FASTOPEN_CONNECT TCP_FASTOPEN_KEY TCP_HOLE TCP_INFO TCP_KEEPCNT "
+        "SOL_SOCKET SO_ACCEPTCONN SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER SO_MAX_PACING_RATE "
+        "SO_PASSIVE SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_REUSEADDR SO_REUSEPORT SO_SETFIB SO_SNDBUF SO_TYPE SO_VLANS "
+        "TCP_CONGESTION TCP_CORK TCP_FASTOPEN TCP_FASTOPEN_CONNECT TCP_FASTOPEN_KEY TCP_HOLE TCP_INFO TCP_KEEPCNT "
         "TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_NODELAY TCP_NOPUSH TCP_QUICKACK TCP_REASSDL "
         "TCP_USER_TIMEOUT"
     ),
     "uinet.splicing": "Splice splice",
     "uinet.stack": "Stack",
+    "uinet.tcp.congestion.base": "CongestionControl",
     "uinet.tcp.info": "TcpInfo",
     "uinet.tcp.syn": "Syn Verdict",
     "uinet.version": "__version__ compiled",

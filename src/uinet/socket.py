@@ -28,6 +28,7 @@ from uinet.placement import check_domain, free_port, pattern_of, place_promiscuo
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, Config
 from uinet.tcp import calls
 from uinet.tcp.close import abort, forget_unread
+from uinet.tcp.congestion.choice import make
 from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
 from uinet.tcp.layout import is_v4
@@ -39,6 +40,7 @@ from uinet.tcp.state import CLOSED, ESTABLISHED, NAMES
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, start_keepalive
 from uinet.tcp.urgent import mark_urgent, urgent_left
+from uinet.tcp.window import set_pacing, use
 from uinet.udp.endpoint import UdpEndpoint
 from uinet.wire.addresses import (
     ANY,
@@ -184,8 +186,24 @@ class Socket:
 
     @property
     def receive_buffer(self) -> int:
-        """Size of the receive buffer."""
+        """Size of the receive buffer of a connection that begins."""
         return self.config.receive_buffer
+
+    @property
+    def receive_buffer_max(self) -> int:
+        """How large the receive buffer may become."""
+        config = self.config
+        if not config.receive_auto:
+            return config.receive_buffer
+        return max(config.receive_buffer, self.stack.tcp.settings.receive_buffer_max)
+
+    @property
+    def watched_buffer(self) -> int:
+        """Size of the receive buffer of a direction that is watched: its sender can't be asked to wait."""
+        config = self.config
+        if not config.receive_auto:
+            return config.receive_buffer
+        return max(config.receive_buffer, self.stack.tcp.settings.watched_buffer)
 
     @property
     def cdom(self) -> int:
@@ -261,6 +279,11 @@ class Socket:
             if attribute in ("keepalive", "keep_idle") and self.tcb.state >= ESTABLISHED:
                 start_keepalive(self.tcb)
                 rearm(self.tcb)
+            flight = self.tcb.flight
+            if attribute == "congestion" and flight is not None:
+                use(self.tcb, self.config.congestion)
+            elif attribute == "max_pacing_rate" and flight is not None:
+                set_pacing(self.tcb, flight)
             wants_output(self.tcb)
 
     def _placed(self, name: int) -> bool:
@@ -286,15 +309,28 @@ class Socket:
                 return int(self.listener is not None)
             if name == sockopt.SO_ERROR:
                 return getattr(self.error, "errno", 0) or 0
+            if self.tcb is not None and name == sockopt.SO_SNDBUF:
+                return self.tcb.snd_limit
+            if self.tcb is not None and name == sockopt.SO_RCVBUF:
+                return self.tcb.rcv_limit
         if (level, name) in multicast.OPTIONS:
             return multicast.get_option(self, level, name)
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_INFO):
             return self.info()
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_MAXSEG):
             return self.tcb.mss if self.tcb is not None else 0
+        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_CONGESTION):
+            return self._congestion_name()
         if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
             return self.serialno
         return sockopt.read(self.config, level, name)
+
+    def _congestion_name(self) -> str:
+        """The name of the congestion control that is in use, or will be once there is something to send."""
+        if self.tcb is not None and self.tcb.congestion is not None:
+            return self.tcb.congestion.name
+        chosen = self.config.congestion
+        return make(self.stack.tcp.settings.congestion if chosen is None else chosen).name
 
     def configure(self, tcb: Tcb) -> None:
         """Gives a connection the options of this socket."""
@@ -307,11 +343,16 @@ class Socket:
         tcb.keep_interval = config.keep_interval
         tcb.keep_count = config.keep_count
         tcb.user_timeout = config.user_timeout
-        tcb.snd_limit = config.send_buffer
+        if tcb.state < ESTABLISHED or not config.send_auto:
+            tcb.snd_limit = config.send_buffer
+        tcb.send_auto = config.send_auto
         if tcb.state < ESTABLISHED or config.receive_buffer > tcb.rcv_limit:
             tcb.rcv_limit = config.receive_buffer  # a window that was offered is not taken back
+        tcb.receive_auto = config.receive_auto
         tcb.ttl = hop_limit(config.ttl, tcb.interface, not is_v4(tcb))
-        tcb.tos = config.tos
+        tcb.tos = config.tos & ~3  # the ECN field is TCP's own (RFC 3168, 6.1)
+        tcb.algorithm = config.congestion
+        tcb.max_pacing_rate = config.max_pacing_rate
         tcb.report_soft = config.receive_errors
 
     def _configure_endpoint(self, endpoint: UdpEndpoint) -> None:

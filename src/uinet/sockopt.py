@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from uinet.errors import InvalidArgument, NotSupported
+from uinet.tcp.congestion.names import check_congestion
 from uinet.units import MILLISECOND, SECOND
 from uinet.wire.addresses import ANY, L2Info, VlanTag, parse_vlans
 from uinet.wire.addresses import Any as AnyType
@@ -48,6 +49,7 @@ SO_REUSEPORT = 15
 SO_ACCEPTCONN = 30
 SO_PROTOCOL = 38
 SO_DOMAIN = 39
+SO_MAX_PACING_RATE = 47  # bytes a second; 0: no bound
 # libuinet's
 SO_PROMISC = 0x1001  # the socket works on a promiscuous interface: any address, any port
 SO_SETFIB = 0x1002  # the connection domain
@@ -85,6 +87,7 @@ TCP_KEEPINTVL = 5
 TCP_KEEPCNT = 6
 TCP_INFO = 11
 TCP_QUICKACK = 12
+TCP_CONGESTION = 13  # a name, or a class of one's own
 TCP_USER_TIMEOUT = 18  # milliseconds
 TCP_FASTOPEN = 23  # of a listener: how many Fast Open connections may be pending; 0: none
 TCP_FASTOPEN_CONNECT = 30  # connect sends nothing if a cookie is known: the SYN goes with the first data
@@ -94,6 +97,7 @@ TCP_REASSDL = 0x1020  # milliseconds for which a passive socket waits for missin
 TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
 
 MIN_BUFFER = 2048
+MOST_RATE = 10**12  # bytes a second
 LONGEST = 10**9 * SECOND  # ns; any longer time would not fit 64 bits for long
 
 __all__ = [
@@ -142,6 +146,7 @@ __all__ = [
     "SO_KEEPALIVE",
     "SO_L2INFO",
     "SO_LINGER",
+    "SO_MAX_PACING_RATE",
     "SO_PASSIVE",
     "SO_PROMISC",
     "SO_PROTOCOL",
@@ -152,6 +157,7 @@ __all__ = [
     "SO_SNDBUF",
     "SO_TYPE",
     "SO_VLANS",
+    "TCP_CONGESTION",
     "TCP_CORK",
     "TCP_FASTOPEN",
     "TCP_FASTOPEN_CONNECT",
@@ -176,6 +182,8 @@ class Config:
     def __init__(self, receive_buffer: int, send_buffer: int, max_buffer: int) -> None:
         self.receive_buffer = receive_buffer
         self.send_buffer = send_buffer
+        self.receive_auto = True  # until the user sets a size
+        self.send_auto = True
         self.max_buffer = max_buffer
         self.promiscuous = False
         self.passive = False
@@ -199,6 +207,8 @@ class Config:
         self.keep_interval = 0
         self.keep_count = 0
         self.user_timeout = 0
+        self.congestion: Any = None  # None: the stack's
+        self.max_pacing_rate = 0
         self.linger = -1  # ns; negative: not asked for
         self.ttl = 64
         self.tos = 0
@@ -283,6 +293,7 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (SOL_SOCKET, SO_RCVBUF): ("receive_buffer", _buffer),
     (SOL_SOCKET, SO_KEEPALIVE): ("keepalive", _flag),
     (SOL_SOCKET, SO_LINGER): ("linger", _linger),
+    (SOL_SOCKET, SO_MAX_PACING_RATE): ("max_pacing_rate", _within(0, MOST_RATE, "SO_MAX_PACING_RATE")),
     (IPPROTO_IP, IP_BINDANY): ("bind_any", _flag),
     (IPPROTO_IP, IP_SYNFILTER): ("syn_filter", _filter),
     (IPPROTO_IP, IP_RECVERR): ("receive_errors", _flag),
@@ -296,6 +307,7 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_FASTOPEN_KEY): ("fast_open_key", _fast_open_key),
     (IPPROTO_TCP, TCP_NODELAY): ("no_delay", _flag),
     (IPPROTO_TCP, TCP_CORK): ("cork", _flag),
+    (IPPROTO_TCP, TCP_CONGESTION): ("congestion", check_congestion),
     (IPPROTO_TCP, TCP_QUICKACK): ("quick_ack", _flag),
     (IPPROTO_TCP, TCP_KEEPIDLE): ("keep_idle", _duration("TCP_KEEPIDLE", SECOND, "seconds")),
     (IPPROTO_TCP, TCP_KEEPINTVL): ("keep_interval", _duration("TCP_KEEPINTVL", SECOND, "seconds")),
@@ -323,6 +335,7 @@ def apply(config: Config, level: int, name: int, value: Any) -> str:
     converted = convert(value)
     if attribute in ("send_buffer", "receive_buffer"):
         converted = max(MIN_BUFFER, min(converted, config.max_buffer))
+        setattr(config, attribute.replace("buffer", "auto"), False)
     setattr(config, attribute, converted)
     return attribute
 

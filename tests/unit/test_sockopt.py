@@ -49,6 +49,9 @@ SET_AND_READ: list[tuple[int, str, Any, Any]] = [
     (IPPROTO_IP, "IP_TOS", 0xB8, 0xB8),
     (IPPROTO_IPV6, "IPV6_UNICAST_HOPS", 255, 255),
     (IPPROTO_IPV6, "IPV6_TCLASS", 1, 1),
+    (SOL_SOCKET, "SO_MAX_PACING_RATE", 125_000, 125_000),
+    (IPPROTO_TCP, "TCP_CONGESTION", "bbr", "bbr"),
+    (IPPROTO_TCP, "TCP_CONGESTION", b"reno", "newreno"),
     (IPPROTO_TCP, "TCP_NODELAY", 1, 1),
     (IPPROTO_TCP, "TCP_CORK", 1, 1),
     (IPPROTO_TCP, "TCP_NOPUSH", 1, 1),
@@ -106,7 +109,11 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
     (IPPROTO_TCP, "TCP_FASTOPEN_KEY", bytes(15), InvalidArgument),
     (IPPROTO_TCP, "TCP_FASTOPEN_KEY", 16, InvalidArgument),
     (IPPROTO_TCP, "TCP_MAXSEG", 500, NotSupported),
-    (IPPROTO_TCP, "SO_LINGER", (1, 1), NotSupported),
+    (IPPROTO_TCP, "SO_DOMAIN", 1, NotSupported),
+    (IPPROTO_TCP, "TCP_CONGESTION", "vegas", InvalidArgument),
+    (IPPROTO_TCP, "TCP_CONGESTION", 5, InvalidArgument),
+    (SOL_SOCKET, "SO_MAX_PACING_RATE", -1, InvalidArgument),
+    (SOL_SOCKET, "SO_MAX_PACING_RATE", 1.5, InvalidArgument),
 ]
 
 READ_ONLY = {

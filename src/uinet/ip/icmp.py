@@ -274,12 +274,15 @@ class Icmp:
             self.network.stats.count("icmp_bad_quote")
             return
         handler = self.network.handlers.get(quote.protocol)
-        if handler is None or not handler.icmp_error(
-            kind, code, info, quote.source, quote.destination, quote.transport, packet
-        ):
+        believed = 0
+        if handler is not None:
+            believed = handler.icmp_error(
+                kind, code, info, quote.source, quote.destination, quote.transport, packet
+            )
+        if not believed:
             self.network.stats.count("icmp_bad_quote")
             return
-        if kind == TOO_BIG and not packet.interface.promiscuous:
+        if kind == TOO_BIG and believed == 1 and not packet.interface.promiscuous:
             self.network.pmtu.update(quote.destination, info)
 
     def icmp_error(

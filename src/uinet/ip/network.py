@@ -57,8 +57,9 @@ class TransportHandler(Protocol):
         quoted_destination: bytes,
         quoted_transport: bytes,
         packet: Packet | None,
-    ) -> bool:
-        """An ICMP error about a packet that this stack may have sent; whether a flow here believes it.
+    ) -> int:
+        """An ICMP error about a packet that this stack may have sent; 0 if no flow here believes it, 1 if one does,
+        2 if one will, perhaps, later: the path MTU of a TOO_BIG is its own business then.
 
         `kind`: one of the kinds of `uinet.ip.icmp`; `code`: as on the wire; `info`: the MTU of a TOO_BIG, the
         pointer of a PARAMETER_PROBLEM, else 0. `quoted_transport`: at least 8 bytes, from the transport

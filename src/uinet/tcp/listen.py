@@ -118,7 +118,7 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     entry = SynEntry(tcp, listener, seg)
     path_back(tcp, entry, packet, seg)
     entry.ttl = hop_limit(listener.owner.config.ttl, entry.interface, packet.version == 6)
-    entry.tos = listener.owner.config.tos
+    entry.tos = listener.owner.config.tos & ~3  # the ECN field is TCP's own
     entry.syn = syn
     if verdict is Verdict.REJECT_RST:
         stats.count("tcp_syn_rejected_rst")
@@ -250,9 +250,7 @@ def prepare(tcp: Tcp, entry: SynEntry, floor: int) -> None:
     entry.timestamps = entry.timestamps and settings.timestamps
     if not settings.window_scaling:
         entry.peer_wscale = NO_WSCALE
-    listener = entry.listener
-    limit = listener.owner.receive_buffer if listener is not None else settings.receive_buffer
-    entry.rcv_scale = scale_for(limit) if entry.peer_wscale != NO_WSCALE else 0
+    entry.rcv_scale = scale_for(receive_most(tcp, entry)) if entry.peer_wscale != NO_WSCALE else 0
 
 
 def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
@@ -274,6 +272,11 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
     tcp.wheel.arm(entry, tcp.now + (tcp.settings.rto_initial << entry.retries))
 
 
+def receive_most(tcp: Tcp, entry: SynEntry) -> int:
+    """The largest receive buffer that the connection may come to have."""
+    return int(entry.listener.owner.receive_buffer_max) if entry.listener is not None else receive_limit(tcp, entry)
+
+
 def cookie_for(tcp: Tcp, entry: SynEntry) -> bytes:
     """The Fast Open cookie for the entry's peer."""
     keys = entry.listener.owner.config.fast_open_key if entry.listener is not None else b""
@@ -282,7 +285,7 @@ def cookie_for(tcp: Tcp, entry: SynEntry) -> bytes:
 
 
 def receive_limit(tcp: Tcp, entry: SynEntry) -> int:
-    """The receive buffer that the connection will have."""
+    """The receive buffer that the connection will begin with."""
     return int(entry.listener.owner.receive_buffer) if entry.listener is not None else tcp.settings.receive_buffer
 
 
@@ -300,7 +303,7 @@ def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
     # (a little in the past, so that our clock does not seem to go back afterwards)
     clock = (tcp.now // MILLISECOND + tcp.secrets.timestamp_offset(entry) - 64) & MASK32 & ~63
     tsval = clock | (1 << 5 if sack else 0) | (wscale if wscale < 15 else 15)
-    entry.rcv_scale = scale_for(receive_limit(tcp, entry)) if wscale != NO_WSCALE else 0
+    entry.rcv_scale = scale_for(receive_most(tcp, entry)) if wscale != NO_WSCALE else 0
     options = at + headers_length(entry)
     size = put_syn_options(
         tcp.scratch, options, mss_to_offer(entry), entry.rcv_scale if wscale != NO_WSCALE else -1, sack, timestamps,
@@ -335,7 +338,7 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
         wscale = seg.tsecr & 15
         entry.sack = (seg.tsecr >> 5) & 1 == 1
         entry.peer_wscale = wscale if wscale < 15 else NO_WSCALE
-        entry.rcv_scale = scale_for(receive_limit(tcp, entry)) if wscale < 15 else 0
+        entry.rcv_scale = scale_for(receive_most(tcp, entry)) if wscale < 15 else 0
         entry.ts_offset = tcp.secrets.timestamp_offset(entry)
     tcp.stats.count("tcp_syncookie_ok")
     return entry
