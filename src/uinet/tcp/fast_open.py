@@ -11,8 +11,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from uinet.seq import seq_diff, seq_gt
-from uinet.tcp.layout import headers_length, is_v4
 from uinet.tcp.discovery import path_mtu
+from uinet.tcp.layout import headers_length, is_v4
 from uinet.tcp.negotiate import DEFAULT_MSS_V4, DEFAULT_MSS_V6
 from uinet.tcp.table import Entry
 from uinet.tcp.tcb import Tcb

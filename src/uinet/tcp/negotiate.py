@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from uinet.tcp.congestion.growth import initial_window
-from uinet.tcp.constants import ECN_ASK, ECN_NEVER
-from uinet.tcp.discovery import TIMESTAMPS_LENGTH, begin, path_mtu
+from uinet.tcp.constants import ECN_ASK, ECN_NEVER, TIMESTAMPS_LENGTH
+from uinet.tcp.discovery import begin, path_mtu
 from uinet.tcp.layout import headers_length, is_v4
 from uinet.tcp.state import ESTABLISHED, FIN_WAIT_1, change
 from uinet.tcp.tcb import Tcb
@@ -64,10 +64,14 @@ def set_mss(tcb: Tcb, peer_mss: int) -> None:
     """The effective send MSS (RFC 9293 3.7.1, MUST-16): what the peer takes and the path carries, less our options."""
     floor = tcb.context.settings.min_mss
     mss = max(peer_mss, floor)
+    if tcb.max_segment and mss > tcb.max_segment:
+        mss = tcb.max_segment
     headers = headers_length(tcb)
     mss = min(mss, path_mtu(tcb) - headers)
     if tcb.ts_ok:
         mss -= TIMESTAMPS_LENGTH
+    if tcb.auth is not None:
+        mss -= tcb.auth.overhead
     tcb.mss = mss
     tcb.rcv_mss = min(536, mss)
     tcb.peer_mss = max(peer_mss, floor)
