@@ -369,7 +369,8 @@ class Socket:
         tcb.keep_idle = config.keep_idle
         tcb.keep_interval = config.keep_interval
         tcb.keep_count = config.keep_count
-        tcb.user_timeout = config.user_timeout
+        if config.user_timeout or not config.user_timeout_option:
+            tcb.user_timeout = config.user_timeout  # else what was agreed on stays
         tcb.snd_limit = config.send_buffer
         if tcb.state < ESTABLISHED or self.receive_window > tcb.rcv_limit or config.window_clamp:
             tcb.rcv_limit = self.receive_window  # a window that was offered is not taken back

@@ -8,6 +8,7 @@ from uinet.tcp.layout import find_path, headers_length, is_v4
 from uinet.tcp.state import ESTABLISHED, FIN_WAIT_1, change
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import start_keepalive
+from uinet.tcp.user_timeout import adopt
 from uinet.wire.addresses import join
 from uinet.wire.constants import ACK, CWR, ECE, NO_WSCALE
 from uinet.wire.segment import Segment
@@ -32,6 +33,8 @@ def agree_on_options(tcb: Tcb, seg: Segment) -> None:
         tcb, seg.mss, seg.wscale if settings.window_scaling else NO_WSCALE,
         seg.sack_permitted and settings.sack, seg.has_timestamps and settings.timestamps, seg.tsval,
     )
+    if seg.user_timeout >= 0 and tcb.owner is not None:
+        adopt(tcb, tcb.owner.config, seg.user_timeout)
 
 
 def agree_on_ecn(tcb: Tcb, seg: Segment) -> None:

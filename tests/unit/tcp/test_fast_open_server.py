@@ -174,6 +174,7 @@ def test_listen_own_key_is_shared_by_stacks_and_the_one_before_still_counts() ->
     assert error_of(one.listener.setsockopt, IPPROTO_TCP, TCP_FASTOPEN_KEY, b"short") is InvalidArgument
 
 
+@pytest.mark.threat(17)
 @pytest.mark.rfc("7413", "5.1", "the number of pending Fast Open connections is limited; beyond, the handshake is used")
 def test_listen_pending_limit_falls_back_to_the_handshake() -> None:
     peer = server()
@@ -193,6 +194,7 @@ def test_listen_pending_limit_falls_back_to_the_handshake() -> None:
     assert peer.count("tcp_fastopen_passive") == 5
 
 
+@pytest.mark.threat(17)
 @pytest.mark.rfc("7413", "5.1", "a RST does not free a place among the pending connections at once")
 def test_syn_received_reset_stays_pending_for_a_minute() -> None:
     peer = server()
@@ -280,6 +282,7 @@ def test_listen_syn_data_beyond_the_buffer_is_cut_and_not_acknowledged() -> None
 # threat 16, and listeners that have not asked
 
 
+@pytest.mark.threat(16)
 @pytest.mark.rfc("7413", "6.1", "Fast Open is off unless the application asks for it")
 @pytest.mark.parametrize("option", [FastOpen(), FastOpen(b"12345678"), None])
 def test_listen_without_fast_open_ignores_option_and_data(option: Any) -> None:
@@ -295,6 +298,7 @@ def test_listen_without_fast_open_ignores_option_and_data(option: Any) -> None:
     assert read(sock) == b""
 
 
+@pytest.mark.threat(16)
 def test_listen_data_without_the_option_waits_for_the_handshake() -> None:
     peer = server()
     peer.send("S", ISN, data=DATA, options=PLAIN)
@@ -313,6 +317,7 @@ def test_listen_malformed_cookie_option_is_ignored(data: bytes) -> None:
     assert peer.count("tcp_fastopen_bad_cookie") == 0
 
 
+@pytest.mark.threat(17)
 def test_listen_guessed_cookies_all_fail() -> None:
     peer = server()
     for guess in range(2000):
