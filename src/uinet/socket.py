@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
-from uinet import sockopt
+from uinet import multicast, sockopt
 from uinet.errors import (
     AddressError,
     AddressNotAvailable,
@@ -24,11 +24,13 @@ from uinet.errors import (
     WouldBlock,
 )
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
+from uinet.ip.interface import hop_limit
 from uinet.placement import check_domain, free_port, pattern_of, place_promiscuous, place_routed
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, Config
 from uinet.tcp import calls
 from uinet.tcp import keys as ao_keys
 from uinet.tcp.close import abort, forget_unread
+from uinet.tcp.congestion.choice import make
 from uinet.tcp.cork import pull
 from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
@@ -41,6 +43,7 @@ from uinet.tcp.state import CLOSED, ESTABLISHED, NAMES
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, start_keepalive
 from uinet.tcp.urgent import mark_urgent, urgent_left
+from uinet.tcp.window import set_pacing, use
 from uinet.udp.endpoint import UdpEndpoint
 from uinet.wire.addresses import (
     ANY,
@@ -226,7 +229,7 @@ class Socket:
 
     @property
     def receive_buffer(self) -> int:
-        """Size of the receive buffer."""
+        """Size of the receive buffer of a connection that begins."""
         return self.config.receive_buffer
 
     @property
@@ -234,6 +237,22 @@ class Socket:
         """The largest window to advertise: the receive buffer's size, or TCP_WINDOW_CLAMP."""
         clamp = self.config.window_clamp
         return min(clamp, self.config.receive_buffer) if clamp else self.config.receive_buffer
+
+    @property
+    def receive_buffer_max(self) -> int:
+        """How large the receive buffer may become."""
+        config = self.config
+        if not config.receive_auto or config.window_clamp:
+            return self.receive_window
+        return max(config.receive_buffer, self.stack.tcp.settings.receive_buffer_max)
+
+    @property
+    def watched_buffer(self) -> int:
+        """Size of the receive buffer of a direction that is watched: its sender can't be asked to wait."""
+        config = self.config
+        if not config.receive_auto:
+            return config.receive_buffer
+        return max(config.receive_buffer, self.stack.tcp.settings.watched_buffer)
 
     @property
     def cdom(self) -> int:
@@ -290,6 +309,9 @@ class Socket:
     def setsockopt(self, level: int, name: int, value: Any) -> None:
         """Sets an option (see `uinet.sockopt`). InvalidArgument, NotSupported."""
         self._check_open()
+        if (level, name) in multicast.OPTIONS:
+            multicast.set_option(self, level, name, value)
+            return
         if (level, name) in sockopt.BEFORE_BIND and self._placed(name):
             raise InvalidArgument("this option says where a socket belongs: set it before bind, listen and connect")
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_AO_INFO):
@@ -324,6 +346,12 @@ class Socket:
                 pull(self.tcb)
             if attribute == "max_segment" and self.tcb.max_segment:
                 self.tcb.mss = min(self.tcb.mss, self.tcb.max_segment)
+                self.tcb.peer_mss = min(self.tcb.peer_mss, self.tcb.max_segment)
+            flight = self.tcb.flight
+            if attribute == "congestion" and flight is not None:
+                use(self.tcb, self.config.congestion)
+            elif attribute == "max_pacing_rate" and flight is not None:
+                set_pacing(self.tcb, flight)
             wants_output(self.tcb)
 
     def _placed(self, name: int) -> bool:
@@ -349,15 +377,30 @@ class Socket:
                 return int(self.listener is not None)
             if name == sockopt.SO_ERROR:
                 return getattr(self.error, "errno", 0) or 0
+            if self.tcb is not None and name == sockopt.SO_SNDBUF:
+                return self.tcb.snd_limit
+            if self.tcb is not None and name == sockopt.SO_RCVBUF:
+                return self.tcb.rcv_limit
+        if (level, name) in multicast.OPTIONS:
+            return multicast.get_option(self, level, name)
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_INFO):
             return self.info()
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_AO_INFO):
             return ao_keys.info(self.tcb)
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_MAXSEG):
             return self.tcb.mss if self.tcb is not None else self.config.max_segment
+        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_CONGESTION):
+            return self._congestion_name()
         if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
             return self.serialno
         return sockopt.read(self.config, level, name)
+
+    def _congestion_name(self) -> str:
+        """The name of the congestion control that is in use, or will be once there is something to send."""
+        if self.tcb is not None and self.tcb.congestion is not None:
+            return self.tcb.congestion.name
+        chosen = self.config.congestion
+        return make(self.stack.tcp.settings.congestion if chosen is None else chosen).name
 
     def configure(self, tcb: Tcb) -> None:
         """Gives a connection the options of this socket."""
@@ -371,12 +414,17 @@ class Socket:
         tcb.keep_count = config.keep_count
         if config.user_timeout or not config.user_timeout_option:
             tcb.user_timeout = config.user_timeout  # else what was agreed on stays
-        tcb.snd_limit = config.send_buffer
+        if tcb.state < ESTABLISHED or not config.send_auto:
+            tcb.snd_limit = config.send_buffer
+        tcb.send_auto = config.send_auto
         if tcb.state < ESTABLISHED or self.receive_window > tcb.rcv_limit or config.window_clamp:
             tcb.rcv_limit = self.receive_window  # a window that was offered is not taken back
+        tcb.receive_auto = config.receive_auto and not config.window_clamp
         tcb.max_segment = config.max_segment
-        tcb.ttl = config.ttl
-        tcb.tos = config.tos
+        tcb.ttl = hop_limit(config.ttl, tcb.interface, not is_v4(tcb))
+        tcb.tos = config.tos & ~3  # the ECN field is TCP's own (RFC 3168, 6.1)
+        tcb.algorithm = config.congestion
+        tcb.max_pacing_rate = config.max_pacing_rate
         tcb.report_soft = config.receive_errors
 
     def _configure_endpoint(self, endpoint: UdpEndpoint) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from uinet.errors import InvalidArgument, NotSupported
+from uinet.tcp.congestion.names import check_congestion
 from uinet.tcp.keys import NO_KEYS, Keys
 from uinet.units import MILLISECOND, SECOND
 from uinet.wire.addresses import ANY, L2Info, VlanTag, parse_vlans
@@ -51,6 +52,7 @@ SO_RCVLOWAT = 18  # a socket is readable from so many bytes on
 SO_ACCEPTCONN = 30
 SO_PROTOCOL = 38
 SO_DOMAIN = 39
+SO_MAX_PACING_RATE = 47  # bytes a second; 0: no bound
 # libuinet's
 SO_PROMISC = 0x1001  # the socket works on a promiscuous interface: any address, any port
 SO_SETFIB = 0x1002  # the connection domain
@@ -65,7 +67,18 @@ IP_BINDANY = 0x1010
 IP_SYNFILTER = 0x1011
 IP_SERIALNO = 0x1012
 IP_ORIGDSTADDR = 20  # ancillary data of datagrams: (ip, port) that one was sent to, or is sent from
+# of datagram sockets: see uinet.multicast
+IP_MULTICAST_IF = 32
+IP_MULTICAST_TTL = 33
+IP_MULTICAST_LOOP = 34
+IP_ADD_MEMBERSHIP = 35
+IP_DROP_MEMBERSHIP = 36
 IPV6_UNICAST_HOPS = 16
+IPV6_MULTICAST_IF = 17
+IPV6_MULTICAST_HOPS = 18
+IPV6_MULTICAST_LOOP = 19
+IPV6_JOIN_GROUP = 20
+IPV6_LEAVE_GROUP = 21
 IPV6_RECVERR = 25
 IPV6_TCLASS = 67
 
@@ -79,6 +92,7 @@ TCP_DEFER_ACCEPT = 9  # seconds for which a connection has to bring data before 
 TCP_WINDOW_CLAMP = 10  # the largest window to advertise; 0: the receive buffer
 TCP_INFO = 11
 TCP_QUICKACK = 12
+TCP_CONGESTION = 13  # a name, or a class of one's own
 TCP_USER_TIMEOUT = 18  # milliseconds
 TCP_MD5SIG = 14  # an Md5Key more (or less), RFC 2385; read: all of them
 TCP_AO_ADD_KEY = 38  # an AoKey more, RFC 5925
@@ -95,6 +109,7 @@ TCP_REASSDL = 0x1020  # milliseconds for which a passive socket waits for missin
 TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
 
 MIN_BUFFER = 2048
+MOST_RATE = 10**12  # bytes a second
 LONGEST = 10**9 * SECOND  # ns; any longer time would not fit 64 bits for long
 
 __all__ = [
@@ -105,10 +120,20 @@ __all__ = [
     "IPPROTO_IPV6",
     "IPPROTO_TCP",
     "IPPROTO_UDP",
+    "IPV6_JOIN_GROUP",
+    "IPV6_LEAVE_GROUP",
+    "IPV6_MULTICAST_HOPS",
+    "IPV6_MULTICAST_IF",
+    "IPV6_MULTICAST_LOOP",
     "IPV6_RECVERR",
     "IPV6_TCLASS",
     "IPV6_UNICAST_HOPS",
+    "IP_ADD_MEMBERSHIP",
     "IP_BINDANY",
+    "IP_DROP_MEMBERSHIP",
+    "IP_MULTICAST_IF",
+    "IP_MULTICAST_LOOP",
+    "IP_MULTICAST_TTL",
     "IP_ORIGDSTADDR",
     "IP_RECVERR",
     "IP_SERIALNO",
@@ -133,6 +158,7 @@ __all__ = [
     "SO_KEEPALIVE",
     "SO_L2INFO",
     "SO_LINGER",
+    "SO_MAX_PACING_RATE",
     "SO_OOBINLINE",
     "SO_PASSIVE",
     "SO_PROMISC",
@@ -149,6 +175,7 @@ __all__ = [
     "TCP_AO_DEL_KEY",
     "TCP_AO_GET_KEYS",
     "TCP_AO_INFO",
+    "TCP_CONGESTION",
     "TCP_CORK",
     "TCP_DEFER_ACCEPT",
     "TCP_FASTOPEN",
@@ -178,6 +205,8 @@ class Config:
     def __init__(self, receive_buffer: int, send_buffer: int, max_buffer: int) -> None:
         self.receive_buffer = receive_buffer
         self.send_buffer = send_buffer
+        self.receive_auto = True  # until the user sets a size
+        self.send_auto = True
         self.max_buffer = max_buffer
         self.promiscuous = False
         self.passive = False
@@ -209,6 +238,8 @@ class Config:
         self.keep_interval = 0
         self.keep_count = 0
         self.user_timeout = 0
+        self.congestion: Any = None  # None: the stack's
+        self.max_pacing_rate = 0
         self.linger = -1  # ns; negative: not asked for
         self.ttl = 64
         self.tos = 0
@@ -301,6 +332,7 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (SOL_SOCKET, SO_RCVBUF): ("receive_buffer", _buffer),
     (SOL_SOCKET, SO_KEEPALIVE): ("keepalive", _flag),
     (SOL_SOCKET, SO_LINGER): ("linger", _linger),
+    (SOL_SOCKET, SO_MAX_PACING_RATE): ("max_pacing_rate", _within(0, MOST_RATE, "SO_MAX_PACING_RATE")),
     (IPPROTO_IP, IP_BINDANY): ("bind_any", _flag),
     (IPPROTO_IP, IP_SYNFILTER): ("syn_filter", _filter),
     (IPPROTO_IP, IP_RECVERR): ("receive_errors", _flag),
@@ -321,6 +353,7 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_DEFER_ACCEPT): ("defer_accept", _duration("TCP_DEFER_ACCEPT", SECOND, "seconds")),
     (SOL_SOCKET, SO_RCVLOWAT): ("receive_low", lambda value: max(1, _within(0, 1 << 31, "SO_RCVLOWAT")(value))),
     (SOL_SOCKET, SO_OOBINLINE): ("oob_inline", _flag),
+    (IPPROTO_TCP, TCP_CONGESTION): ("congestion", check_congestion),
     (IPPROTO_TCP, TCP_QUICKACK): ("quick_ack", _flag),
     (IPPROTO_TCP, TCP_KEEPIDLE): ("keep_idle", _duration("TCP_KEEPIDLE", SECOND, "seconds")),
     (IPPROTO_TCP, TCP_KEEPINTVL): ("keep_interval", _duration("TCP_KEEPINTVL", SECOND, "seconds")),
@@ -359,6 +392,7 @@ def apply(config: Config, level: int, name: int, value: Any) -> str:
     converted = convert(value)
     if attribute in ("send_buffer", "receive_buffer"):
         converted = max(MIN_BUFFER, min(converted, config.max_buffer))
+        setattr(config, attribute.replace("buffer", "auto"), False)
     setattr(config, attribute, converted)
     return attribute
 

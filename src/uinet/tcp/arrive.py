@@ -10,6 +10,7 @@ from uinet.errors import ConnectionRefused, ConnectionReset
 from uinet.events import EV_CONNECTED, EV_WRITABLE
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.acknowledge import acknowledge
+from uinet.tcp.autotune import take_round_trip
 from uinet.tcp.close import abort, finish
 from uinet.tcp.constants import CE
 from uinet.tcp.fast_open import handshake_done, syn_acknowledged
@@ -89,6 +90,8 @@ def predicted(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         update_window(tcb, seg, window)
     if seg.length:
         take_data(tcb, seg.seq, packet.data, seg.offset, seg.length)
+        if tcb.tuning is not None and seq_gt(tcb.rcv_nxt, tcb.tuning.mark):
+            take_round_trip(tcb, seg)
 
 
 def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
@@ -418,6 +421,8 @@ def seventh_process_text(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         skip_data(tcb, seg)
         return
     take_data(tcb, seg.seq, packet.data, seg.offset, seg.length)
+    if tcb.tuning is not None and seq_gt(tcb.rcv_nxt, tcb.tuning.mark):
+        take_round_trip(tcb, seg)
 
 
 def skip_data(tcb: Tcb, seg: Segment) -> None:

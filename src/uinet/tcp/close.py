@@ -24,7 +24,9 @@ def release(tcb: Tcb) -> None:
     tcb.keep_at = 0
     tcb.close_at = 0
     forget_out_of_order(tcb)
-    tcb.snd_buf = None
+    if tcb.snd_buf is not None:
+        context.queued_bytes -= tcb.snd_buf.length
+        tcb.snd_buf = None
     tcb.loss_at = 0
     tcb.pacing = False
     if tcb.flight is not None:
@@ -41,7 +43,7 @@ def release(tcb: Tcb) -> None:
 def forget_out_of_order(tcb: Tcb) -> None:
     """Throws away what waits for something before it: the peer still has it."""
     if tcb.reassembly is not None:
-        tcb.context.received_bytes -= tcb.reassembly.length
+        tcb.context.received_bytes -= tcb.reassembly.charge()
         tcb.reassembly = None
 
 

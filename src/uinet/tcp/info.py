@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from uinet.tcp.discovery import path_mtu
 from uinet.tcp.layout import mss_within
-from uinet.tcp.negotiate import path_mtu
 from uinet.tcp.state import ESTABLISHED, NAMES, SYN_RECEIVED, SYN_SENT
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import patience

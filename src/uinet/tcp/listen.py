@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from uinet.ip.interface import Interface
+from uinet.ip.interface import Interface, hop_limit
 from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.constants import ECN_NEVER
 from uinet.tcp.context import Context
@@ -132,8 +132,8 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
         return unbridged if listener.passive else True
     entry = SynEntry(tcp, listener, seg)
     path_back(tcp, entry, packet, seg)
-    entry.ttl = listener.owner.config.ttl
-    entry.tos = listener.owner.config.tos
+    entry.ttl = hop_limit(listener.owner.config.ttl, entry.interface, packet.version == 6)
+    entry.tos = listener.owner.config.tos & ~3  # the ECN field is TCP's own
     entry.auth = auth
     entry.syn = syn
     if verdict is Verdict.REJECT_RST:
@@ -287,9 +287,7 @@ def prepare(tcp: Tcp, entry: SynEntry, floor: int) -> None:
     entry.timestamps = entry.timestamps and settings.timestamps
     if not settings.window_scaling:
         entry.peer_wscale = NO_WSCALE
-    listener = entry.listener
-    limit = listener.owner.receive_buffer if listener is not None else settings.receive_buffer
-    entry.rcv_scale = scale_for(limit) if entry.peer_wscale != NO_WSCALE else 0
+    entry.rcv_scale = scale_for(receive_most(tcp, entry)) if entry.peer_wscale != NO_WSCALE else 0
 
 
 def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
@@ -322,6 +320,11 @@ def answer_user_timeout(tcp: Tcp, entry: SynEntry, at: int) -> int:
     return put_user_timeout(tcp.scratch, at, advertised(entry.listener.owner.config, tcp.settings.user_timeout))
 
 
+def receive_most(tcp: Tcp, entry: SynEntry) -> int:
+    """The largest receive buffer that the connection may come to have."""
+    return int(entry.listener.owner.receive_buffer_max) if entry.listener is not None else receive_limit(tcp, entry)
+
+
 def cookie_for(tcp: Tcp, entry: SynEntry) -> bytes:
     """The Fast Open cookie for the entry's peer."""
     keys = entry.listener.owner.config.fast_open_key if entry.listener is not None else b""
@@ -335,7 +338,7 @@ def segment_limit(entry: SynEntry) -> int:
 
 
 def receive_limit(tcp: Tcp, entry: SynEntry) -> int:
-    """The receive buffer that the connection will have."""
+    """The receive buffer that the connection will begin with."""
     return int(entry.listener.owner.receive_window) if entry.listener is not None else tcp.settings.receive_buffer
 
 
@@ -353,7 +356,7 @@ def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
     # (a little in the past, so that our clock does not seem to go back afterwards)
     clock = (tcp.now // MILLISECOND + tcp.secrets.timestamp_offset(entry) - 64) & MASK32 & ~63
     tsval = clock | (1 << 5 if sack else 0) | (wscale if wscale < 15 else 15)
-    entry.rcv_scale = scale_for(receive_limit(tcp, entry)) if wscale != NO_WSCALE else 0
+    entry.rcv_scale = scale_for(receive_most(tcp, entry)) if wscale != NO_WSCALE else 0
     options = at + headers_length(entry)
     size = put_syn_options(
         tcp.scratch, options, mss_within(entry, segment_limit(entry)),
@@ -396,7 +399,7 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
         wscale = seg.tsecr & 15
         entry.sack = (seg.tsecr >> 5) & 1 == 1
         entry.peer_wscale = wscale if wscale < 15 else NO_WSCALE
-        entry.rcv_scale = scale_for(receive_limit(tcp, entry)) if wscale < 15 else 0
+        entry.rcv_scale = scale_for(receive_most(tcp, entry)) if wscale < 15 else 0
         entry.ts_offset = tcp.secrets.timestamp_offset(entry)
     tcp.stats.count("tcp_syncookie_ok")
     return entry

@@ -19,6 +19,7 @@ from uinet.tcp.close import abort, finish, forget_unread, release
 from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.context import Context
 from uinet.tcp.cork import Corked
+from uinet.tcp.discovery import BELIEVED, REFUSED, too_big
 from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
 from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import is_v4
@@ -36,7 +37,7 @@ from uinet.tcp.listen import (
     unfile,
 )
 from uinet.tcp.listener import Listener, Listeners
-from uinet.tcp.negotiate import agree, established, lower_mtu
+from uinet.tcp.negotiate import agree, established
 from uinet.tcp.notify import note_soft_error, notify
 from uinet.tcp.passive import Reception, Watch
 from uinet.tcp.ports import Ports
@@ -474,8 +475,8 @@ class Tcp(Context):
 
     def icmp_error(
         self, kind: int, code: int, info: int, source: bytes, destination: bytes, quoted: bytes, packet: Packet | None
-    ) -> bool:
-        """An ICMP error quotes a segment of ours (RFC 5927, RFC 5461); whether a connection believes it."""
+    ) -> int:
+        """An ICMP error quotes a segment of ours (RFC 5927, RFC 5461); whether a connection believes it, now or later."""
         if len(quoted) < 8:
             return False
         cdom = packet.interface.cdom if packet is not None else 0
@@ -491,15 +492,14 @@ class Tcp(Context):
         seq = load_u32(quoted, 4)
         if tcb.auth is not None and self.ignored_by_auth(tcb, kind, code, packet):
             self.stats.count("tcp_ao_icmp_ignored")
-            return False
+            return REFUSED
         if not (seq_geq(seq, tcb.snd_una) and seq_lt(seq, tcb.snd_nxt)):
             self.stats.count("icmp_bad_quote")
             return False
         if kind == TOO_BIG:
-            self.too_big(tcb, info)
-        else:
-            self.unreachable(tcb, kind, packet is None)
-        return True
+            return self.too_big(tcb, info, seq)
+        self.unreachable(tcb, kind, packet is None)
+        return BELIEVED
 
     def ignored_by_auth(self, tcb: Tcb, kind: int, code: int, packet: Packet | None) -> bool:
         """Whether a hard ICMP error does not count: anybody can send one, and TCP-AO is there because of that (RFC
@@ -510,12 +510,17 @@ class Tcp(Context):
             return kind in (PROTOCOL_UNREACHABLE, PORT_UNREACHABLE, TOO_BIG)
         return kind == PORT_UNREACHABLE or (kind == PROHIBITED and code == 1)
 
-    def too_big(self, tcb: Tcb, mtu: int) -> None:
-        """The path carries only packets of `mtu` bytes: smaller segments from now on, and the lost ones again."""
-        floor = 552 if is_v4(tcb) else 1280
-        if lower_mtu(tcb, max(mtu, floor)) and tcb.state >= ESTABLISHED:
+    def too_big(self, tcb: Tcb, mtu: int, seq: int) -> int:
+        """The path carries only packets of `mtu` bytes: if that is believed now, what is outstanding goes in smaller
+        segments again. A SYN is never too large."""
+        if tcb.state < ESTABLISHED:
+            return REFUSED
+        verdict = too_big(tcb, mtu, seq)
+        if verdict == BELIEVED:
             send_all_again(tcb)
+        if verdict:
             wants_output(tcb)
+        return verdict
 
     def unreachable(self, tcb: Tcb, kind: int, own: bool) -> None:
         """Hard errors abort only a connection that is being opened; afterwards all are soft (RFC 5461, RFC 5927).

@@ -9,6 +9,7 @@ from __future__ import annotations
 from uinet.seq import seq_diff, seq_gt, seq_leq
 from uinet.tcp.constants import ECN_ASK, ECT_0, PROBING
 from uinet.tcp.cork import held_long_enough
+from uinet.tcp.discovery import probe_length, probe_sent, route_changed
 from uinet.tcp.fast_open import put_cookie, syn_payload
 from uinet.tcp.flight import Flight
 from uinet.tcp.layout import begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit
@@ -319,6 +320,8 @@ def output(tcb: Tcb) -> None:
         output_early(tcb)
         return
     sent = False
+    if tcb.generation != tcb.context.network.generation and tcb.link_header is None:
+        route_changed(tcb)
     flight = tcb.flight
     if flight is not None and flight.lost and flight.frto != PROBING:
         sent = retransmit(tcb, flight)
@@ -367,6 +370,13 @@ def send_new(tcb: Tcb) -> bool:
     room = window_room(tcb)
     if flight.owns_window and available > 0 and tcb.congestion is not None:
         tcb.congestion.on_send(tcb, tcb.cwnd - room)
+    if tcb.path is not None and available > full:
+        length = send_larger(tcb, flight, offset, available, room)
+        if length:
+            sent = True
+            offset += length
+            available -= length
+            room -= length
     while available > 0:
         length = window_allows(tcb, full if available > full else available, tcb.snd_wnd - offset, full)
         if length == 0:
@@ -402,6 +412,17 @@ def send_new(tcb: Tcb) -> bool:
         validate(tcb, flight, limited)
         schedule_probe(tcb, flight)
     return sent
+
+
+def send_larger(tcb: Tcb, flight: Flight, offset: int, available: int, room: int) -> int:
+    """Sends a probe of the path's MTU with the next bytes, if it is time for one (RFC 4821, 7.5); how many bytes."""
+    sack = sack_length(tcb)
+    length = probe_length(tcb, available, room, tcb.snd_wnd - offset, sack)
+    if length:
+        seq = tcb.snd_nxt
+        send_segment(tcb, flight, 0, offset, length)
+        probe_sent(tcb, seq, tcb.snd_nxt)
+    return length
 
 
 def must_wait(tcb: Tcb) -> bool:
@@ -447,6 +468,9 @@ def send_segment(tcb: Tcb, flight: Flight, flags: int, offset: int, length: int)
         end = (end + 1) & MASK32
     if length < tcb.mss:
         tcb.small_sent = end
+    elif flight.full == 0:
+        flight.full = 1
+        flight.full_end = end
     tcb.snd_nxt = end
     tcb.bytes_out += length
     now = tcb.context.now
