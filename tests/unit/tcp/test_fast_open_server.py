@@ -103,6 +103,24 @@ def test_syn_received_ack_of_the_syn_alone_completes_and_early_data_is_sent_agai
     peer.expect("P.", data=b"answer", seq=peer.ack)
 
 
+def test_syn_received_early_data_is_not_sent_again_before_the_handshake_is_complete() -> None:
+    peer = server()
+    fast(peer, ask(peer))
+    sock = peer.listener.accept()
+    sock.send(bytes(range(256)) * 20)
+    peer.flush()
+    peer.drain()
+    peer.advance(10)
+    assert [(seg.flags, len(seg.data)) for seg in peer.drain()] == [("S.", 0)] * 3
+    peer.send(".")
+    peer.advance(10)
+    again = {seg.seq: seg.data for seg in peer.drain()}
+    assert again[peer.ack][:256] == bytes(range(256))  # and the Watch compares every byte with what was sent before
+    peer.ack = (peer.ack + 256 * 20) & MASK32
+    peer.send(".")
+    assert sock.state == "ESTABLISHED" and sock.unacknowledged == 0
+
+
 def test_syn_received_close_lets_data_go_first_and_fin_once_established() -> None:
     peer = server()
     fast(peer, ask(peer))
