@@ -20,7 +20,7 @@ from uinet.tcp.layout import begin, headers_length, is_v4, mss_within, put_syn_o
 from uinet.tcp.listener import Listener
 from uinet.tcp.negotiate import scale_for
 from uinet.tcp.reset import path_back, send_reset
-from uinet.tcp.signing import GOOD, admitted
+from uinet.tcp.signing import GOOD, UNKNOWN, admitted
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry
 from uinet.tcp.user_timeout import advertised, put_user_timeout
@@ -388,8 +388,11 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
     entry.auth = listener.owner.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
     if entry.auth is not None:
         entry.auth.begin(entry.iss, entry.irs)
-        if entry.auth.check(entry, packet, seg) != GOOD or not entry.auth.accept(packet.data, seg):
-            return None  # counted where it is not answered
+        answer = entry.auth.check(entry, packet, seg)
+        if answer != GOOD or not entry.auth.accept(packet.data, seg):
+            if not entry.auth.stateless:  # else it is counted where it is not answered
+                tcp.stats.count(entry.auth.counters[answer or UNKNOWN])
+            return None
     entry.sack = False
     entry.ecn_asked = False
     entry.user_timeout = -1

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.tcp.peer import FULL, ISN, PLAIN, Peer, error_of, read
 from tests.unit.tcp.signed import AoPeer
 from uinet import AoInfo, AoKey, Md5Key
-from uinet.errors import InvalidArgument, NotSupported
+from uinet.errors import InvalidArgument, NotSupported, WouldBlock
 from uinet.socket import Socket
 from uinet.sockopt import (
     IP_SYNFILTER,
@@ -293,6 +293,11 @@ def test_syn_cookie_carries_a_signed_handshake() -> None:
     peer.key_id, peer.next_id = 102, 2
     peer.syn(FULL)
     assert peer.count("tcp_syncookie_sent") == 1
+    base = list(peer.base)
+    peer.master = {2: b"guess"}
+    peer.send(".")
+    assert peer.count("tcp_ao_wrong") == 1 and error_of(peer.listener.accept) is WouldBlock
+    peer.master, peer.base = {2: b"two"}, base
     peer.send(".")
     sock = peer.listener.accept()
     peer.data(b"hello")
