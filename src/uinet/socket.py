@@ -234,7 +234,7 @@ class Socket:
 
     @property
     def receive_window(self) -> int:
-        """The largest window to advertise: the receive buffer's size, or TCP_WINDOW_CLAMP."""
+        """The largest window to advertise to begin with: the receive buffer's size, or TCP_WINDOW_CLAMP."""
         clamp = self.config.window_clamp
         return min(clamp, self.config.receive_buffer) if clamp else self.config.receive_buffer
 

@@ -1,4 +1,5 @@
-"""iperf3, curl and nginx of the host against uinet, through a link that loses, reorders, repeats and damages packets."""
+"""iperf3, curl and nginx of the host against uinet, through a link that loses, reorders, repeats and damages
+packets."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ A connection has a `Path` once its path is known to carry less than the interfac
 from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq
-from uinet.tcp.constants import NO_FRTO, TIMEOUT
+from uinet.tcp.constants import NO_FRTO, TIMEOUT, TIMESTAMPS_LENGTH
 from uinet.tcp.flight import Ack, Flight
 from uinet.tcp.layout import find_path, headers_length, is_v4
 from uinet.tcp.path import (
@@ -26,7 +26,6 @@ from uinet.tcp.tcb import Tcb
 from uinet.units import MILLISECOND, MINUTE
 from uinet.wire.addresses import join
 
-TIMESTAMPS_LENGTH = 12
 FLOOR_V4 = 552  # bytes of a packet: below it no IPv4 path goes (CVE-2004-1060)
 FLOOR_V6 = 1280
 BASE_V4 = 1064  # 1024 bytes of data: works nearly everywhere (RFC 4821, 7.2)
@@ -149,8 +148,8 @@ def publish(tcb: Tcb, size: int) -> None:
 
 
 def too_big(tcb: Tcb, mtu: int, seq: int) -> int:
-    """A router says that the packet with the segment at `seq`, which is in [SND.UNA, SND.NXT), was larger than its `mtu`
-    (RFC 1191, RFC 8201): REFUSED, BELIEVED or HELD.
+    """A router says that the packet with the segment at `seq`, which is in [SND.UNA, SND.NXT), was larger than its
+    `mtu` (RFC 1191, RFC 8201): REFUSED, BELIEVED or HELD.
 
     Until a full packet has been acknowledged that is what discovery begins with; afterwards the path is known to carry
     such packets, and the report waits until a timeout shows that it no longer does (RFC 5927, 7.2).
@@ -204,8 +203,8 @@ def progressed(tcb: Tcb) -> None:
 
 
 def probe_lost(tcb: Tcb, flight: Flight, ack: Ack | None) -> bool:
-    """Something counts as lost: whether it is the probe alone. Then its octets are sent again in smaller segments, which
-    is no matter of congestion control (RFC 4821, 7.6.2). If more is lost the probe has told nothing (7.6.4)."""
+    """Something counts as lost: whether it is the probe alone. Then its octets are sent again in smaller segments,
+    which is no matter of congestion control (RFC 4821, 7.6.2). If more is lost the probe has told nothing (7.6.4)."""
     path = tcb.path
     if path is None or not path.probing:
         return False
@@ -236,8 +235,8 @@ def probe_lost(tcb: Tcb, flight: Flight, ack: Ack | None) -> bool:
 
 
 def timed_out(tcb: Tcb, flight: Flight) -> None:
-    """The retransmission timer has fired, before anything is sent again: believes a report that waited for that, or that
-    full packets are swallowed (RFC 4821 7.7, RFC 8899 4.3)."""
+    """The retransmission timer has fired, before anything is sent again: believes a report that waited for that, or
+    that full packets are swallowed (RFC 4821 7.7, RFC 8899 4.3)."""
     context = tcb.context
     path = tcb.path
     if path is not None:

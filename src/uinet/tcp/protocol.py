@@ -476,7 +476,8 @@ class Tcp(Context):
     def icmp_error(
         self, kind: int, code: int, info: int, source: bytes, destination: bytes, quoted: bytes, packet: Packet | None
     ) -> int:
-        """An ICMP error quotes a segment of ours (RFC 5927, RFC 5461); whether a connection believes it, now or later."""
+        """An ICMP error quotes a segment of ours (RFC 5927, RFC 5461); whether a connection believes it, now or
+        later."""
         if len(quoted) < 8:
             return False
         cdom = packet.interface.cdom if packet is not None else 0

@@ -20,8 +20,8 @@ class Settings:
         self.receive_buffer_max = 1 << 24
         self.send_buffer_max = 1 << 24
         self.max_buffer = 1 << 26  # the largest that setsockopt may ask for
-        # path MTU discovery by probes (RFC 4821): 0 never, 1 where full segments vanish or the path was smaller a while ago,
-        # 2 on every connection, from 1024 bytes on
+        # path MTU discovery by probes (RFC 4821): 0 never, 1 where full segments vanish or the path was smaller a while
+        # ago, 2 on every connection, from 1024 bytes on
         self.mtu_probing = 1
         # options offered in our SYNs
         self.timestamps = True
