@@ -70,12 +70,13 @@ def test_the_cycle_probes_every_two_to_three_seconds_and_keeps_the_queue_low() -
     assert max(world.queues) * 1514 < 1.5 * world.bdp
 
 
-def test_one_percent_of_loss_leaves_nine_tenths_of_a_long_fast_path() -> None:
+def test_one_percent_of_loss_costs_a_long_fast_path_less_than_a_fifth() -> None:
+    # a round with losses lowers the bound by their share; only the next probe, 62 rounds later, lifts it again
     world = Bottleneck(rate=100e6, delay=0.02, loss=(0.01, 0.0), queue=2000)
     flow = world.flow("bbr")
     world.run(1.0)
     (rate,) = world.run(6.0)
-    assert rate > 0.9 * 100e6 * 1448 / 1514 * 0.99
+    assert rate > 0.8 * 100e6
     assert flow.tcb.retransmits > 200
     assert world.a.stack.stats["tcp_rto"] == 0
     assert world.a.stack.stats["tcp_spurious_recovery"] == 0
