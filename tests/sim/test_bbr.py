@@ -164,7 +164,7 @@ def test_an_application_that_sends_little_does_not_ruin_the_estimate() -> None:
 
     world.run(8.0, 0.02, feed)  # 0.8 Mbit/s
     assert bandwidth(flow) > 0.9 * before
-    assert PROBE_RTT != flow.control.state
+    assert flow.control.state != PROBE_RTT
     flow.endless = True
     flow._write(flow.sock, 0)
     (rate,) = world.run(1.0)

@@ -2,6 +2,7 @@ cimport cython
 
 from uinet.seq cimport seq_diff, seq_geq, seq_gt
 from uinet.tcp.congestion.base cimport CongestionControl
+from uinet.tcp.discovery cimport probe_lost
 from uinet.tcp.flight cimport Ack, Flight
 from uinet.tcp.rack cimport mark_on_timeout, recovered
 from uinet.tcp.tcb cimport Tcb

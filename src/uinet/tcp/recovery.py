@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_geq, seq_gt
 from uinet.tcp.constants import DUP_THRESH, FAST, NO_FRTO, OPEN, REDUCING, RESENT, TIMEOUT
+from uinet.tcp.discovery import probe_lost
 from uinet.tcp.flight import Ack, Flight
 from uinet.tcp.rack import mark_on_timeout, recovered
 from uinet.tcp.tcb import Tcb
@@ -76,7 +77,8 @@ def step(tcb: Tcb, flight: Flight, ack: Ack) -> None:
         undo_late(tcb, flight, ack)
     if tcb.recovering == OPEN or tcb.recovering == REDUCING:
         if flight.lost:
-            enter(tcb, flight, ack)
+            if tcb.path is None or not probe_lost(tcb, flight, ack):
+                enter(tcb, flight, ack)
         elif ack.acked:
             tcb.dup_acks = 0
     if flight.owns_window:

@@ -56,8 +56,10 @@ def all_came_twice(flight: Flight) -> bool:
 
 
 def undo_fast(tcb: Tcb, flight: Flight, ack: Ack) -> bool:
-    """Whether fast recovery was unneeded; it is undone then."""
-    if not flight.undo or not (echoed_before(tcb, flight, ack) or (ack.dsack and all_came_twice(flight))):
+    """Whether fast recovery was unneeded; it is undone then. Where one segment was late and others were lost, what was
+    sent again of these is still on its way, and the recovery stands."""
+    late = flight.again_out == 0 and echoed_before(tcb, flight, ack)
+    if not flight.undo or not (late or (ack.dsack and all_came_twice(flight))):
         return False
     restore(tcb, flight)
     return True

@@ -3,6 +3,7 @@ pacing that does not come from the algorithm (SO_MAX_PACING_RATE, the setting `p
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -181,7 +182,7 @@ def test_max_pacing_rate_spaces_what_the_window_would_let_out_at_once() -> None:
     peer.flush()
     out = [(0, len(seg.data)) for seg in peer.drain()] + paced(peer, 0.2)
     assert sum(size for _, size in out) == 14_600
-    gaps = [b[0] - a[0] for a, b in zip(out[1:], out[2:], strict=False)]
+    gaps = [b[0] - a[0] for a, b in itertools.pairwise(out)]
     assert len(out) == 10
     assert all(abs(gap - 10_000_000) < 600_000 for gap in gaps)
     assert out[-1][0] == pytest.approx(9 * 10_000_000, abs=1_500_000)
