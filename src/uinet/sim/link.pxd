@@ -20,8 +20,7 @@ cdef class Channel:
     cdef bint _bad
     cdef Py_ssize_t _mtu
     cdef double _byte_time, _loss, _corrupt_chance, _duplicate, _reorder
-    cdef long long _delay
-    cdef object _mark
+    cdef long long _delay, _mark
     cdef _adopt(self, conditions)
     cdef _refuse(self, Frame frame)
     @cython.locals(size=cython.Py_ssize_t, departure=cython.longlong)

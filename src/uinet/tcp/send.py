@@ -526,7 +526,7 @@ def resend(tcb: Tcb, flight: Flight, seq: int, end: int) -> None:
     emit(tcb, seq, flags, position, length)
     in_flight = pipe(tcb)
     flight.resent(seq, (seq + covered) & MASK32, context.now, in_flight + covered if flight.lost else in_flight)
-    note_again(tcb, flight, covered)
+    note_again(tcb, flight, seq, covered)
     if tcb.recovering:
         flight.prr_out += covered
     if tcb.pacing_rate:
