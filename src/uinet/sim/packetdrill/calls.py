@@ -22,7 +22,7 @@ from uinet.sim.packetdrill.values import address, error_name, error_number, fiel
 
 Steps = Generator[int | None, None, int]
 O_RDWR, O_NONBLOCK = 2, 0x800
-IGNORED_FLAGS = {"MSG_NOSIGNAL", "MSG_MORE", "MSG_EOR"}
+IGNORED_FLAGS = {"MSG_NOSIGNAL"}
 OURS = 100  # where in the pattern our own stream begins
 
 

@@ -167,6 +167,9 @@ class Connections:
             return None
         self.numbers[id(packet)] = self.count
         self.count += 1
+        if packet.protocol == "icmp":
+            flow.messages.append(packet)
+            return flow
         flow.sent.append(packet)
         if packet.protocol != "tcp":
             return flow

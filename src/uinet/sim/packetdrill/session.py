@@ -285,10 +285,10 @@ class Session:
             found = "\n".join(describe(piece, flow) for piece in pieces)
         else:
             found = describe(pieces[0], flow)
-            if pieces[0].protocol != ("udp" if isinstance(spec, UdpSpec) else "icmp"):
-                wrong = [f"it is a packet of {pieces[0].protocol or 'another protocol'}"]
-            elif isinstance(spec, UdpSpec):
-                wrong = check_udp(spec, pieces[0], flow)
+            if isinstance(spec, UdpSpec):
+                wrong = ["it is no datagram"]
+                if pieces[0].protocol == "udp":
+                    wrong = check_udp(spec, pieces[0], flow)
             else:
                 wrong = check_icmp(spec, pieces[0], self.config.v6)
         if wrong:
@@ -298,7 +298,7 @@ class Session:
                 start, end = max(0, start - LATEST_ACK), end + LATEST_ACK
             self._check_time(event.when, start, end, pieces[-1].time, "the packet")
         if isinstance(spec, TcpSpec) and "." in spec.flags:
-            flow.acked = max(flow.acked, spec.ack)
+            flow.told(spec, pieces[-1].frame.tcp.window)
 
     def _acknowledges(self, spec: TcpSpec, flow: Flow) -> bool:
         """Whether it is the ACK of data in order, which may be delayed."""
@@ -311,26 +311,32 @@ class Session:
     def _next(self, flow: Flow, spec: PacketSpec, limit: int) -> Sniffed:
         """The oldest packet of a connection that no event has taken yet."""
         self._pull()
-        if not flow.sent:
+        queue = flow.messages if isinstance(spec, IcmpSpec) else flow.sent
+        if not queue:
             for _ in self._steps(limit):
-                if flow.sent:
+                if queue:
                     break
-        if not flow.sent:
+        if not queue:
             raise Mismatch("nothing is sent", show_spec(spec), f"nothing until {seconds(self.backend.now)} s")
-        packet = flow.sent.pop(0)
-        if isinstance(spec, TcpSpec) and not self.config.rules.acks:
-            while flow.sent and self._superfluous(packet, spec, flow):
-                packet = flow.sent.pop(0)
+        packet = queue.pop(0)
+        if isinstance(spec, TcpSpec) and self._superfluous(packet, spec, flow):
+            return self._next(flow, spec, limit)
         return packet
 
     def _superfluous(self, packet: Sniffed, spec: TcpSpec, flow: Flow) -> bool:
-        """Whether it is an ACK of data in order that comes before the one which the script wants: one for fewer
-        segments."""
+        """Whether it is an ACK that the rules leave to each stack, and not the one that the script wants: one of data
+        in order for fewer segments, or one that only opens the window."""
         if packet.protocol != "tcp" or packet.frame.payload or packet.frame.tcp.flags != ACK:
             return False
         if any(isinstance(option, Sack) for option in packet.frame.tcp.options):
             return False
-        return flow.acked < flow.ack_out(packet.frame.tcp.ack, False) < spec.ack
+        ack = flow.ack_out(packet.frame.tcp.ack, False)
+        if not self.config.rules.acks and flow.acked < ack < spec.ack:
+            return True
+        window = packet.frame.tcp.window << flow.watch.stack_scale
+        opens = ack == flow.acked and window > flow.window
+        bare = spec.flags == "." and not spec.length and spec.ack == ack
+        return opens and not bare and not self.config.rules.window
 
     def _rest(self, flow: Flow, spec: TcpSpec, pieces: list[Sniffed], limit: int) -> None:
         """Takes the segments that make up one which the script has whole."""

@@ -27,6 +27,7 @@ class Handle:
         self.sock = sock
         self.told = False
         self.connected = accepted
+        self.more = False  # what was sent last was sent with MSG_MORE
         self.edges = 0  # what edge-triggered polling tells
         self.set: dict[tuple[str, str], Any] = {}  # options that are kept here alone
         sock.on_event = self._event
@@ -111,7 +112,7 @@ class StackSystem:
             return sock.send(data) if connected or address is None else sock.sendto(data, address)
         if "MSG_FASTOPEN" in flags:
             raise Unsupported("MSG_FASTOPEN")
-        if flags - {"MSG_DONTWAIT"}:
+        if flags - {"MSG_DONTWAIT", "MSG_MORE"}:
             raise Unsupported(f"send() with {', '.join(sorted(flags))}")
         if sock.tcb is None:
             raise failure(errno.ENOTCONN if address is None and self.persona.name == "freebsd" else errno.EPIPE)
@@ -119,7 +120,14 @@ class StackSystem:
         if sock.error is not None:
             raise failure(errno.EPIPE)
         self.persona.sends(sock)
-        return sock.send(data)
+        more = "MSG_MORE" in flags
+        if more and not handle.more:
+            sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_CORK, 1)
+        count = sock.send(data)
+        if handle.more and not more:
+            sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_CORK, 0)
+        handle.more = more
+        return count
 
     def recv(self, handle: Handle, limit: int, flags: set[str]) -> bytes:
         if flags - {"MSG_DONTWAIT", "MSG_PEEK"}:
