@@ -10,7 +10,7 @@ import uinet
 from bench.harness import Skipped
 
 NAMES = ("receive_path", "idle", "bulk")
-LONG = ("passive",)  # half an hour and some GB of disk: only by name; what follows the name is options of its own
+LONG = ("passive", "recovery")  # half an hour, some GB of disk: only by name; what follows is options of its own
 
 
 def main() -> int:

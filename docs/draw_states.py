@@ -23,7 +23,8 @@ Three things differ from figure 5 of RFC 9293:
 
 - **LISTEN is not a state of a connection.** A listener is an object of its own, and stays what it is. A SYN for it
   makes an entry in the SYN cache (`tcp/listen.py`), which is SYN-RECEIVED in all but name; the handshake's last ACK
-  makes the connection, which begins in ESTABLISHED. SYN-RECEIVED below is that of a simultaneous open.
+  makes the connection, which begins in ESTABLISHED. SYN-RECEIVED below is that of a simultaneous open, and of
+  [Fast Open](rfc/rfc7413.md), where a SYN with a good cookie makes the connection.
 - **TIME-WAIT is not a connection either.** What has to be remembered of it moves to a small object
   (`tcp/time_wait.py`); the connection itself is closed, and the user told so, when TIME-WAIT begins.
 - **FIN-WAIT-1 and LAST-ACK begin with the user's close**, when the FIN is queued, not when it is sent: it follows the

@@ -21,11 +21,12 @@ Counters only grow.
 """
 GROUPS = {
     "link": ("Link", ("link_", "loopback_", "eth_")),
-    "neighbours": ("ARP, ND and neighbours", ("arp_", "nd_", "neighbor_")),
+    "neighbours": ("ARP, ND and neighbours", ("arp_", "nd_", "neighbor_", "dad_", "redirect_", "router_")),
     "ip": ("IP", ("ip_",)),
     "fragments": ("Fragments", ("frag_",)),
     "icmp": ("ICMP and ICMPv6", ("icmp_",)),
     "udp": ("UDP", ("udp_",)),
+    "dhcp": ("DHCP", ("dhcp_",)),
     "tcp": ("TCP", ("tcp_",)),
     "passive": ("Passive sockets", ("passive_",)),
     "engine": ("Engine", ("upcall_",)),

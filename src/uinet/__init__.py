@@ -18,21 +18,27 @@ __all__ = [
     "EV_EOF",
     "EV_ERROR",
     "EV_READABLE",
+    "EV_SOFT_ERROR",
+    "EV_URGENT",
     "EV_WRITABLE",
     "IPPROTO_IP",
     "IPPROTO_IPV6",
     "IPPROTO_TCP",
     "IPPROTO_UDP",
+    "IPV6_RECVERR",
     "IPV6_TCLASS",
     "IPV6_UNICAST_HOPS",
     "IP_BINDANY",
     "IP_ORIGDSTADDR",
+    "IP_RECVERR",
     "IP_SERIALNO",
     "IP_SYNFILTER",
     "IP_TOS",
     "IP_TTL",
     "MSG_DONTWAIT",
+    "MSG_FASTOPEN",
     "MSG_HOLE_BREAK",
+    "MSG_OOB",
     "MSG_PEEK",
     "SHUT_RD",
     "SHUT_RDWR",
@@ -58,6 +64,9 @@ __all__ = [
     "SO_TYPE",
     "SO_VLANS",
     "TCP_CORK",
+    "TCP_FASTOPEN",
+    "TCP_FASTOPEN_CONNECT",
+    "TCP_FASTOPEN_KEY",
     "TCP_HOLE",
     "TCP_INFO",
     "TCP_KEEPCNT",
@@ -69,6 +78,7 @@ __all__ = [
     "TCP_QUICKACK",
     "TCP_REASSDL",
     "TCP_USER_TIMEOUT",
+    "AddressConflict",
     "AddressError",
     "AddressInUse",
     "AddressNotAvailable",
@@ -92,6 +102,7 @@ __all__ = [
     "HostUnreachable",
     "InvalidArgument",
     "L2Info",
+    "LinkEvent",
     "Mac",
     "MessageTooLong",
     "NetworkUnreachable",
@@ -126,6 +137,7 @@ if TYPE_CHECKING:
     from uinet.aio import Host
     from uinet.driver import Driver
     from uinet.errors import (
+        AddressConflict,
         AddressError,
         AddressInUse,
         AddressNotAvailable,
@@ -161,9 +173,12 @@ if TYPE_CHECKING:
         EV_EOF,
         EV_ERROR,
         EV_READABLE,
+        EV_SOFT_ERROR,
+        EV_URGENT,
         EV_WRITABLE,
     )
     from uinet.following.api import follow
+    from uinet.ip.notice import LinkEvent
     from uinet.link import Device, open_device
     from uinet.passive_socket import Hole, PassiveInfo, PassiveSocket
     from uinet.socket import Socket
@@ -173,6 +188,7 @@ if TYPE_CHECKING:
         AF_UNSPEC,
         IP_BINDANY,
         IP_ORIGDSTADDR,
+        IP_RECVERR,
         IP_SERIALNO,
         IP_SYNFILTER,
         IP_TOS,
@@ -181,10 +197,13 @@ if TYPE_CHECKING:
         IPPROTO_IPV6,
         IPPROTO_TCP,
         IPPROTO_UDP,
+        IPV6_RECVERR,
         IPV6_TCLASS,
         IPV6_UNICAST_HOPS,
         MSG_DONTWAIT,
+        MSG_FASTOPEN,
         MSG_HOLE_BREAK,
+        MSG_OOB,
         MSG_PEEK,
         SHUT_RD,
         SHUT_RDWR,
@@ -210,6 +229,9 @@ if TYPE_CHECKING:
         SOCK_STREAM,
         SOL_SOCKET,
         TCP_CORK,
+        TCP_FASTOPEN,
+        TCP_FASTOPEN_CONNECT,
+        TCP_FASTOPEN_KEY,
         TCP_HOLE,
         TCP_INFO,
         TCP_KEEPCNT,
@@ -235,23 +257,25 @@ _MODULES = {
     "uinet.aio": "Host",
     "uinet.driver": "Driver",
     "uinet.errors": (
-        "AddressError AddressInUse AddressNotAvailable AlreadyConnected BadSocket BrokenPipe CaptureError "
-        "ConnectionAborted ConnectionRefused ConnectionReset DeviceError DeviceGone DeviceURLError Error "
+        "AddressConflict AddressError AddressInUse AddressNotAvailable AlreadyConnected BadSocket BrokenPipe "
+        "CaptureError ConnectionAborted ConnectionRefused ConnectionReset DeviceError DeviceGone DeviceURLError Error "
         "FilterError HostUnreachable InvalidArgument MessageTooLong NetworkUnreachable NotConnected "
         "NotSupported PermissionDenied ProtocolUnreachable SpoolError TimedOut VlanError WouldBlock"
     ),
-    "uinet.events": "EV_ACCEPT EV_CLOSED EV_CONNECTED EV_EOF EV_ERROR EV_READABLE EV_WRITABLE",
+    "uinet.events": "EV_ACCEPT EV_CLOSED EV_CONNECTED EV_EOF EV_ERROR EV_READABLE EV_SOFT_ERROR EV_URGENT EV_WRITABLE",
     "uinet.following.api": "follow",
+    "uinet.ip.notice": "LinkEvent",
     "uinet.link": "Device open_device",
     "uinet.passive_socket": "Hole PassiveInfo PassiveSocket",
     "uinet.socket": "Socket",
     "uinet.sockopt": (
-        "AF_INET AF_INET6 AF_UNSPEC IPPROTO_IP IPPROTO_IPV6 IPPROTO_TCP IPPROTO_UDP IPV6_TCLASS "
-        "IPV6_UNICAST_HOPS IP_BINDANY IP_ORIGDSTADDR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL MSG_DONTWAIT "
-        "MSG_HOLE_BREAK MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM SOCK_STREAM SOL_SOCKET SO_ACCEPTCONN "
-        "SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER SO_PASSIVE SO_PROMISC SO_PROTOCOL "
-        "SO_RCVBUF SO_REUSEADDR SO_REUSEPORT SO_SETFIB SO_SNDBUF SO_TYPE SO_VLANS TCP_CORK TCP_HOLE TCP_INFO "
-        "TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_NODELAY TCP_NOPUSH TCP_QUICKACK TCP_REASSDL "
+        "AF_INET AF_INET6 AF_UNSPEC IPPROTO_IP IPPROTO_IPV6 IPPROTO_TCP IPPROTO_UDP IPV6_RECVERR IPV6_TCLASS "
+        "IPV6_UNICAST_HOPS IP_BINDANY IP_ORIGDSTADDR IP_RECVERR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL MSG_DONTWAIT "
+        "MSG_FASTOPEN MSG_HOLE_BREAK MSG_OOB MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM SOCK_STREAM "
+        "SOL_SOCKET SO_ACCEPTCONN SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER SO_PASSIVE "
+        "SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_REUSEADDR SO_REUSEPORT SO_SETFIB SO_SNDBUF SO_TYPE SO_VLANS "
+        "TCP_CORK TCP_FASTOPEN TCP_FASTOPEN_CONNECT TCP_FASTOPEN_KEY TCP_HOLE TCP_INFO TCP_KEEPCNT "
+        "TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_NODELAY TCP_NOPUSH TCP_QUICKACK TCP_REASSDL "
         "TCP_USER_TIMEOUT"
     ),
     "uinet.splicing": "Splice splice",

@@ -138,6 +138,12 @@ class AddressNotAvailable(Error):
     code = errno.EADDRNOTAVAIL
 
 
+class AddressConflict(Error):
+    """Another host on the link has the address."""
+
+    code = errno.EADDRINUSE
+
+
 class NetworkUnreachable(Error):
     """There is no route to the network."""
 

@@ -27,6 +27,7 @@ from uinet.placement import check_domain, free_port, pattern_of, place_promiscuo
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, Config
 from uinet.tcp import calls
 from uinet.tcp.close import abort, forget_unread
+from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
 from uinet.tcp.layout import is_v4
 from uinet.tcp.listener import Listener
@@ -36,6 +37,7 @@ from uinet.tcp.send import wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED, NAMES
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, start_keepalive
+from uinet.tcp.urgent import mark_urgent, urgent_left
 from uinet.udp.endpoint import UdpEndpoint
 from uinet.wire.addresses import (
     ANY,
@@ -117,6 +119,17 @@ class Socket:
         return self.endpoint.error if self.endpoint is not None else None
 
     @property
+    def soft_error(self) -> BaseException | None:
+        """What the network has reported of a connection since its last progress, and may pass: a destination that
+        can't be reached, a hop limit exceeded (RFC 9293, 3.9.2.2), retransmissions without answer (3.8.3: R1)."""
+        return self.tcb.soft_error if self.tcb is not None else None
+
+    @property
+    def urgent_left(self) -> int:
+        """Bytes to read until the end of the urgent data that the peer has announced, arrived or not; 0: none."""
+        return urgent_left(self.tcb) if self.tcb is not None else 0
+
+    @property
     def proto(self) -> int:
         """The IP protocol's number, as of a kernel's socket."""
         return sockopt.IPPROTO_TCP if self.type == SOCK_STREAM else sockopt.IPPROTO_UDP
@@ -147,7 +160,7 @@ class Socket:
         if self.endpoint is not None:
             return True
         tcb = self.tcb
-        if tcb is None or tcb.state < ESTABLISHED:
+        if tcb is None or (tcb.state < ESTABLISHED and not takes_early(tcb)):
             return tcb is not None and tcb.state == CLOSED
         return tcb.closing or self.send_space > 0
 
@@ -293,6 +306,7 @@ class Socket:
             tcb.rcv_limit = config.receive_buffer  # a window that was offered is not taken back
         tcb.ttl = config.ttl
         tcb.tos = config.tos
+        tcb.report_soft = config.receive_errors
 
     def _configure_endpoint(self, endpoint: UdpEndpoint) -> None:
         config = self.config
@@ -412,10 +426,14 @@ class Socket:
     def connect(self, address: tuple[Any, int]) -> None:
         """Opens a connection (stream) or sets the peer (datagram). Returns at once: EV_CONNECTED or EV_ERROR follows.
 
-        In a domain above 0 the local address must be bound and SO_L2INFO set. AddressError, AddressNotAvailable,
-        AddressInUse, NetworkUnreachable, AlreadyConnected.
+        In a domain above 0 the local address must be bound and SO_L2INFO set. With TCP_FASTOPEN_CONNECT, and if a Fast
+        Open cookie of the peer is known, nothing is sent until the first send, recv or shutdown. AddressError,
+        AddressNotAvailable, AddressInUse, NetworkUnreachable, AlreadyConnected.
         """
         self._check_open()
+        self._connect(address, self.config.fast_open_connect, True)
+
+    def _connect(self, address: tuple[Any, int], fast_open: bool, hold: bool) -> None:
         ip, port = pair(address)
         remote = self._pack_one(ip)
         check_port(port)
@@ -442,8 +460,10 @@ class Socket:
         else:
             place_routed(self.stack, tcb, self.bound, remote, port)
         tcb.owner = self
-        self.stack.tcp.connect(tcb)
+        self.stack.tcp.connect(tcb, fast_open, hold)
         self.tcb = tcb
+        if tcb.fast_open is not None and tcb.fast_open.held:
+            notify(tcb, EV_WRITABLE)
         self._kick()
 
     # data
@@ -451,8 +471,9 @@ class Socket:
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """Queues as much of `data` as there is room for; how many bytes.
 
-        A bytes object may be kept by reference; anything else is copied. WouldBlock if there is no room at all,
-        BrokenPipe after close, NotConnected, or what has ended the connection.
+        A bytes object may be kept by reference; anything else is copied. With MSG_OOB all that is queued is urgent (RFC
+        9293, 3.8.5). WouldBlock if there is no room at all, BrokenPipe after close, NotConnected, or what has ended the
+        connection.
         """
         if self.endpoint is not None:
             return self.sendmsg([data], flags=flags)
@@ -462,7 +483,7 @@ class Socket:
             raise calls.failure(tcb.error)
         if tcb.closing or tcb.state == CLOSED:
             raise BrokenPipe()
-        if tcb.state < ESTABLISHED:
+        if tcb.state < ESTABLISHED and not takes_early(tcb):
             raise WouldBlock()
         if type(data) is not bytes and type(data) is not bytearray:
             data = bytes(memoryview(data))  # a subclass may do what it likes with its length; an int is no data
@@ -471,11 +492,14 @@ class Socket:
         count = calls.send(tcb, data, 0, len(data))
         if count == 0:
             raise WouldBlock()
+        if flags & sockopt.MSG_OOB:
+            mark_urgent(tcb)
         return count
 
-    def sendto(self, data: bytes | bytearray | memoryview, address: tuple[Any, int]) -> int:
-        """Sends one datagram. AddressError, NetworkUnreachable, MessageTooLong."""
-        return self.sendmsg([data], address=address)
+    def sendto(self, data: bytes | bytearray | memoryview, address: tuple[Any, int], flags: int = 0) -> int:
+        """Sends one datagram. With MSG_FASTOPEN a stream socket connects, see `sendmsg`. AddressError,
+        NetworkUnreachable, MessageTooLong."""
+        return self.sendmsg([data], flags=flags, address=address)
 
     def sendmsg(
         self, buffers: Iterable[bytes | bytearray | memoryview], ancillary: Iterable[tuple[int, int, Any]] = (),
@@ -484,10 +508,20 @@ class Socket:
         """As `send`, from several buffers. On a datagram socket `address` may say where to, and ancillary data with
         which MACs and tags (SOL_SOCKET, SO_L2INFO, L2Info) and from where (IPPROTO_IP, IP_ORIGDSTADDR, (ip, port)):
         what `recvmsg` gave, the L2Info reversed, makes an answer.
+
+        With MSG_FASTOPEN a stream socket connects to `address` and queues the data, which goes in the SYN if a Fast
+        Open cookie of the peer is known, else once the connection is established. A SYN may arrive twice: only for data
+        that does no harm if it does (RFC 7413, 2.1). Errors as of `connect`.
         """
         self._check_open()
         data = b"".join(bytes(memoryview(buffer)) for buffer in buffers)
         if self.endpoint is None:
+            if flags & sockopt.MSG_FASTOPEN and self.tcb is None:
+                if address is None:
+                    raise InvalidArgument("MSG_FASTOPEN needs the address to connect to")
+                self._connect(address, True, False)
+                if not data:
+                    return 0
             return self.send(data, flags)
         l2: L2Info | None = None
         source: tuple[bytes, int] = (b"", 0)
@@ -514,6 +548,8 @@ class Socket:
         tcb = self._connected()
         if limit < 0:
             raise InvalidArgument(f"{limit} is no number of bytes")
+        if flags & sockopt.MSG_OOB:
+            raise InvalidArgument("urgent data is read in line: Socket.urgent_left tells how much")
         queue = tcb.rcv_buf
         if queue is not None and queue.length and not self.closed:
             if not flags & sockopt.MSG_PEEK:
@@ -548,6 +584,9 @@ class Socket:
         if tcb.error is not None:
             raise calls.failure(tcb.error)
         if not calls.at_end(tcb):
+            if tcb.fast_open is not None and tcb.fast_open.held:
+                tcb.fast_open.held = False  # nothing to wait for: the SYN goes
+                wants_output(tcb)
             raise WouldBlock()
 
     def recvfrom(self, limit: int, flags: int = 0) -> tuple[bytes, tuple[IpAddress, int]]:

@@ -24,8 +24,10 @@ SHUT_RD = 0
 SHUT_WR = 1
 SHUT_RDWR = 2
 
+MSG_OOB = 0x1  # of send: urgent data; it is read in line
 MSG_PEEK = 0x2
 MSG_DONTWAIT = 0x40
+MSG_FASTOPEN = 0x20000000  # sendmsg and sendto connect as well, with the data in the SYN if a cookie is known
 MSG_HOLE_BREAK = 0x1000000  # of passive sockets: a read stops before a hole, or returns nothing but one
 
 SOL_SOCKET = 1
@@ -55,11 +57,13 @@ SO_VLANS = 0x1005  # which VLAN stacks a listener takes: () none, a stack, ANY
 
 IP_TOS = 1
 IP_TTL = 2
+IP_RECVERR = 11  # tell of soft errors with EV_SOFT_ERROR
 IP_BINDANY = 0x1010
 IP_SYNFILTER = 0x1011
 IP_SERIALNO = 0x1012
 IP_ORIGDSTADDR = 20  # ancillary data of datagrams: (ip, port) that one was sent to, or is sent from
 IPV6_UNICAST_HOPS = 16
+IPV6_RECVERR = 25
 IPV6_TCLASS = 67
 
 TCP_NODELAY = 1
@@ -71,6 +75,9 @@ TCP_KEEPCNT = 6
 TCP_INFO = 11
 TCP_QUICKACK = 12
 TCP_USER_TIMEOUT = 18  # milliseconds
+TCP_FASTOPEN = 23  # of a listener: how many Fast Open connections may be pending; 0: none
+TCP_FASTOPEN_CONNECT = 30  # connect sends nothing if a cookie is known: the SYN goes with the first data
+TCP_FASTOPEN_KEY = 33  # of a listener: its own key for cookies, 16 bytes, or 32 with the one before
 TCP_NOPUSH = TCP_CORK
 TCP_REASSDL = 0x1020  # milliseconds for which a passive socket waits for missing bytes
 TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
@@ -86,16 +93,20 @@ __all__ = [
     "IPPROTO_IPV6",
     "IPPROTO_TCP",
     "IPPROTO_UDP",
+    "IPV6_RECVERR",
     "IPV6_TCLASS",
     "IPV6_UNICAST_HOPS",
     "IP_BINDANY",
     "IP_ORIGDSTADDR",
+    "IP_RECVERR",
     "IP_SERIALNO",
     "IP_SYNFILTER",
     "IP_TOS",
     "IP_TTL",
     "MSG_DONTWAIT",
+    "MSG_FASTOPEN",
     "MSG_HOLE_BREAK",
+    "MSG_OOB",
     "MSG_PEEK",
     "SHUT_RD",
     "SHUT_RDWR",
@@ -121,6 +132,9 @@ __all__ = [
     "SO_TYPE",
     "SO_VLANS",
     "TCP_CORK",
+    "TCP_FASTOPEN",
+    "TCP_FASTOPEN_CONNECT",
+    "TCP_FASTOPEN_KEY",
     "TCP_HOLE",
     "TCP_INFO",
     "TCP_KEEPCNT",
@@ -153,6 +167,9 @@ class Config:
         self.reuse_address = False  # nothing to do: TIME-WAIT never keeps a listener from its port
         self.broadcast = False
         self.syn_filter: Callable[[Any], Any] | None = None
+        self.fast_open = 0
+        self.fast_open_connect = False
+        self.fast_open_key = b""
         self.no_delay = False
         self.cork = False
         self.quick_ack = False
@@ -164,6 +181,7 @@ class Config:
         self.linger = -1  # ns; negative: not asked for
         self.ttl = 64
         self.tos = 0
+        self.receive_errors = False
 
     def copy(self) -> Config:
         """One of its own for a socket that is about to set something."""
@@ -220,6 +238,12 @@ def _filter(value: Any) -> Any:
     return value
 
 
+def _fast_open_key(value: Any) -> bytes:
+    if not isinstance(value, (bytes, bytearray)) or len(value) not in (0, 16, 32):
+        raise InvalidArgument("TCP_FASTOPEN_KEY wants 16 bytes, or 32 with the key before, or none for the stack's own")
+    return bytes(value)
+
+
 def _buffer(value: Any) -> int:
     return _within(1, 1 << 31, "a buffer's size")(value)
 
@@ -240,10 +264,15 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (SOL_SOCKET, SO_LINGER): ("linger", _linger),
     (IPPROTO_IP, IP_BINDANY): ("bind_any", _flag),
     (IPPROTO_IP, IP_SYNFILTER): ("syn_filter", _filter),
+    (IPPROTO_IP, IP_RECVERR): ("receive_errors", _flag),
+    (IPPROTO_IPV6, IPV6_RECVERR): ("receive_errors", _flag),
     (IPPROTO_IP, IP_TTL): ("ttl", _within(1, 255, "a TTL")),
     (IPPROTO_IP, IP_TOS): ("tos", _within(0, 255, "a type of service")),
     (IPPROTO_IPV6, IPV6_UNICAST_HOPS): ("ttl", _within(1, 255, "a hop limit")),
     (IPPROTO_IPV6, IPV6_TCLASS): ("tos", _within(0, 255, "a traffic class")),
+    (IPPROTO_TCP, TCP_FASTOPEN): ("fast_open", _within(0, 1 << 20, "TCP_FASTOPEN")),
+    (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): ("fast_open_connect", _flag),
+    (IPPROTO_TCP, TCP_FASTOPEN_KEY): ("fast_open_key", _fast_open_key),
     (IPPROTO_TCP, TCP_NODELAY): ("no_delay", _flag),
     (IPPROTO_TCP, TCP_CORK): ("cork", _flag),
     (IPPROTO_TCP, TCP_QUICKACK): ("quick_ack", _flag),

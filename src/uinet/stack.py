@@ -11,12 +11,15 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from uinet.dhcp.client import DhcpClient
+from uinet.dhcp.manager import Dhcp
 from uinet.errors import BadSocket, Error, InvalidArgument, NotSupported
 from uinet.events import EV_CLOSED, EV_ERROR
 from uinet.ip.input import Receiver, as_frame
 from uinet.ip.interface import Interface
 from uinet.ip.neighbors import Neighbors
 from uinet.ip.network import Network
+from uinet.ip.notice import LinkEvent
 from uinet.ip.routes import Routes
 from uinet.passive_socket import PassiveSocket
 from uinet.ping import Ping
@@ -27,6 +30,8 @@ from uinet.sockopt import (
     AF_UNSPEC,
     IP_SYNFILTER,
     IPPROTO_IP,
+    IPPROTO_TCP,
+    MSG_FASTOPEN,
     SO_L2INFO,
     SO_PASSIVE,
     SO_PROMISC,
@@ -36,6 +41,7 @@ from uinet.sockopt import (
     SOCK_DGRAM,
     SOCK_STREAM,
     SOL_SOCKET,
+    TCP_FASTOPEN,
     Config,
 )
 from uinet.stats import Stats
@@ -46,7 +52,7 @@ from uinet.tcp.syn import Verdict
 from uinet.tcp.tcb import Tcb
 from uinet.udp.protocol import Udp
 from uinet.wheel import Wheel
-from uinet.wire.addresses import L2Info
+from uinet.wire.addresses import IPAddress, L2Info, pack_address, unpack_address
 from uinet.wire.frame import CHECKSUM_VALID, Frame
 
 LATEST = 1 << 62  # ns: no time is later than this, so that every deadline fits 64 bits
@@ -61,7 +67,8 @@ class Stack:
     `now`: the time of the last input, poll or call, ns. `clock`: None, or what tells the time (ns) to calls made
     between batches; without it they are made at the time of the last one, however long ago that was. `on_pending`:
     None, or called when a call made outside input and poll leaves something for a poll to do. `trace`: None, or
-    ``f(now, what, subject, **details)``.
+    ``f(now, what, subject, **details)``. `on_link_event`: None, or called with each :class:`uinet.LinkEvent`, after the
+    batch: duplicates, routers, leases.
     """
 
     def __init__(self, seed: bytes = b"", now: int = 0) -> None:
@@ -78,6 +85,12 @@ class Stack:
         self.receiver = Receiver(self.network, TcpInput(self.tcp))
         self.receiver.udp = self.udp
         self.tcp.now = now
+        self.dhcp = Dhcp(self.network, self.udp)
+        self.on_link_event: Callable[[LinkEvent], None] | None = None
+        self.link_watchers: list[Callable[[LinkEvent], None]] = []  # who else wants to know
+        self.network.on_link_event = self._link_event
+        self.network.on_kick = self.kick
+        self.network.on_refresh = self.tcp.refresh
         self.closed = False
         self.waiting: list[Socket] = []  # sockets with events for `events`
         self.later: list[tuple[Interface, list[Frame]]] = []  # what came in inside a batch
@@ -147,7 +160,38 @@ class Stack:
 
     def remove_interface(self, interface: Interface) -> None:
         """Takes an interface away, with its addresses, routes and neighbours."""
+        self.dhcp.stop(interface)
         self.network.remove_interface(interface)
+
+    def start_dhcp(
+        self, interface: Interface, *, host_name: str = "", client_id: bytes = b"", requested: Any = None,
+        probe: bool = True,
+    ) -> DhcpClient:
+        """Has `interface` configured by DHCP (RFC 2131); what comes of it is told by `on_link_event` and the client.
+
+        `host_name`: told to the server. `client_id`: type and identifier; the MAC if empty. `requested`: an address
+        that was held before. `probe`: ask the link for duplicates before an address is used. InvalidArgument, and
+        AddressInUse if UDP port 68 is taken.
+        """
+        if self.closed:
+            raise BadSocket("the stack is closed")
+        self.tcp.refresh()
+        address = pack_address(requested) if requested is not None else b""
+        if address and len(address) != 4:
+            raise InvalidArgument("DHCP gives IPv4 addresses")
+        return self.dhcp.start(
+            interface, host_name=host_name, client_id=client_id, requested=address, probe=probe
+        )
+
+    @property
+    def name_servers(self) -> list[IPAddress]:
+        """The recursive name servers that routers and DHCP servers have told, the first told first."""
+        return [unpack_address(packed) for packed in self.network.name_servers.servers()]
+
+    @property
+    def search_domains(self) -> list[str]:
+        """The domains to search that they have told."""
+        return self.network.name_servers.domains()
 
     # batches
 
@@ -347,6 +391,11 @@ class Stack:
                 log.exception("on_gone of %r raised", syn)
                 self.stats.count("upcall_error")
 
+    def _link_event(self, event: LinkEvent) -> None:
+        for watcher in (*self.link_watchers, self.on_link_event):
+            self.call_later(watcher, event)
+        self.kick()
+
     def kick(self) -> None:
         """Tells whoever drives this stack that a poll has something to do; inside a batch there is no need."""
         if not self.tcp.busy and self.tcp.on_pending is not None:
@@ -373,11 +422,12 @@ class Stack:
     def listen(
         self, address: tuple[Any, Any], *, backlog: int = 128, vlans: Any = (), cdom: int = 0,
         promiscuous: bool = False, syn_filter: Callable[[Any], Verdict] | None = None, passive: bool = False,
-        reuse_port: bool = False,
+        reuse_port: bool = False, fast_open: int = 0,
     ) -> Socket:
         """A listening socket on (ip, port), either of them `uinet.ANY`. `vlans`: of a promiscuous one, a stack, () for
         exactly no tags, or ANY. A `cdom` above 0 is promiscuous. `passive`: watches the connections that match, see
-        :class:`uinet.PassiveSocket`. AddressInUse, AddressNotAvailable, InvalidArgument.
+        :class:`uinet.PassiveSocket`. `fast_open`: how many Fast Open connections may be pending (TCP_FASTOPEN).
+        AddressInUse, AddressNotAvailable, InvalidArgument.
         """
         sock = self.socket()
         sock.setsockopt(SOL_SOCKET, SO_PASSIVE, passive)
@@ -386,16 +436,20 @@ class Stack:
         sock.setsockopt(SOL_SOCKET, SO_VLANS, vlans)
         sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, reuse_port)
         sock.setsockopt(IPPROTO_IP, IP_SYNFILTER, syn_filter)
+        if fast_open:
+            sock.setsockopt(IPPROTO_TCP, TCP_FASTOPEN, fast_open)
         sock.bind(address)
         sock.listen(backlog)
         return sock
 
     def connect(
         self, address: tuple[Any, int], *, source: tuple[Any, Any] | None = None, l2: L2Info | None = None,
-        cdom: int = 0,
+        cdom: int = 0, fast_open: bytes | None = None,
     ) -> Socket:
         """A connecting socket: EV_CONNECTED or EV_ERROR follows. `source`: local (ip, port), either ANY; in a `cdom`
-        above 0 it must say the ip, and `l2` the MACs and VLAN stack. Errors as of `Socket.connect`.
+        above 0 it must say the ip, and `l2` the MACs and VLAN stack. `fast_open`: the first bytes to send, which go in
+        the SYN if the peer's Fast Open cookie is known (see MSG_FASTOPEN at `Socket.sendmsg`); at most what the send
+        buffer takes. Errors as of `Socket.connect`.
         """
         sock = self.socket()
         if cdom:
@@ -406,7 +460,12 @@ class Stack:
             raise InvalidArgument("MACs and VLANs can be chosen in a connection domain above 0 only")
         if source is not None:
             sock.bind(source)
-        sock.connect(address)
+        if fast_open is None:
+            sock.connect(address)
+            return sock
+        if len(fast_open) > sock.config.send_buffer:
+            raise InvalidArgument(f"fast_open has {len(fast_open)} bytes, the send buffer {sock.config.send_buffer}")
+        sock.sendto(fast_open, address, MSG_FASTOPEN)
         return sock
 
     def ping(
@@ -436,6 +495,8 @@ class Stack:
         self.tcp.on_pending = None
         self.tcp.busy = True
         self.tcp.shut_down()
+        for client in list(self.dhcp.clients.values()):
+            client.stop()
         self.udp.close_all()
         self.network.icmp.waiters.clear()
         for _ in range(ROUNDS):

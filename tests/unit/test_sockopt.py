@@ -43,6 +43,8 @@ SET_AND_READ: list[tuple[int, str, Any, Any]] = [
     (IPPROTO_IP, "IP_BINDANY", 1, 1),
     (IPPROTO_IP, "IP_SYNFILTER", print, print),
     (IPPROTO_IP, "IP_SYNFILTER", None, None),
+    (IPPROTO_IP, "IP_RECVERR", 1, 1),
+    (IPPROTO_IPV6, "IPV6_RECVERR", True, 1),
     (IPPROTO_IP, "IP_TTL", 3, 3),
     (IPPROTO_IP, "IP_TOS", 0xB8, 0xB8),
     (IPPROTO_IPV6, "IPV6_UNICAST_HOPS", 255, 255),
@@ -56,6 +58,10 @@ SET_AND_READ: list[tuple[int, str, Any, Any]] = [
     (IPPROTO_TCP, "TCP_KEEPINTVL", 5, 5),
     (IPPROTO_TCP, "TCP_KEEPCNT", 127, 127),
     (IPPROTO_TCP, "TCP_USER_TIMEOUT", 1500, 1500),
+    (IPPROTO_TCP, "TCP_FASTOPEN", 16, 16),
+    (IPPROTO_TCP, "TCP_FASTOPEN_CONNECT", 1, 1),
+    (IPPROTO_TCP, "TCP_FASTOPEN_KEY", bytes(16), bytes(16)),
+    (IPPROTO_TCP, "TCP_FASTOPEN_KEY", bytearray(32), bytes(32)),
     (SOL_SOCKET, "SO_PASSIVE", 0, 0),
     (SOL_SOCKET, "SO_PASSIVE", True, 1),
     (IPPROTO_TCP, "TCP_REASSDL", 0, 0),
@@ -96,6 +102,9 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
     (IPPROTO_TCP, "TCP_USER_TIMEOUT", -1, InvalidArgument),
     (IPPROTO_TCP, "TCP_USER_TIMEOUT", 1 << 60, InvalidArgument),
     (IPPROTO_TCP, "TCP_REASSDL", -5, InvalidArgument),
+    (IPPROTO_TCP, "TCP_FASTOPEN", -1, InvalidArgument),
+    (IPPROTO_TCP, "TCP_FASTOPEN_KEY", bytes(15), InvalidArgument),
+    (IPPROTO_TCP, "TCP_FASTOPEN_KEY", 16, InvalidArgument),
     (IPPROTO_TCP, "TCP_MAXSEG", 500, NotSupported),
     (IPPROTO_TCP, "SO_LINGER", (1, 1), NotSupported),
 ]
@@ -215,6 +224,8 @@ def test_a_wrong_value_on_an_accepted_socket_leaves_the_others_alone() -> None:
     assert sock.getsockopt(IPPROTO_IP, uinet.IP_TTL) == listener.getsockopt(IPPROTO_IP, uinet.IP_TTL) == 64
 
 
+@pytest.mark.rfc("9293", "MUST-49", "TTL and hop limit can be set")
+@pytest.mark.rfc("9293", "MUST-48", "the user sets the DiffServ field")
 @pytest.mark.parametrize("client, server", [(CLIENT, SERVER), ("2001:db8::1", "2001:db8::2")])
 def test_ttl_and_tos_on_the_wire(client: str, server: str) -> None:
     lab = Lab()

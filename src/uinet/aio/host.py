@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from uinet.aio import streams
+from uinet.aio.addressing import Addressing
 from uinet.aio.connecting import connected
 from uinet.aio.datagram import DatagramTransport
 from uinet.aio.devices import memory_of
@@ -38,6 +39,7 @@ from uinet.wire.addresses import L2Info, VlanTag
 
 if TYPE_CHECKING:
     from uinet.ip.interface import Interface
+    from uinet.ip.notice import LinkEvent
     from uinet.socket import Socket
 
 # closed, and what was written, or the FIN, is not acknowledged yet
@@ -71,6 +73,8 @@ class Host:
         self.linger = linger
         self.sim = sim
         self.on_device_gone: Callable[[Interface, Exception], None] | None = None
+        self.on_link_event: Callable[[LinkEvent], None] | None = None
+        self.stack.link_watchers.append(self._link_event)
         self._driven = driven
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: LoopDriver | None = None
@@ -122,13 +126,19 @@ class Host:
         cdom: int = 0,
         promiscuous: bool = False,
         answer_any: bool = False,
+        probe: bool = False,
+        host_name: str = "",
+        address_timeout: float = 30.0,
     ) -> Interface:
         """Adds an interface whose frames `device`, an open one or a URL, carries; the host closes it.
 
-        `addresses`: "10.7.0.2/24", one or several. `gateway`: next hop of a default route, or several, one
-        of each IP version. `mtu`, `mac`: the device's own unless given. `promiscuous`: in domain `cdom` >
-        0, all frames are this interface's. `answer_any`: a promiscuous interface answers ARP and ND for
-        every address. DeviceError and its kinds if the device can't be opened.
+        `addresses`: one or several of "10.7.0.2/24" and the like, "dhcp" (IPv4 by DHCP), "slaac" (IPv6 from routers),
+        "link-local" (the IPv6 link-local address alone) and "auto" (DHCP and routers both, whichever is first). They
+        are there when this returns; TimedOut after `address_timeout` seconds, AddressConflict if another host has one.
+        `probe`: test given addresses for duplicates too before they are used. `host_name`: told to the DHCP server.
+        `gateway`: next hop of a default route, or several, one of each IP version. `mtu`, `mac`: the device's own
+        unless given. `promiscuous`: in domain `cdom` > 0, all frames are this interface's. `answer_any`: a promiscuous
+        interface answers ARP and ND for every address. DeviceError and its kinds if the device can't be opened.
         """
         loop = self._attach()
         if self._driven:
@@ -138,11 +148,47 @@ class Host:
         else:
             opened = device
         try:
-            return self._add(opened, name, addresses, gateway, mtu, mac, cdom, promiscuous, answer_any)
+            interface = self._add(opened, name, (), None, mtu, mac, cdom, promiscuous, answer_any)
         except BaseException:
             if opened is not device:
                 opened.close()
             raise
+        try:
+            await self.configure(
+                interface, addresses, timeout=address_timeout, probe=probe, host_name=host_name
+            )
+            self._add_gateways(gateway)
+        except BaseException:
+            self._withdraw(interface, opened, close=opened is not device)
+            raise
+        return interface
+
+    def _withdraw(self, interface: Interface, device: Device, *, close: bool) -> None:
+        """Undoes `_add`."""
+        assert self._driver is not None
+        for pump in list(self._driver.pumps):
+            if pump.device is device:
+                self._driver.remove(pump)
+        if interface in self.stack.interfaces:
+            self.stack.remove_interface(interface)
+        if close:
+            device.close()
+
+    async def configure(
+        self, interface: Interface, addresses: str | Sequence[str], *, timeout: float = 30.0, probe: bool = False,
+        host_name: str = "",
+    ) -> None:
+        """Gives an interface more addresses, and returns when they are there: as the arguments of `add_device`.
+
+        TimedOut and AddressConflict; what was set going goes on all the same.
+        """
+        self._attach()
+        addressing = Addressing(self.stack, interface, addresses, probe=probe)
+        addressing.start(host_name)
+        if addressing.waits:
+            await addressing.wait(timeout)
+        else:
+            addressing.stop()
 
     def add_pipe(
         self,
@@ -194,13 +240,16 @@ class Host:
         try:
             for address in [addresses] if isinstance(addresses, str) else addresses:
                 interface.add_address(address)
-            for hop in [gateway] if isinstance(gateway, str) else gateway or ():
-                self.stack.routes.add("::/0" if ":" in hop else "0.0.0.0/0", via=hop)
+            self._add_gateways(gateway)
         except BaseException:
             self.stack.remove_interface(interface)
             raise
         self._driver.add(device, interface)
         return interface
+
+    def _add_gateways(self, gateway: str | Sequence[str] | None) -> None:
+        for hop in [gateway] if isinstance(gateway, str) else gateway or ():
+            self.stack.routes.add("::/0" if ":" in hop else "0.0.0.0/0", via=hop)
 
     # TCP
 
@@ -215,6 +264,7 @@ class Host:
         syn_filter: SynFilter | None = None,
         passive: bool = False,
         backlog: int = 128,
+        fast_open: int = 0,
         start_serving: bool = True,
         ssl: SSLContext | None = None,
         ssl_handshake_timeout: float | None = None,
@@ -228,11 +278,13 @@ class Host:
         defers the SYN until it returns, and one that raises rejects it. `passive`: watches the connections that
         match and sends nothing; the factory is called for each direction, the client's bytes first, and its protocols
         get a :class:`uinet.aio.PassiveTransport`. So do those of a connection that a filter answers with
-        ACCEPT_PASSIVE. AddressError for a host name, AddressInUse.
+        ACCEPT_PASSIVE. `fast_open`: so many connections may be served before their handshake is complete, with data
+        that came in the SYN (TCP Fast Open, RFC 7413): only for protocols that take a request that comes twice.
+        AddressError for a host name, AddressInUse.
         """
         return await self._create_server(
             protocol_factory, lambda: (protocol_factory(), protocol_factory()), host, port, vlans, cdom, syn_filter,
-            passive, backlog, start_serving, ssl, ssl_handshake_timeout, ssl_shutdown_timeout,
+            passive, backlog, fast_open, start_serving, ssl, ssl_handshake_timeout, ssl_shutdown_timeout,
         )
 
     async def _create_server(
@@ -246,6 +298,7 @@ class Host:
         syn_filter: SynFilter | None,
         passive: bool,
         backlog: int,
+        fast_open: int,
         start_serving: bool,
         ssl: SSLContext | None,
         ssl_handshake_timeout: float | None,
@@ -268,7 +321,7 @@ class Host:
                     sockets.append(  # noqa: PERF401 - those that exist are closed if one fails
                         self.stack.listen(
                             (address, number), backlog=backlog, vlans=vlans, cdom=cdom,
-                            promiscuous=promiscuous, syn_filter=runner, passive=passive,
+                            promiscuous=promiscuous, syn_filter=runner, passive=passive, fast_open=fast_open,
                         )
                     )
             except BaseException:
@@ -296,6 +349,7 @@ class Host:
         syn_filter: SynFilter | None = None,
         passive: bool = False,
         backlog: int = 128,
+        fast_open: int = 0,
         limit: int = streams.LIMIT,
         start_serving: bool = True,
         ssl: SSLContext | None = None,
@@ -317,7 +371,7 @@ class Host:
             factory = made = streams.protocol_factory(cast(streams.StreamHandler, handler), loop, limit)
             pairs = lambda: (made(), made())  # noqa: E731 - of connections that a filter has watched
         return await self._create_server(
-            factory, pairs, host, port, vlans, cdom, syn_filter, passive, backlog, start_serving, ssl,
+            factory, pairs, host, port, vlans, cdom, syn_filter, passive, backlog, fast_open, start_serving, ssl,
             ssl_handshake_timeout, ssl_shutdown_timeout,
         )
 
@@ -330,6 +384,7 @@ class Host:
         source: Endpoint | None = None,
         l2: L2Info | None = None,
         cdom: int = 0,
+        fast_open: bytes | None = None,
         ssl: SSLContext | bool | None = None,
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
@@ -337,12 +392,16 @@ class Host:
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Connects, and returns (transport, protocol).
 
-        `source`: (address, port) to connect from; with `l2` and `cdom` > 0 anybody's, promiscuously.
-        AddressError for a host name; ConnectionRefused, TimedOut and what else may become of an attempt.
+        `source`: (address, port) to connect from; with `l2` and `cdom` > 0 anybody's, promiscuously. `fast_open`:
+        the first bytes to send, which go in the SYN if the peer has given a Fast Open cookie before (RFC 7413); a SYN
+        may arrive twice, so they should do no harm if they do. Not with `ssl`. AddressError for a host name;
+        ConnectionRefused, TimedOut and what else may become of an attempt.
         """
         loop = self._attach()
         address = ip_address(host)
-        sock = self.stack.connect((address, port), source=source, l2=l2, cdom=cdom)
+        if ssl and fast_open is not None:
+            raise InvalidArgument("fast_open sends bytes before the TLS handshake: not with ssl")
+        sock = self.stack.connect((address, port), source=source, l2=l2, cdom=cdom, fast_open=fast_open)
         sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, True)  # as asyncio does for every connection
         await connected(loop, sock)
         return await self.adopt(
@@ -391,6 +450,7 @@ class Host:
         source: Endpoint | None = None,
         l2: L2Info | None = None,
         cdom: int = 0,
+        fast_open: bytes | None = None,
         limit: int = streams.LIMIT,
         ssl: SSLContext | bool | None = None,
         server_hostname: str | None = None,
@@ -402,7 +462,7 @@ class Host:
         reader = asyncio.StreamReader(limit=limit, loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         transport, _ = await self.create_connection(
-            lambda: protocol, host, port, source=source, l2=l2, cdom=cdom, ssl=ssl,
+            lambda: protocol, host, port, source=source, l2=l2, cdom=cdom, fast_open=fast_open, ssl=ssl,
             server_hostname=server_hostname, ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
@@ -546,6 +606,10 @@ class Host:
             _, late = await asyncio.wait(waiting, timeout=timeout)
             for task in late:
                 task.cancel()
+
+    def _link_event(self, event: LinkEvent) -> None:
+        if self.on_link_event is not None:
+            self.on_link_event(event)
 
     def _device_gone(self, pump: Pump) -> None:
         if self.on_device_gone is not None and pump.gone is not None:

@@ -48,7 +48,8 @@ class Resolver:
     """Resolves names for the programs of one host.
 
     `hosts`: addresses by name, known without asking. `nameservers`: addresses of recursive DNS servers, asked in
-    order. Nothing is remembered from one question to the next.
+    order; without any those that routers and DHCP servers have told are asked. Nothing is remembered from one question
+    to the next.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Resolver:
         known = self.hosts.get(canonical(name))
         if known is not None:
             found = [address for address in known if address.version in versions]
-        elif not self.nameservers:
+        elif not self._servers():
             raise NameNotFound(f"{name!r} is not known here, and there is no nameserver to ask")
         else:
             questions = [self._ask(name, TYPE_A if version == 4 else TYPE_AAAA) for version in versions]
@@ -78,9 +79,13 @@ class Resolver:
             raise NameNotFound(f"{name!r} has no address")
         return found
 
+    def _servers(self) -> list[IPAddress]:
+        """Whom to ask."""
+        return self.nameservers or self.host.stack.name_servers
+
     async def _ask(self, name: str, kind: int) -> list[IPAddress]:
         for _ in range(ROUNDS):
-            for server in self.nameservers:
+            for server in self._servers():
                 query = make_query(name, kind)
                 try:
                     answer = await asyncio.wait_for(self._exchange(server, query), TIMEOUT)

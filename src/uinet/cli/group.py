@@ -16,6 +16,7 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS: dict[str, str] = {
     "demo": "Clients on many VLANs reach servers through the proxy: in memory, no root.",
+    "emulate": "A link with a rate, a delay and faults between two devices.",
     "follow": "Both streams of every connection in a capture, and what is missing.",
     "nc": "Netcat over the stack.",
     "ping": "Send echo requests.",

@@ -11,7 +11,11 @@ ALL_NODES_LINK = b"\xff\x02" + bytes(13) + b"\x01"  # ff02::1, RFC 4291 section 
 ALL_NODES_INTERFACE = b"\xff\x01" + bytes(13) + b"\x01"  # ff01::1
 LOOPBACK_V6 = bytes(15) + b"\x01"
 
+ALL_ROUTERS_LINK = b"\xff\x02" + bytes(13) + b"\x02"  # ff02::2
+LINK_LOCAL_PREFIX = b"\xfe\x80" + bytes(14)
+
 SCOPE_LINK_LOCAL = 2
+SCOPE_SITE_LOCAL = 5
 SCOPE_GLOBAL = 14
 
 
@@ -38,4 +42,6 @@ def scope(address: bytes) -> int:
         return address[1] & 0x0F
     if is_link_local(address) or address == LOOPBACK_V6:
         return SCOPE_LINK_LOCAL
+    if address[0] == 0xFE and address[1] & 0xC0 == 0xC0:
+        return SCOPE_SITE_LOCAL  # fec0::/10, deprecated, and still ranked so
     return SCOPE_GLOBAL

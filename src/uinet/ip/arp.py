@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from uinet.ip.address import LIMITED_BROADCAST, in_prefix
 from uinet.ip.neighbors import INCOMPLETE, PROBE
-from uinet.units import SECOND
+from uinet.ip.notice import ADDRESS_CONFLICT
 from uinet.wire import arp as wire
 from uinet.wire.addresses import BROADCAST_MAC, is_multicast
 from uinet.wire.frame import Frame
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 ETHERTYPE = b"\x08\x06"
 UNSPECIFIED = bytes(4)
-DEFEND_INTERVAL = 10 * SECOND  # RFC 5227, section 1.1
 
 
 class Arp:
@@ -32,7 +31,7 @@ class Arp:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.defended: dict[int, int] = {}  # interface's index -> when an address of it was last defended
+        self.defended: dict[tuple[int, bytes], int] = {}  # interface's index, address -> when it was last defended
 
     def input(self, packet: Packet) -> bool:
         """Takes an ARP packet, which begins at `packet.l3`; whether it was of any use here."""
@@ -62,6 +61,8 @@ class Arp:
     def _take(self, interface: Interface, message: wire.ArpPacket) -> bool:
         if message.sha == interface.mac:
             return False  # our own, come back
+        if interface.tentative and self._tested(interface, message):
+            return True
         if interface.owns(message.spa):
             self._conflict(interface, message.spa)
             return True
@@ -70,6 +71,13 @@ class Arp:
             self._reply(interface, message)
             return True
         return useful
+
+    def _tested(self, interface: Interface, message: wire.ArpPacket) -> bool:
+        """Whether another host uses, or tests, what we test (RFC 5227, section 2.1.1)."""
+        address = message.spa
+        if message.op == wire.REQUEST and not any(address):
+            address = message.tpa
+        return self.network.detector.conflict(interface, address)
 
     def _learn(self, interface: Interface, message: wire.ArpPacket) -> bool:
         hop = self.network.neighbors.get(interface, message.spa)
@@ -85,12 +93,22 @@ class Arp:
         return self.network.neighbors.answered(hop, message.sha, solicited=asked, override=True)
 
     def _conflict(self, interface: Interface, address: bytes) -> None:
-        """Another host claims `address`: RFC 5227, section 2.4 (b), defend it, once in a while."""
+        """Another host claims `address`: RFC 5227, section 2.4. It is defended, once in a while (c); of an address that
+        somebody gave to us that one decides what comes of a second claim (b).
+        """
         self.network.stats.count("arp_conflict")
-        last = self.defended.get(interface.index)
-        if last is None or self.network.now - last >= DEFEND_INTERVAL:
-            self.defended[interface.index] = self.network.now
+        self.network.tell(interface, ADDRESS_CONFLICT, address)
+        now = self.network.now
+        for key, when in list(self.defended.items()):
+            if now - when >= self.network.settings.defend_interval:
+                del self.defended[key]
+        entry = interface.owned[address]
+        key = (interface.index, address)
+        if key not in self.defended:
+            self.defended[key] = now
             self.announce(interface, address)
+        elif entry.owner is not None and not entry.owner.conflict(entry):
+            del self.defended[key]  # given up
 
     def _reply(self, interface: Interface, message: wire.ArpPacket) -> None:
         answer = wire.reply(interface.mac, message.tpa, message.sha, message.spa)
@@ -134,6 +152,11 @@ class Arp:
             if found == UNSPECIFIED:
                 found = entry.address
         return found
+
+    def probe(self, interface: Interface, address: bytes) -> None:
+        """Asks whether anybody has `address`, without saying that it may be ours (RFC 5227, section 2.1.1)."""
+        self.network.stats.count("arp_requests_out")
+        self._send(interface, BROADCAST_MAC, wire.request(interface.mac, UNSPECIFIED, address))
 
     def announce(self, interface: Interface, address: bytes) -> None:
         """Tells everybody that `address` is at this interface (RFC 5227, section 2.3)."""

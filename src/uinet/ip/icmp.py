@@ -2,8 +2,8 @@
 
 Errors that come in prove nothing: they have to quote a packet that a flow here may have sent, and each
 transport checks that before it believes one (RFC 5927). Errors that go out answer only what RFC 1122 section
-3.2.2 and RFC 4443 section 2.4 (e) allow, and only at a limited rate. Redirects, source quench, timestamps,
-address masks and multicast listener queries are ignored.
+3.2.2 and RFC 4443 section 2.4 (e) allow, and only at a limited rate. Source quench, timestamps and address
+masks are ignored, redirects unless an interface accepts them.
 """
 
 from __future__ import annotations
@@ -133,6 +133,8 @@ class Icmp:
             self._echo_reply(packet)
         elif kind in (v4.DESTINATION_UNREACHABLE, v4.TIME_EXCEEDED, v4.PARAMETER_PROBLEM):
             self._error_v4(packet, v4.parse(packet.data, packet.l4, packet.end))
+        elif kind == v4.REDIRECT:
+            self._redirect_v4(packet, v4.parse(packet.data, packet.l4, packet.end))
         else:
             self.network.stats.count("icmp_ignored")
 
@@ -147,6 +149,16 @@ class Icmp:
         elif v6.ROUTER_SOLICITATION <= kind <= v6.REDIRECT:
             self.network.nd.input(packet)
         else:
+            self.network.stats.count("icmp_ignored")
+
+    def _redirect_v4(self, packet: Packet, message: v4.IcmpMessage) -> None:
+        """RFC 1122, section 3.2.2.2; it has to quote a packet of ours."""
+        quote = v4.parse_quote(message.payload)
+        believed = False
+        if message.code <= 3 and not packet.interface.promiscuous:
+            if quote is not None and self.network.is_local(quote.source):
+                believed = self.network.redirects.input_v4(packet, message.gateway, quote.destination)
+        if not believed:
             self.network.stats.count("icmp_ignored")
 
     # echo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from uinet.errors import AddressError, AddressNotAvailable, InvalidArgument
 from uinet.ip.address import (
@@ -13,24 +13,65 @@ from uinet.ip.address import (
     in_prefix,
     link_local_of,
 )
-from uinet.wire.addresses import is_multicast, network_of, parse_prefix
+from uinet.units import SECOND
+from uinet.wire.addresses import IPAddress, is_multicast, network_of, parse_prefix, unpack_address
 from uinet.wire.frame import Frame
 from uinet.wire.nd import is_link_local, solicited_node
 
 if TYPE_CHECKING:
+    from uinet.ip.autoconf import Autoconf
+    from uinet.ip.dad import Detection
     from uinet.ip.network import Network
 
 OUTPUT_LIMIT = 4096  # frames
+DEFAULT_HOP_LIMIT = 64  # RFC 1700 and everybody
+REACHABLE_TIME = 30 * SECOND  # RFC 4861, section 10
+RETRANS_TIMER = 1 * SECOND
+
+MANUAL = "manual"
+LINK_LOCAL = "link-local"
+SLAAC = "slaac"
+DHCP = "dhcp"
+
+
+class Owner(Protocol):
+    """Who gave an address, and decides what becomes of it when another host claims it too."""
+
+    def conflict(self, entry: InterfaceAddress) -> bool:
+        """Another host uses the address of `entry`; whether it is still to be defended."""
 
 
 class InterfaceAddress:
-    """An address of ours and the length of the prefix that is on its link."""
+    """An address of ours and the length of the prefix that is on its link.
 
-    __slots__ = ("address", "prefix_length")
+    `origin`: MANUAL, LINK_LOCAL, SLAAC or DHCP. `on_link`: False if its prefix says nothing of the link (RFC 5942).
+    `preferred_until`, `valid_until`: ns; 0 is for ever. `deprecated`: not for anything new (RFC 4862, 5.5.4).
+    `temporary`: one of RFC 8981. `router`: who advertised its prefix, b"" if nobody.
+    """
 
-    def __init__(self, address: bytes, prefix_length: int) -> None:
+    __slots__ = (
+        "address", "created", "deprecated", "on_link", "origin", "owner", "preferred_until", "prefix_length", "router",
+        "temporary", "valid_until",
+    )
+
+    def __init__(
+        self, address: bytes, prefix_length: int, *, origin: str = MANUAL, on_link: bool = True, router: bytes = b"",
+        temporary: bool = False, owner: Owner | None = None,
+    ) -> None:
         self.address = address
         self.prefix_length = prefix_length
+        self.origin = origin
+        self.on_link = on_link
+        self.router = router
+        self.temporary = temporary
+        self.owner = owner
+        self.deprecated = False
+        self.preferred_until = 0
+        self.valid_until = 0
+        self.created = 0
+
+    def __repr__(self) -> str:
+        return f"<InterfaceAddress {unpack_address(self.address)}/{self.prefix_length} {self.origin}>"
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -63,6 +104,12 @@ class Interface:
     one. `answer_any`: a promiscuous interface answers ARP and ND for every address. `checksums`: False if the
     link needs none. `bridge`: where frames go that nobody here wants. `output`: frames that wait for the
     device.
+
+    `tentative`: addresses that are being tested for duplicates. `autoconf`: IPv6 autoconfiguration, if it runs.
+    `hop_limit`, `base_reachable_time`, `retrans_time`: of IPv6, routers may change them. `mtu_v4`, `mtu_v6`: what DHCP
+    servers and routers say of the MTU; 0 is `mtu`. `accept_redirects`: believe routers that tell a better way.
+    `report_groups`: tell routers and switches, unasked, of the groups that are joined here (MLD, IGMP); queries are
+    answered in any case.
     """
 
     def __init__(
@@ -96,6 +143,15 @@ class Interface:
         self.owned: dict[bytes, InterfaceAddress] = {}
         self.broadcasts: dict[bytes, int] = {}  # directed broadcast address -> addresses that have it
         self.groups: dict[bytes, int] = {}  # multicast group -> who joined it, counted
+        self.tentative: dict[bytes, Detection] = {}
+        self.autoconf: Autoconf | None = None
+        self.hop_limit = DEFAULT_HOP_LIMIT
+        self.mtu_v4 = 0
+        self.mtu_v6 = 0
+        self.base_reachable_time = REACHABLE_TIME
+        self.retrans_time = RETRANS_TIMER
+        self.accept_redirects = False
+        self.report_groups = False
         self.output: list[Frame] = []
         self.output_limit = OUTPUT_LIMIT
         self.rx_frames = 0
@@ -111,41 +167,81 @@ class Interface:
 
     # addresses
 
-    def add_address(self, prefix: str, *, announce: bool = False) -> None:
+    def add_address(self, prefix: str, *, announce: bool = False, probe: bool = False) -> None:
         """Adds an address such as "10.0.0.1/24" and the route to its prefix.
 
         The first IPv6 address of a layer-2 interface brings the link-local one along (RFC 4291, section 2.8).
-        `announce`: send a gratuitous ARP or an unsolicited neighbour advertisement. AddressError if the
-        address is no unicast address or already there, InvalidArgument on an interface outside domain 0.
+        `probe`: ask the link first whether another host has it (RFC 4862 5.4, RFC 5227 2.1); until then it is
+        `tentative`, and a `LinkEvent` tells how it ends. `announce`: send a gratuitous ARP or an unsolicited neighbour
+        advertisement. AddressError if the address is no unicast address or already there, InvalidArgument on an
+        interface outside domain 0.
         """
         address, length = parse_prefix(prefix)
         if self.promiscuous or self.cdom:
             raise InvalidArgument(f"{self.name} is promiscuous: it has no addresses of its own")
-        if address in self.owned:
+        if address in self.owned or address in self.tentative:
             raise AddressError(f"{self.name} already has {prefix}")
         if not any(address) or is_multicast(address) or address == LIMITED_BROADCAST:
             raise AddressError(f"{prefix} is not a unicast address")
+        entries = [InterfaceAddress(address, length)]
         if len(address) == 16 and self.layer == 2 and not (is_link_local(address) or self._has_link_local()):
-            self._add(InterfaceAddress(link_local_of(self.mac), 64))
-        self._add(InterfaceAddress(address, length))
-        if announce:
+            entries.insert(0, InterfaceAddress(link_local_of(self.mac), 64, origin=LINK_LOCAL))
+        self.network.refresh()
+        for entry in entries:
+            if probe:
+                self.network.detector.start(self, entry)
+            else:
+                self.take(entry)
+        if probe:
+            self.network.kick()
+        elif announce:
             self.network.announce(self, address)
 
     def remove_address(self, prefix: str) -> None:
         """Removes an address, with or without its prefix length; AddressNotAvailable if it is not there."""
         address = parse_prefix(prefix)[0]
         entry = self.owned.get(address)
+        if self.network.detector.cancel(self, address):
+            return
         if entry is None:
             raise AddressNotAvailable(f"{self.name} does not have {prefix}")
-        self._remove(entry)
+        self.drop(entry)
+
+    def link_local(self) -> bytes | None:
+        """The link-local IPv6 address, if there is one; not one that is still being tested."""
+        for entry in self.addresses:
+            if is_link_local(entry.address):
+                return entry.address
+        return None
 
     def _has_link_local(self) -> bool:
-        found = False
-        for entry in self.addresses:
-            found = found or is_link_local(entry.address)
-        return found
+        if self.link_local() is not None:
+            return True
+        return any(is_link_local(address) for address in self.tentative)
 
-    def _add(self, entry: InterfaceAddress) -> None:
+    def autoconfigure(self) -> Autoconf:
+        """Starts IPv6 autoconfiguration (RFC 4862), if it does not run: a link-local address, then whatever routers
+        advertise. `Stack.on_link_event` tells what comes of it. InvalidArgument outside domain 0 and on layer 3.
+        """
+        if self.autoconf is None:
+            from uinet.ip.autoconf import Autoconf
+
+            if self.promiscuous or self.layer != 2:
+                raise InvalidArgument(f"{self.name} can't be autoconfigured: that takes an ordinary Ethernet interface")
+            self.network.refresh()
+            self.autoconf = Autoconf(self)
+            self.autoconf.start()
+            self.network.kick()
+        return self.autoconf
+
+    @property
+    def ip_addresses(self) -> list[IPAddress]:
+        """The addresses, oldest first."""
+        return [unpack_address(entry.address) for entry in self.addresses]
+
+    def take(self, entry: InterfaceAddress) -> None:
+        """Makes `entry` one of the addresses, as it is."""
+        entry.created = self.network.now
         self.addresses.append(entry)
         self.owned[entry.address] = entry
         broadcast = entry.broadcast
@@ -155,7 +251,8 @@ class Interface:
             self.join(solicited_node(entry.address))
         self.network.address_added(self, entry)
 
-    def _remove(self, entry: InterfaceAddress) -> None:
+    def drop(self, entry: InterfaceAddress) -> None:
+        """Takes `entry` out of the addresses."""
         self.addresses.remove(entry)
         del self.owned[entry.address]
         broadcast = entry.broadcast
@@ -168,9 +265,11 @@ class Interface:
         self.network.address_removed(self, entry)
 
     def remove_all_addresses(self) -> None:
-        """Removes every address."""
+        """Removes every address, and those that are still being tested."""
+        for address in list(self.tentative):
+            self.network.detector.cancel(self, address)
         for entry in list(self.addresses):
-            self._remove(entry)
+            self.drop(entry)
 
     def owns(self, address: bytes) -> bool:
         """Whether the packed `address` is a unicast address of this interface."""
@@ -179,9 +278,9 @@ class Interface:
     def on_link(self, address: bytes) -> bool:
         """Whether the packed `address` is in a prefix of this interface: a neighbour's, not just anybody's."""
         for entry in self.addresses:
-            if len(entry.address) == len(address) and in_prefix(address, entry.address, entry.prefix_length):
+            if entry.on_link and in_prefix(address, entry.address, entry.prefix_length):
                 return True
-        return False
+        return self.autoconf is not None and self.autoconf.is_on_link(address)
 
     # groups
 

@@ -1,8 +1,8 @@
 """Neighbour discovery (RFC 4861): solicitations and advertisements.
 
-As with ARP only what was asked for is learned, so a solicitation makes no entry; its answer goes straight to
-the MAC that it names. Router advertisements and redirects are counted and ignored. Duplicate address
-detection (RFC 4862) is not done: an address is used at once.
+As with ARP only what was asked for is learned, and who on the link asks for us. Router advertisements go to
+`ip/autoconf.py` where that runs and are ignored elsewhere; redirects to `ip/redirect.py`, duplicate address
+detection to `ip/dad.py`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ from uinet.ip.address import ALL_NODES_LINK, in_prefix
 from uinet.ip.arp import answers_for
 from uinet.ip.fragment import ipv6_header
 from uinet.ip.neighbors import INCOMPLETE, PROBE
+from uinet.ip.notice import ADDRESS_CONFLICT
 from uinet.wire import nd as wire
 from uinet.wire.addresses import Mac, multicast_mac
 from uinet.wire.frame import Frame
-from uinet.wire.icmpv6 import NEIGHBOR_ADVERTISEMENT, NEIGHBOR_SOLICITATION
+from uinet.wire.icmpv6 import (
+    NEIGHBOR_ADVERTISEMENT,
+    NEIGHBOR_SOLICITATION,
+    ROUTER_ADVERTISEMENT,
+)
 from uinet.wire.kernels import load_u8
 from uinet.wire.nd import is_link_local, solicited_node
 
@@ -29,6 +34,9 @@ if TYPE_CHECKING:
 ETHERTYPE = b"\x86\xdd"
 ICMPV6 = 58
 UNSPECIFIED = bytes(16)
+COUNTERS = {
+    NEIGHBOR_SOLICITATION: "nd_ns_in", NEIGHBOR_ADVERTISEMENT: "nd_na_in", ROUTER_ADVERTISEMENT: "nd_ra_in",
+}
 
 
 class Nd:
@@ -39,11 +47,9 @@ class Nd:
 
     def input(self, packet: Packet) -> bool:
         """Takes an ND message at `packet.l4`, its checksum verified; whether it was of any use here."""
-        kind = load_u8(packet.data, packet.l4)
-        if kind == NEIGHBOR_SOLICITATION:
-            self.network.stats.count("nd_ns_in")
-        elif kind == NEIGHBOR_ADVERTISEMENT:
-            self.network.stats.count("nd_na_in")
+        counter = COUNTERS.get(load_u8(packet.data, packet.l4))
+        if counter is not None:
+            self.network.stats.count(counter)
         if packet.interface.layer != 2:
             self.network.stats.count("nd_ignored")
             return False
@@ -57,8 +63,15 @@ class Nd:
         useful = False
         if isinstance(message, wire.NeighborSolicitation):
             useful = self._solicited(packet, message)
-        elif isinstance(message, wire.NeighborAdvertisement) and not packet.interface.promiscuous:
+        elif packet.interface.promiscuous:
+            pass
+        elif isinstance(message, wire.NeighborAdvertisement):
             useful = self._advertised(packet.interface, message)
+        elif isinstance(message, wire.RouterAdvertisement):
+            autoconf = packet.interface.autoconf
+            useful = autoconf is not None and autoconf.advertised(packet, message)
+        elif isinstance(message, wire.Redirect):
+            useful = self.network.redirects.input_v6(packet, message)
         if not useful:
             self.network.stats.count("nd_ignored")
         return useful
@@ -73,6 +86,10 @@ class Nd:
             return False
         if interface.promiscuous:
             return self._answer_any(packet, source, message.target)
+        if message.target in interface.tentative:
+            if source != UNSPECIFIED:
+                return False  # RFC 4862, section 5.4.3: somebody looks for the address, not for whether it is free
+            return self.network.detector.solicited(interface, message.target, wire.nonce(message.options))
         if mac is not None:
             hop = self.network.neighbors.get(interface, source)
             if hop is None and interface.owns(message.target) and interface.on_link(source):
@@ -103,9 +120,12 @@ class Nd:
     def _advertised(self, interface: Interface, message: wire.NeighborAdvertisement) -> bool:
         """RFC 4861, section 7.2.5."""
         mac = wire.link_layer(message.options, wire.TARGET_LINK_LAYER)
+        if self.network.detector.conflict(interface, message.target):
+            return True
         if interface.owns(message.target):
             if mac != interface.mac:
                 self.network.stats.count("nd_conflict")
+                self.network.tell(interface, ADDRESS_CONFLICT, message.target, f"also at {mac}")
             return False
         if mac is not None and mac.is_group:
             self.network.stats.count("nd_malformed")
@@ -113,6 +133,8 @@ class Nd:
         hop = self.network.neighbors.get(interface, message.target)
         if hop is None:
             return False
+        if not message.router and interface.autoconf is not None:
+            interface.autoconf.no_router(message.target)
         # an advertisement that says it answers a question of ours, when there was none, proves nothing
         asked = message.solicited and (hop.state in (INCOMPLETE, PROBE))
         return self.network.neighbors.answered(hop, mac, solicited=asked, override=message.override)
@@ -152,6 +174,16 @@ class Nd:
         """Tells all nodes that `address` is at this interface (RFC 4861, section 7.2.6)."""
         packet = self._advertisement(interface, address, ALL_NODES_LINK, wire.FLAG_OVERRIDE)
         self._send(interface, multicast_mac(ALL_NODES_LINK), packet)
+
+    def probe(self, interface: Interface, target: bytes, nonce: bytes) -> None:
+        """Asks whether anybody has `target` (RFC 4862, section 5.4.2; the nonce is RFC 7527's)."""
+        self.network.stats.count("nd_ns_out")
+        message = wire.NeighborSolicitation(target, (wire.nonce_option(nonce),))
+        self.send(interface, message, UNSPECIFIED, solicited_node(target))
+
+    def send(self, interface: Interface, message: wire.Message, source: bytes, group: bytes) -> None:
+        """Sends `message` to a group."""
+        self._send(interface, multicast_mac(group), ip_packet(message, source, group))
 
     def _send(self, interface: Interface, mac: bytes | Mac, packet: bytes) -> None:
         interface.transmit(Frame(bytes(mac) + interface.mac + ETHERTYPE + packet))

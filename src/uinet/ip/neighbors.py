@@ -29,7 +29,7 @@ STATIC = 5  # configured, a group, or a link without addresses: never asked
 LOOPBACK = 6  # this stack itself
 
 # RFC 4861, section 10
-REACHABLE_TIME = 30 * SECOND  # times a random factor of 0.5 to 1.5
+REACHABLE_TIME = 30 * SECOND  # times a random factor of 0.5 to 1.5; routers may say another (`Interface`)
 RETRANS_TIMER = 1000 * MILLISECOND
 DELAY_FIRST_PROBE_TIME = 5 * SECOND
 MAX_MULTICAST_SOLICIT = 3
@@ -236,7 +236,7 @@ class Neighbors:
     def _solicit(self, hop: NextHop) -> None:
         """Asks for the neighbour: everybody while INCOMPLETE, itself in PROBE."""
         hop.probes += 1
-        self.network.wheel.arm(hop, self.network.now + RETRANS_TIMER)
+        self.network.wheel.arm(hop, self.network.now + hop.interface.retrans_time)
         if len(hop.address) == 4:
             self.network.arp.solicit(hop)
         else:
@@ -260,9 +260,32 @@ class Neighbors:
         """
         waiting = hop.queue
         self._reset(hop)
-        for packet, _, _ in waiting:
-            self.network.stats.count("neighbor_unreachable")
-            self.network.icmp.undeliverable(packet)
+        self.network.redirects.failed(hop)
+        self.network.gateways.failed(hop)
+        for packet, checksum, gso_size in waiting:
+            if not self._detour(hop, packet, checksum, gso_size):
+                self.network.stats.count("neighbor_unreachable")
+                self.network.icmp.undeliverable(packet)
+
+    def _detour(self, hop: NextHop, packet: bytes, checksum: int, gso_size: int) -> bool:
+        """Sends a packet that waited for a dead gateway by another one; whether there is one."""
+        destination = packet[16:20] if packet[0] >> 4 == 4 else packet[24:40]
+        if destination == hop.address:
+            return False
+        entry = self.network.routes.lookup(destination, hop.interface)
+        if entry is None or entry.suspect or entry.via is None or entry.via == hop.address:
+            return False
+        self.send(self.lookup(entry.interface, entry.via), packet, checksum, gso_size)
+        return True
+
+    def probe(self, hop: NextHop) -> None:
+        """Finds out whether `hop` answers, though nothing is to be sent to it."""
+        if hop.state >= STATIC or hop.state == PROBE or (hop.state == INCOMPLETE and hop.deadline):
+            return
+        if hop.link_header is not None:
+            hop.state = PROBE
+        hop.probes = 0
+        self._solicit(hop)
 
     def confirm(self, hop: NextHop, now: int) -> None:
         """Forward progress: the neighbour has received what was sent (RFC 4861, section 7.3.1)."""
@@ -270,12 +293,22 @@ class Neighbors:
             return
         self._reachable(hop, now)
 
+    def doubt(self, hop: NextHop) -> None:
+        """Negative advice: what was sent is not answered. The next packet makes the neighbour be asked whether it is
+        still there (RFC 1122, section 3.3.1.4; RFC 4861, section 7.3.3)."""
+        if hop.state == REACHABLE:
+            hop.state = STALE
+            hop.reachable_until = 0
+
     def _reachable(self, hop: NextHop, now: int) -> None:
         hop.state = REACHABLE
         hop.probes = 0
-        spread = self.network.random.below(REACHABLE_TIME // MILLISECOND) * MILLISECOND
-        hop.reachable_until = now + REACHABLE_TIME // 2 + spread
+        base = hop.interface.base_reachable_time
+        spread = self.network.random.below(base // MILLISECOND + 1) * MILLISECOND
+        hop.reachable_until = now + base // 2 + spread
         self.network.wheel.disarm(hop)
+        if self.network.gateways.suspects:
+            self.network.gateways.answered(hop)
 
     def _use(self, hop: NextHop, mac: bytes) -> None:
         hop.link_header = link_header_for(hop.interface, mac, hop.address)

@@ -6,24 +6,33 @@ from typing import TYPE_CHECKING, Protocol
 
 from uinet.errors import AddressNotAvailable, InvalidArgument, NetworkUnreachable
 from uinet.ip import output
-from uinet.ip.address import LIMITED_BROADCAST, in_prefix, scope
+from uinet.ip import source as sources
+from uinet.ip.address import LIMITED_BROADCAST
 from uinet.ip.arp import Arp
+from uinet.ip.dad import Detector
 from uinet.ip.extension import Extensions
 from uinet.ip.fragment import Identifications
+from uinet.ip.gateways import Gateways
 from uinet.ip.icmp import Icmp
 from uinet.ip.interface import Interface, InterfaceAddress
+from uinet.ip.names import NameServers
 from uinet.ip.nd import Nd
 from uinet.ip.neighbors import Neighbors, NextHop
+from uinet.ip.notice import LinkEvent
 from uinet.ip.pmtu import Pmtu
 from uinet.ip.randomness import Random
 from uinet.ip.reassembly import Reassembler
+from uinet.ip.redirect import Redirects
 from uinet.ip.routes import Routes
+from uinet.ip.settings import IpSettings
 from uinet.stats import Stats
 from uinet.wheel import Wheel
-from uinet.wire.addresses import BROADCAST_MAC, Mac, is_multicast, multicast_mac
+from uinet.wire.addresses import BROADCAST_MAC, Mac, is_multicast, multicast_mac, unpack_address
 from uinet.wire.nd import is_link_local
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from uinet.wire.packet import Packet
 
 LOOPBACK_MTU = 65535
@@ -85,9 +94,11 @@ class Route:
 class Network:
     """Everything of a stack below its transport protocols.
 
-    `now`: set by the engine before anything else is called. `generation`: changes when addresses, routes or
-    path MTUs do. `loopback`: packets to ourselves, each with the software loopback interface and beginning
-    with its IP header; they are trusted: their transport checksum may not be computed.
+    `now`: set by the engine before anything else is called. `settings`: see :class:`IpSettings`. `on_link_event`:
+    told what happens to addresses and routers. `on_kick`: called when a call made between batches leaves something
+    for a poll to do. `generation`: changes when addresses, routes or path MTUs do. `loopback`: packets to ourselves,
+    each with the software loopback interface and beginning with its IP header; they are trusted: their transport
+    checksum may not be computed.
     """
 
     def __init__(
@@ -97,6 +108,10 @@ class Network:
         self.wheel = wheel if wheel is not None else Wheel(now)
         self.stats = stats if stats is not None else Stats()
         self.random = Random(seed)
+        self.settings = IpSettings()
+        self.on_link_event: Callable[[LinkEvent], None] | None = None
+        self.on_kick: Callable[[], None] | None = None
+        self.on_refresh: Callable[[], None] | None = None
         self.identifications = Identifications(self.random)
         self.generation = 1
         self.interfaces: list[Interface] = []
@@ -106,10 +121,14 @@ class Network:
         self.next_index = 1
         self.route_cache: dict[tuple[bytes, bytes | None, Interface | None], Route] = {}
         self.route_cache_generation = 0
+        self.gateways = Gateways(self)
         self.routes = Routes(self)
         self.neighbors = Neighbors(self)
         self.arp = Arp(self)
         self.nd = Nd(self)
+        self.detector = Detector(self)
+        self.redirects = Redirects(self)
+        self.name_servers = NameServers(self)
         self.pmtu = Pmtu(self)
         self.reassembler = Reassembler(self)
         self.extensions = Extensions(self)
@@ -169,7 +188,11 @@ class Network:
         """Takes a link away, with its addresses, routes, neighbours and waiting frames."""
         if interface not in self.interfaces:
             raise InvalidArgument(f"{interface.name} is no interface of this stack")
+        if interface.autoconf is not None:
+            interface.autoconf.stop()
         interface.remove_all_addresses()
+        self.redirects.remove_interface(interface)
+        self.name_servers.remove_interface(interface)
         self.routes.remove_interface(interface)
         self.neighbors.remove_interface(interface)
         self.reassembler.remove_interface(interface)
@@ -199,12 +222,15 @@ class Network:
     def address_added(self, interface: Interface, entry: InterfaceAddress) -> None:
         """Called by the interface: `entry` is one of its addresses now."""
         self.local.setdefault(entry.address, interface)
-        self.routes.add_connected(interface, entry)
+        if entry.on_link:
+            self.routes.add_connected(interface, entry)
         self.changed()
 
     def address_removed(self, interface: Interface, entry: InterfaceAddress) -> None:
         """Called by the interface: `entry` no longer is one of its addresses."""
-        self.routes.remove_connected(interface, entry)
+        self.detector.cancel(interface, entry.address)
+        if entry.on_link:
+            self.routes.remove_connected(interface, entry)
         if self.local.get(entry.address) is interface:
             del self.local[entry.address]
             for other in self.interfaces:
@@ -219,6 +245,22 @@ class Network:
                 self.arp.announce(interface, address)
             else:
                 self.nd.announce(interface, address)
+
+    def tell(self, interface: Interface, kind: str, address: bytes | None = None, detail: str = "") -> None:
+        """Something has happened to a link that its user may want to know."""
+        if self.on_link_event is not None:
+            packed = unpack_address(address) if address else None
+            self.on_link_event(LinkEvent(interface, kind, packed, detail))
+
+    def kick(self) -> None:
+        """A call made between batches has left something for a poll to do."""
+        if self.on_kick is not None:
+            self.on_kick()
+
+    def refresh(self) -> None:
+        """A call made between batches is about to set timers: brings `now` up to date."""
+        if self.on_refresh is not None:
+            self.on_refresh()
 
     def changed(self) -> None:
         """Makes every route that somebody has looked up stale."""
@@ -329,33 +371,20 @@ class Network:
     ) -> Route:
         if source is None:
             source = self.select_source(destination, interface, gateway)
+        largest = interface.mtu
+        said = interface.mtu_v6 if len(destination) == 16 else interface.mtu_v4
+        if 0 < said < largest:
+            largest = said
         mtu = self.pmtu.get(destination)
-        if mtu == 0 or mtu > interface.mtu:
-            mtu = interface.mtu
+        if mtu == 0 or mtu > largest:
+            mtu = largest
         return Route(destination, hop, source, interface, mtu, self.generation)
 
     def select_source(self, destination: bytes, interface: Interface, gateway: bytes) -> bytes:
-        """The address to send to `destination` from (RFC 1122 section 3.3.4.3, RFC 6724 section 5, rules 1 to
-        8).
-
-        The outgoing interface's first, then any other's; AddressNotAvailable if there is none of the family.
-        """
-        best: bytes | None = None
-        best_rank = -1
-        for candidate in [interface, *self.interfaces]:
-            if candidate.promiscuous or (best is not None and candidate is not interface):
-                continue
-            for entry in candidate.addresses:
-                if len(entry.address) != len(destination):
-                    continue
-                if is_link_local(entry.address) and candidate is not interface:
-                    continue
-                rank = source_rank(entry, destination, gateway)
-                if rank > best_rank:
-                    best, best_rank = entry.address, rank
-        if best is None:
-            raise AddressNotAvailable(f"no address on {interface.name} to send from")
-        return best
+        """The address to send to `destination` from by `interface` through `gateway`; AddressNotAvailable."""
+        return sources.select(
+            destination, interface, gateway, self.interfaces, self.settings.temporary_addresses
+        )
 
     def send_ip(
         self,
@@ -377,21 +406,3 @@ class Network:
         """
         route = self.route(destination, source, interface)
         output.send(self, route, proto, payload, ttl=ttl, tos=tos, dont_fragment=dont_fragment)
-
-
-def source_rank(entry: InterfaceAddress, destination: bytes, gateway: bytes) -> int:
-    """How good `entry` is as the source for `destination`: scope first, then the link of the gateway, then
-    the prefix.
-    """
-    rank = 0
-    if len(destination) == 16:
-        if scope(entry.address) == scope(destination):
-            rank += 1000
-        elif scope(entry.address) > scope(destination):
-            rank += 500
-    if in_prefix(gateway, entry.address, entry.prefix_length):
-        rank += 200
-    same = int.from_bytes(entry.address, "big") ^ int.from_bytes(destination, "big")
-    if len(destination) == 16:
-        rank += min(128 - same.bit_length(), entry.prefix_length)  # RFC 6724, rule 8
-    return rank

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from uinet.ip.interface import Interface
     from uinet.ip.network import Network, Route
 
-DEFAULT_TTL = 64  # RFC 1700 and everybody
+DEFAULT_TTL = 64  # RFC 1700 and everybody; of IPv6 routers may say another (`Interface.hop_limit`)
 MULTICAST_TTL = 1  # RFC 1112 section 6.1, RFC 3493 section 5.2
 
 
@@ -52,6 +52,8 @@ def send(
     dont_fragment: bool = False,
 ) -> None:
     """Sends `payload`, a whole transport segment, along `route`; MessageTooLong."""
+    if ttl is None and len(route.destination) == 16 and not is_multicast(route.destination):
+        ttl = route.interface.hop_limit
     for packet in packets(
         network, route.source, route.destination, proto, payload,
         mtu=route.mtu, ttl=ttl, tos=tos, dont_fragment=dont_fragment,

@@ -25,14 +25,22 @@ if TYPE_CHECKING:
     from uinet.ip.network import Network
 
 
+STATIC = "static"
+CONNECTED = "connected"  # from an address of the interface
+ROUTER = "router"  # from a router advertisement
+REDIRECT = "redirect"
+DHCP = "dhcp"
+
+
 class RouteEntry:
     """One route. `via`: the gateway, None if the prefix is on the link. `metric`: the lowest wins.
 
     `references`: for a connected route, how many addresses of the interface have this prefix; 0 for one that
-    was added.
+    was added. `origin`: who made it, one of the words above. `suspect`: 0, or its gateway does not answer
+    (`Gateways`); the larger, the later that was found.
     """
 
-    __slots__ = ("interface", "length", "metric", "prefix", "references", "via")
+    __slots__ = ("interface", "length", "metric", "origin", "prefix", "references", "suspect", "via")
 
     def __init__(
         self,
@@ -42,6 +50,7 @@ class RouteEntry:
         interface: Interface,
         metric: int,
         references: int = 0,
+        origin: str = STATIC,
     ) -> None:
         self.prefix = prefix
         self.length = length
@@ -49,6 +58,8 @@ class RouteEntry:
         self.interface = interface
         self.metric = metric
         self.references = references
+        self.origin = origin
+        self.suspect = 0
 
     @property
     def connected(self) -> bool:
@@ -72,6 +83,7 @@ class Routes:
         # for each address length: prefix length -> prefix -> routes, the best first
         self.tables: dict[int, dict[int, dict[bytes, list[RouteEntry]]]] = {4: {}, 16: {}}
         self.lengths: dict[int, list[int]] = {4: [], 16: []}  # prefix lengths in use, longest first
+        self.through: dict[tuple[int, bytes], list[RouteEntry]] = {}  # (interface's index, gateway) -> routes
 
     def add(
         self,
@@ -125,7 +137,10 @@ class Routes:
             raise NetworkUnreachable(f"there is no such route to {prefix}")
 
     def lookup(self, destination: bytes, interface: Interface | None = None) -> RouteEntry | None:
-        """The best route to the packed `destination`, of those on `interface` if given."""
+        """The best route to the packed `destination`, of those on `interface` if given.
+
+        Of the longest prefix the lowest metric whose gateway answers; if none does, the one that failed first.
+        """
         size = len(destination)
         tables = self.tables[size]
         value = int.from_bytes(destination, "big")
@@ -134,9 +149,15 @@ class Routes:
             shift = bits - length
             entries = tables[length].get((value >> shift << shift).to_bytes(size, "big"))
             if entries is not None:
+                suspect: RouteEntry | None = None
                 for entry in entries:
                     if entry.interface.up and (interface is None or entry.interface is interface):
-                        return entry
+                        if entry.suspect == 0:
+                            return entry
+                        if suspect is None or entry.suspect < suspect.suspect:
+                            suspect = entry
+                if suspect is not None:
+                    return suspect
         return None
 
     def __iter__(self) -> Iterator[RouteEntry]:
@@ -159,7 +180,7 @@ class Routes:
             if entry.connected and entry.interface is interface:
                 entry.references += 1
                 return
-        self._insert(RouteEntry(prefix, address.prefix_length, None, interface, 0, references=1))
+        self._insert(RouteEntry(prefix, address.prefix_length, None, interface, 0, 1, CONNECTED))
 
     def remove_connected(self, interface: Interface, address: InterfaceAddress) -> None:
         """An address was removed."""
@@ -175,6 +196,19 @@ class Routes:
         for entry in list(self):
             if entry.interface is interface:
                 self._delete(entry)
+
+    def learn(
+        self, prefix: bytes, length: int, via: bytes | None, interface: Interface, metric: int, origin: str
+    ) -> RouteEntry:
+        """Adds a route that the link told us; the same one may be there already, from somebody else."""
+        entry = RouteEntry(network_of(prefix, length), length, via, interface, metric, 0, origin)
+        self._insert(entry)
+        return entry
+
+    def forget(self, entry: RouteEntry) -> None:
+        """Removes a route that `learn` made, if it is still there."""
+        if entry in self._entries(entry.prefix, entry.length):
+            self._delete(entry)
 
     # inside
 
@@ -197,6 +231,10 @@ class Routes:
         while place < len(entries) and entries[place].metric <= entry.metric:
             place += 1
         entries.insert(place, entry)
+        if entry.via is not None:
+            key = (entry.interface.index, entry.via)
+            entry.suspect = self.network.gateways.suspects.get(key, 0)
+            self.through.setdefault(key, []).append(entry)
         self._lengths_changed(size)
 
     def _delete(self, entry: RouteEntry) -> None:
@@ -207,6 +245,12 @@ class Routes:
             del table[entry.prefix]
         if not table:
             del self.tables[size][entry.length]
+        if entry.via is not None:
+            key = (entry.interface.index, entry.via)
+            self.through[key].remove(entry)
+            if not self.through[key]:
+                del self.through[key]
+                self.network.gateways.forget(key)
         self._lengths_changed(size)
 
     def _lengths_changed(self, size: int) -> None:

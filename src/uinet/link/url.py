@@ -28,7 +28,7 @@ T = TypeVar("T")
 EXAMPLES = "memory:NAME, tap:NAME, tun:NAME, packet:IFNAME, pcap:PATH or unix:PATH"
 NOT_HERE = {"xdp": "AF_XDP", "netmap": "netmap"}
 
-_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+_NUMBER = r"(\d{1,15}(?:\.\d*)?|\.\d+)"
 _PROBABILITY = re.compile(_NUMBER + r"(%?)")
 _DURATION = re.compile(_NUMBER + r"(ns|us|ms|s)")
 _SCALED = re.compile(_NUMBER + r"([kKMG]?)")
@@ -198,13 +198,13 @@ _OPENERS: dict[str, Callable[[str, Options, Common], Opener]] = {
 
 def _fault_options(options: Options) -> Callable[[Device], Device] | None:
     """What wraps a device in the faults that are asked for; None if there are none."""
-    drop = options.take("drop", _probability, 0.0)
-    corrupt = options.take("corrupt", _probability, 0.0)
-    reorder = options.take("reorder", _probability, 0.0)
-    duplicate = options.take("duplicate", _probability, 0.0)
-    delay = options.take("delay", _duration, 0)
-    jitter = options.take("jitter", _duration, 0)
-    rate = options.take("rate", _rate, 0.0)
+    drop = options.take("drop", parse_probability, 0.0)
+    corrupt = options.take("corrupt", parse_probability, 0.0)
+    reorder = options.take("reorder", parse_probability, 0.0)
+    duplicate = options.take("duplicate", parse_probability, 0.0)
+    delay = options.take("delay", parse_duration, 0)
+    jitter = options.take("jitter", parse_duration, 0)
+    rate = options.take("rate", parse_rate, 0.0)
     limit = options.take("limit", _positive, 10_000)
     direction = options.take("direction", _one_of(DIRECTIONS), "both")
     seed = options.take("seed", _integer, 0)
@@ -247,7 +247,7 @@ def _wrapped(base: Device, faults: Callable[[Device], Device] | None, capture: s
 # values: each parser says in its ValueError what is wanted
 
 
-def _probability(text: str) -> float:
+def parse_probability(text: str) -> float:
     match = _PROBABILITY.fullmatch(text)
     value = float(match[1]) / (100 if match[2] else 1) if match else -1.0
     if not 0 <= value <= 1:
@@ -255,7 +255,7 @@ def _probability(text: str) -> float:
     return value
 
 
-def _duration(text: str) -> int:
+def parse_duration(text: str) -> int:
     match = _DURATION.fullmatch(text)
     if match:
         return round(float(match[1]) * _TIME_UNITS[match[2]])
@@ -264,7 +264,7 @@ def _duration(text: str) -> int:
     raise ValueError("a time with its unit, like 5ms, 1.5s or 200us")
 
 
-def _rate(text: str) -> float:
+def parse_rate(text: str) -> float:
     match = _SCALED.fullmatch(text)
     value = float(match[1]) * _SCALES[match[2]] if match else 0.0
     if value <= 0:

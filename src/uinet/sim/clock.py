@@ -64,22 +64,33 @@ class Clock:
 
     def at(self, time: int, call: Callable[..., object], *arguments: Any) -> Event:
         """Schedules ``call(*arguments)`` for `time`; a time that has passed means now, after what is due."""
-        event = Event(self, max(time, self.now), call, arguments)
+        return self._schedule(time, call, arguments)
+
+    def after(self, delay: int, call: Callable[..., object], *arguments: Any) -> Event:
+        """Schedules ``call(*arguments)`` for `delay` ns from now."""
+        return self._schedule(self.now + delay, call, arguments)
+
+    def _schedule(self, time: int, call: Callable[..., object], arguments: tuple[Any, ...]) -> Event:
+        event = Event(self, time if time > self.now else self.now, call, arguments)
         self._order += 1
         heappush(self._heap, (event.time, self._order, event))
         return event
 
-    def after(self, delay: int, call: Callable[..., object], *arguments: Any) -> Event:
-        """Schedules ``call(*arguments)`` for `delay` ns from now."""
-        return self.at(self.now + delay, call, *arguments)
-
     def next_time(self) -> int | None:
         """When the next event happens; None if none waits."""
+        event = self._first()
+        return None if event is None else event.time
+
+    def _first(self) -> Event | None:
+        """The next event that is not cancelled."""
         heap = self._heap
-        while heap and heap[0][2].call is None:
+        while heap:
+            event = heap[0][2]
+            if event.call is not None:
+                return event
             heappop(heap)
             self._cancelled -= 1
-        return heap[0][0] if heap else None
+        return None
 
     def step(self) -> bool:
         """Jumps to the next event and runs it; False if none waits.
@@ -87,16 +98,16 @@ class Clock:
         SimulationError when a million events have run and time has not moved: somebody answers somebody for
         ever over a link without delay.
         """
-        time = self.next_time()
-        if time is None:
+        event = self._first()
+        if event is None:
             return False
-        if time > self.now:
-            self.now = time
+        if event.time > self.now:
+            self.now = event.time
             self._same_instant = 0
         self._same_instant += 1
         if self._same_instant > SAME_INSTANT_LIMIT:
             raise SimulationError(f"virtual time stands still at {self.now / SECOND:.6f} s: endless events")
-        event = heappop(self._heap)[2]
+        heappop(self._heap)
         call, arguments = event.call, event.arguments
         event.call, event.arguments = None, ()
         assert call is not None

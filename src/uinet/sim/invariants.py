@@ -7,7 +7,8 @@ A `Watch` is told of the segments of both ends as they pass, and raises Violatio
 - no byte is sent beyond the peer's window but a single one, as a probe (RFC 9293, 3.8.6.1)
 - what is sent again has the bytes that it had
 - options of SYNs are on SYNs only, none is malformed, padding is zeros, a SYN has an MSS (RFC 9293, 3.1, 3.7.1)
-- SACK blocks are beyond the ACK and within the window that was advertised (RFC 2018, section 3)
+- SACK blocks are beyond the ACK and within the window that was advertised (RFC 2018, section 3), but for a first one
+  that tells of a duplicate (RFC 2883)
 - checksums are right
 """
 
@@ -86,6 +87,7 @@ class Watch:
         self.peer_offers = -1
         self.bytes: dict[int, int] = {}
         self.next: int | None = None  # the stack's ISN and one
+        self.peer_isn: int | None = None
         self.syn: tuple[str, int, int, int, int, tuple[Option, ...]] | None = None  # the peer's, maybe of a new one
 
     def agree(self) -> None:
@@ -104,8 +106,11 @@ class Watch:
             self.peer_offers = scale[0] if scale else -1
             self.agree()
         end = (seq + length + flags.count("S") + flags.count("F")) & MASK32
-        if self.sent_end is None or "S" in flags or seq_gt(end, self.sent_end):
+        another = "S" in flags and seq != self.peer_isn  # a SYN may come again without the data that it had
+        if self.sent_end is None or another or seq_gt(end, self.sent_end):
             self.sent_end = end
+        if "S" in flags:
+            self.peer_isn = seq
         if "." in flags:
             edge = (ack + (window << (0 if "S" in flags else self.peer_scale))) & MASK32
             if self.limit is None or "S" in flags or seq_gt(edge, self.limit):
@@ -152,7 +157,11 @@ class Watch:
             require(seq_geq(edge, self.edge), f"the right edge goes back by {seq_diff(self.edge, edge)}")
         self.edge = edge
         sack = seg.option(Sack)
-        for left, right in sack.blocks if sack else ():
+        blocks = list(sack.blocks) if sack else []
+        if blocks and seq_leq(blocks[0][1], seg.ack):
+            left, right = blocks.pop(0)
+            require(seq_lt(left, right), "a D-SACK of nothing")
+        for left, right in blocks:
             require(seq_gt(left, seg.ack) and seq_lt(left, right), "a SACK block not beyond the ACK")
             require(seq_leq(right, edge), "a SACK block beyond the window")
 

@@ -1,8 +1,9 @@
 """Links that are as slow, long and lossy as a test wants them, each direction on its own.
 
-A frame's way through one direction: the queue in front of the wire (`queue` frames; a full one drops the
-newest), the wire's `rate`, then `delay` and `jitter`. What goes wrong goes wrong on the wire, after the
+A frame's way through one direction: the queue in front of the wire (`queue` frames, `queue_bytes`; a full one drops
+the newest), the wire's `rate`, then `delay` and `jitter`. What goes wrong goes wrong on the wire, after the
 queue: `loss`, `corrupt`, `duplicate`, `reorder`. All chance comes from one seeded generator per direction.
+The emulator (`uinet.sim.emulator`) puts the same links between real devices, on real time.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ COUNTERS = (
     "sent", "bytes", "delivered", "queue_full", "too_long", "dropped", "lost", "corrupted", "duplicated",
     "reordered",
 )
+LONGEST = 1e6  # seconds; about eleven days
 PROBABILITIES = ("loss", "reorder", "duplicate", "corrupt")
 
 
@@ -41,9 +43,13 @@ class Conditions:
     """What one direction of a link is like. Times in seconds, probabilities from 0 to 1, per frame.
 
     `rate`: bit/s, None for no limit. `jitter`: up to this much is added to `delay`; it never reorders.
+    `loss`: how many are lost in the long run; with a `burst` of more than 1 they are lost in bursts of that many on
+    average (Gilbert's model: a good state, and a bad one in which every frame is lost). `lose_every`: each frame whose
+    number, from 1, is a multiple of this is lost as well; 0 for none.
     `reorder`: a frame is held back for up to `reorder_delay` more, so that later ones overtake it (None: the
     link's own delay, at least 1 ms). `corrupt`: one bit of the IP packet flips; a frame that is no IP packet
-    is lost instead, as an Ethernet checksum would have it. `queue`: frames that wait for the wire at most.
+    is lost instead, as an Ethernet checksum would have it. `queue`: frames that wait for the wire at most;
+    `queue_bytes`: their bytes at most, None for no limit.
     `mtu`: longest IP packet in bytes; a longer one is dropped without a word.
     """
 
@@ -57,18 +63,29 @@ class Conditions:
     queue: int = 1000
     mtu: int = 1500
     reorder_delay: float | None = None
+    burst: float = 1.0
+    lose_every: int = 0
+    queue_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.rate is not None and not self.rate > 0:
             raise InvalidArgument(f"a link's rate is in bit/s and more than 0 (or None), not {self.rate!r}")
         for name in ("delay", "jitter"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) <= LONGEST:
                 raise InvalidArgument(f"a link's {name} is seconds, 0 or more, not {getattr(self, name)!r}")
         for name in PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidArgument(f"a link's {name} is a probability, not {getattr(self, name)!r}")
+        if not 1 <= self.burst < float("inf"):
+            raise InvalidArgument(f"a link's bursts are of one frame or more on average, not {self.burst!r}")
+        if self.burst > 1 and self.loss > self.burst / (1 + self.burst):
+            raise InvalidArgument(f"bursts of {self.burst:g} frames can't lose {self.loss:g} of all: raise burst")
+        if self.lose_every < 0:
+            raise InvalidArgument(f"a link loses every so many frames, or 0 for none, not {self.lose_every!r}")
         if self.queue < 1:
             raise InvalidArgument(f"a link's queue holds at least one frame, not {self.queue!r}")
+        if self.queue_bytes is not None and self.queue_bytes < 1:
+            raise InvalidArgument(f"a link's queue holds at least one byte (or None), not {self.queue_bytes!r}")
         if self.mtu < 68:  # RFC 791, 3.2: what every IPv4 link carries
             raise InvalidArgument(f"a link's MTU is at least 68 bytes, not {self.mtu!r}")
 
@@ -105,74 +122,128 @@ class Channel:
         self.clock = clock
         self.random = random
         self.deliver = deliver
-        self.conditions = conditions
         self.layer = layer
         self.drop: Callable[[Frame], bool] | None = None
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._departures: deque[int] = deque()  # of the frames that wait for the wire or are on it
+        self._sizes: deque[int] = deque()  # theirs, in bytes
+        self._queued = 0  # the sum of the sizes
         self._last_arrival = 0
+        self._wired = 0  # frames that have left the queue for the wire
+        self._bad = False  # Gilbert's bad state
+        self._adopt(conditions)
+
+    def _adopt(self, conditions: Conditions) -> None:
+        """Notes what each frame needs of `conditions`; times in ns."""
+        self.conditions = conditions
+        self._mtu = conditions.mtu
+        self._byte_time = 0.0 if conditions.rate is None else 8e9 / conditions.rate
+        self._delay = seconds(conditions.delay)
+        self._loss, self._corrupt_chance = conditions.loss, conditions.corrupt
+        self._duplicate, self._reorder = conditions.duplicate, conditions.reorder
 
     def set(self, **changes: Any) -> None:
         """Changes conditions, by the names of :class:`Conditions`, for frames sent from now on."""
-        self.conditions = replace(self.conditions, **changes)
+        self._adopt(replace(self.conditions, **changes))
 
     def send(self, frame: Frame) -> None:
         """Puts `frame`, which must be complete (no checksum to fill in, no GSO), on its way."""
-        conditions, counters = self.conditions, self.counters
+        counters = self.counters
+        size = len(frame.data)
         counters["sent"] += 1
-        counters["bytes"] += len(frame.data)
-        offset, _ = network_header(frame.data, self.layer)
-        if len(frame.data) - offset > conditions.mtu:
+        counters["bytes"] += size
+        if size > self._mtu and size - network_header(frame.data, self.layer)[0] > self._mtu:
             counters["too_long"] += 1
             return
         if self.drop is not None and self.drop(frame):
             counters["dropped"] += 1
             return
-        departure = self._departure(len(frame.data))
-        if departure is None:
+        departure = self._departure(size)
+        if departure < 0:
             counters["queue_full"] += 1
             return
         self._propagate(frame, departure)
 
-    def _departure(self, size: int) -> int | None:
-        """When the last bit of a frame of `size` bytes leaves the sender; None if the queue is full."""
-        now, rate = self.clock.now, self.conditions.rate
-        if rate is None:
+    def _departure(self, size: int) -> int:
+        """When the last bit of a frame of `size` bytes leaves the sender; -1 if the queue is full."""
+        now = self.clock.now
+        if not self._byte_time:
             return now
-        departures = self._departures
+        departures, sizes = self._departures, self._sizes
         while departures and departures[0] <= now:
             departures.popleft()
-        if len(departures) > self.conditions.queue:  # one of them is on the wire, not in the queue
-            return None
+            self._queued -= sizes.popleft()
+        if departures and self._is_full(size):
+            return -1
         start = departures[-1] if departures else now
-        departures.append(start + seconds(size * 8 / rate))
-        return departures[-1]
+        departure = start + int(size * self._byte_time + 0.5)
+        departures.append(departure)
+        sizes.append(size)
+        self._queued += size
+        return departure
+
+    def _is_full(self, size: int) -> bool:
+        """Whether the queue has no room for a frame of `size` bytes; what the wire carries is not in the queue."""
+        if len(self._departures) > self.conditions.queue:
+            return True
+        limit = self.conditions.queue_bytes
+        return limit is not None and self._queued - self._sizes[0] + size > limit
+
+    def queued(self) -> int:
+        """How many frames wait for the wire now, or are on it."""
+        now = self.clock.now
+        return sum(departure > now for departure in self._departures)
 
     def _propagate(self, frame: Frame, departure: int) -> None:
-        conditions, random, counters = self.conditions, self.random, self.counters
-        if conditions.loss and random.random() < conditions.loss:
+        counters = self.counters
+        self._wired += 1
+        if self._is_lost():
             counters["lost"] += 1
             return
-        if conditions.corrupt and random.random() < conditions.corrupt:
+        if self._corrupt_chance and self.random.random() < self._corrupt_chance:
             counters["corrupted"] += 1
             corrupted = self._corrupt(frame)
             if corrupted is None:
                 return
             frame = corrupted
-        arrival = departure + seconds(conditions.delay)
+        arrival = self._arrival(departure)
+        self.clock._schedule(arrival, self._arrive, (frame,))
+        if self._duplicate and self.random.random() < self._duplicate:
+            counters["duplicated"] += 1
+            self.clock._schedule(arrival, self._arrive, (frame,))
+
+    def _arrival(self, departure: int) -> int:
+        """When a frame that left at `departure` arrives."""
+        conditions, random = self.conditions, self.random
+        arrival = departure + self._delay
         if conditions.jitter:
             arrival += seconds(conditions.jitter * random.random())
-        if conditions.reorder and random.random() < conditions.reorder:
-            counters["reordered"] += 1
+        if self._reorder and random.random() < self._reorder:
+            self.counters["reordered"] += 1
             longest = conditions.reorder_delay
-            span = seconds(longest) if longest is not None else max(seconds(conditions.delay), MILLISECOND)
-            arrival += round(span * random.random())
+            span = seconds(longest) if longest is not None else max(self._delay, MILLISECOND)
+            return arrival + round(span * random.random())
+        if arrival < self._last_arrival:
+            arrival = self._last_arrival
+        self._last_arrival = arrival
+        return arrival
+
+    def _is_lost(self) -> bool:
+        """Whether the wire loses the next frame."""
+        conditions = self.conditions
+        if not self._loss:
+            lost = False
+        elif conditions.burst <= 1:
+            lost = self.random.random() < self._loss
         else:
-            arrival = self._last_arrival = max(arrival, self._last_arrival)
-        self.clock.at(arrival, self._arrive, frame)
-        if conditions.duplicate and random.random() < conditions.duplicate:
-            counters["duplicated"] += 1
-            self.clock.at(arrival, self._arrive, frame)
+            # mean burst length 1 / P(leave); in the long run P(bad) = P(enter) / (P(enter) + P(leave)) = loss
+            leave = 1 / conditions.burst
+            change = leave if self._bad else leave * conditions.loss / (1 - conditions.loss)
+            if self.random.random() < change:
+                self._bad = not self._bad
+            lost = self._bad
+        every = conditions.lose_every
+        return lost or (every > 0 and self._wired % every == 0)
 
     def _corrupt(self, frame: Frame) -> Frame | None:
         """`frame` with one bit of its IP packet flipped; None if there is none to damage."""

@@ -146,6 +146,9 @@ class Network:
         corrupt: Both[float] = 0.0,
         queue: Both[int] = 1000,
         reorder_delay: Both[float | None] = None,
+        burst: Both[float] = 1.0,
+        lose_every: Both[int] = 0,
+        queue_bytes: Both[int | None] = None,
         mtu: int | None = None,
         capture: Path | tuple[Path | None, Path | None] | None = None,
         addresses: tuple[str | Sequence[str], str | Sequence[str]] = ((), ()),
@@ -162,6 +165,7 @@ class Network:
             {
                 "rate": rate, "delay": delay, "jitter": jitter, "loss": loss, "reorder": reorder,
                 "duplicate": duplicate, "corrupt": corrupt, "queue": queue, "reorder_delay": reorder_delay,
+                "burst": burst, "lose_every": lose_every, "queue_bytes": queue_bytes,
             }
         )
         ports = self._port(a, mtu, addresses[0]), self._port(b, mtu, addresses[1])
@@ -191,6 +195,9 @@ class Network:
         corrupt: float = 0.0,
         queue: int = 1000,
         reorder_delay: float | None = None,
+        burst: float = 1.0,
+        lose_every: int = 0,
+        queue_bytes: int | None = None,
         mtu: int | None = None,
         capture: Path | None = None,
     ) -> Segment:
@@ -209,7 +216,8 @@ class Network:
             self._channel(
                 f"segment {self._segments} {len(segment.ports)}", port, segment.channel_from(port), rate=rate,
                 delay=delay, jitter=jitter, loss=loss, reorder=reorder, duplicate=duplicate, corrupt=corrupt,
-                queue=queue, reorder_delay=reorder_delay, mtu=carried,
+                queue=queue, reorder_delay=reorder_delay, burst=burst, lose_every=lose_every, queue_bytes=queue_bytes,
+                mtu=carried,
             )
         if capture is not None and segment.ports:
             segment.captures.append(self._capture(capture, segment.ports[0].layer, "segment"))

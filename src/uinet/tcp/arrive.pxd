@@ -1,29 +1,29 @@
 cimport cython
 
-from uinet.ip.neighbors cimport NextHop
 from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.tcp.acknowledge cimport acknowledge
 from uinet.tcp.context cimport Context
 from uinet.tcp.notify cimport notify
-from uinet.tcp.receive cimport fin_reached, take_data, take_fin, window_left
-from uinet.tcp.recovery cimport on_advance, on_duplicate
+from uinet.tcp.receive cimport came_twice, fin_reached, take_data, take_fin, window_left
 from uinet.tcp.rtt cimport from_timestamp, sample
-from uinet.tcp.sack cimport Scoreboard
 from uinet.tcp.send cimport challenge_ack, send_ack, wants_output
 from uinet.tcp.tcb cimport Tcb
-from uinet.tcp.timers cimport rearm, restart_retransmit, start_retransmit, stop_persist
+from uinet.tcp.timers cimport rearm, start_retransmit
+from uinet.tcp.urgent cimport sixth_check_urg
+from uinet.tcp.window cimport begin_flight
 from uinet.wire.packet cimport Packet
 from uinet.wire.segment cimport Segment
 
-cdef unsigned int MASK32, ACK, FIN, PSH, RST, SYN, EV_CONNECTED, EV_WRITABLE
+cdef unsigned int MASK32, ACK, CE, CWR, FIN, PSH, RST, SYN, URG, EV_CONNECTED, EV_WRITABLE
 cdef unsigned char CLOSED, CLOSING, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK, SYN_RECEIVED, SYN_SENT, TIME_WAIT
-cdef int STATIC
-cdef long long PAWS_IDLE, CONFIRM_BEFORE, RTO_AFTER_LOST_SYN
+cdef long long PAWS_IDLE, RTO_AFTER_LOST_SYN
 
 @cython.locals(now=cython.longlong)
 cpdef segment_arrives(Tcb tcb, Packet packet, Segment seg)
 @cython.locals(window=cython.uint)
 cpdef predicted(Tcb tcb, Packet packet, Segment seg)
 cpdef otherwise(Tcb tcb, Packet packet, Segment seg)
+cpdef take_ecn(Tcb tcb, Packet packet, Segment seg)
 @cython.locals(context=Context, acceptable=bint)
 cpdef in_syn_sent(Tcb tcb, Packet packet, Segment seg)
 cpdef time_of_syn(Tcb tcb, Segment seg)
@@ -38,15 +38,10 @@ cpdef note_ack_of_probe(Tcb tcb, Segment seg)
 cpdef second_check_rst(Tcb tcb, Segment seg)
 cpdef fourth_check_syn(Tcb tcb, Segment seg)
 cpdef become_established(Tcb tcb, Segment seg)
-@cython.locals(context=Context, news=bint, window=cython.uint, plain=bint)
+@cython.locals(context=Context, window=cython.uint, plain=bint)
 cpdef bint fifth_check_ack(Tcb tcb, Packet packet, Segment seg) except -1
 @cython.locals(state=cython.uchar)
 cpdef bint closing_states(Tcb tcb) except -1
-@cython.locals(news=bint, una=cython.uint, index=Py_ssize_t)
-cpdef bint note_sacks(Tcb tcb, Segment seg) except -1
-@cython.locals(context=Context, acked=Py_ssize_t, octets=Py_ssize_t, freed=Py_ssize_t, limited=bint,
-               hop=NextHop)
-cpdef advance_una(Tcb tcb, Segment seg)
 cpdef update_window(Tcb tcb, Segment seg, unsigned int window)
 @cython.locals(state=cython.uchar)
 cpdef seventh_process_text(Tcb tcb, Packet packet, Segment seg)

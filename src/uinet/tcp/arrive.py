@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from uinet.errors import ConnectionRefused, ConnectionReset
 from uinet.events import EV_CONNECTED, EV_WRITABLE
-from uinet.ip.neighbors import STATIC
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.tcp.acknowledge import acknowledge
 from uinet.tcp.close import abort, finish
-from uinet.tcp.negotiate import agree_on_options, established
+from uinet.tcp.constants import CE
+from uinet.tcp.fast_open import handshake_done, syn_acknowledged
+from uinet.tcp.negotiate import agree_on_ecn, agree_on_options, established
 from uinet.tcp.notify import notify
-from uinet.tcp.receive import fin_reached, take_data, take_fin, window_left
-from uinet.tcp.recovery import on_advance, on_duplicate
+from uinet.tcp.receive import came_twice, fin_reached, take_data, take_fin, window_left
 from uinet.tcp.reset import reset_for
 from uinet.tcp.rtt import from_timestamp, sample
-from uinet.tcp.sack import Scoreboard
 from uinet.tcp.send import challenge_ack, send_ack, wants_output
 from uinet.tcp.state import (
     CLOSED,
@@ -32,13 +32,14 @@ from uinet.tcp.state import (
     change,
 )
 from uinet.tcp.tcb import Tcb
-from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, restart_retransmit, start_retransmit, stop_persist
+from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit
+from uinet.tcp.urgent import sixth_check_urg
+from uinet.tcp.window import begin_flight
 from uinet.units import MASK32
-from uinet.wire.constants import ACK, FIN, PSH, RST, SYN
+from uinet.wire.constants import ACK, CWR, FIN, PSH, RST, SYN, URG
 from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
-CONFIRM_BEFORE = 10 * 1_000_000_000  # ns before its time is up a neighbour is confirmed anew (RFC 4861, 7.3.1)
 PAWS_IDLE = 24 * 86_400 * 1_000_000_000  # RFC 7323 5.5: after 24 days a timestamp says nothing
 
 
@@ -54,6 +55,7 @@ def segment_arrives(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         and seg.has_timestamps == tcb.ts_ok and seg.length <= window_left(tcb) and not tcb.recovering
         and seg.sack_count == 0 and seq_leq(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt)
         and (not tcb.ts_ok or seq_geq(seg.tsval, tcb.ts_recent)) and not tcb.persisting and not tcb.receive_shut
+        and (not tcb.ecn_ok or packet.tos & 3 != CE)
     ):
         predicted(tcb, packet, seg)
     elif tcb.state == SYN_SENT:
@@ -77,10 +79,9 @@ def predicted(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         tcb.ts_recent_age = tcb.context.now
     window = seg.window << tcb.snd_scale
     if seg.ack != tcb.snd_una:
-        advance_una(tcb, seg)
-    elif seg.length == 0 and window == tcb.snd_wnd and tcb.snd_una != tcb.snd_nxt and not tcb.sack_ok:
-        on_duplicate(tcb)
-        wants_output(tcb)
+        acknowledge(tcb, seg, False)
+    elif tcb.snd_una != tcb.snd_nxt and seg.length == 0 and window == tcb.snd_wnd:
+        acknowledge(tcb, seg, True)
     if window != tcb.snd_wnd or seg.ack != tcb.snd_wl2:
         update_window(tcb, seg, window)
     if seg.length:
@@ -102,11 +103,24 @@ def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         return
     if not fifth_check_ack(tcb, packet, seg):
         return
-    # sixth, check the URG bit: urgent data is read in line (RFC 6093)
+    if tcb.ecn_ok:
+        take_ecn(tcb, packet, seg)
+    if seg.flags & URG:
+        sixth_check_urg(tcb, seg)
     if seg.length:
         seventh_process_text(tcb, packet, seg)
     if seg.flags & FIN and tcb.state >= ESTABLISHED:
         take_fin(tcb, (seg.seq + seg.length) & MASK32)
+
+
+def take_ecn(tcb: Tcb, packet: Packet, seg: Segment) -> None:
+    """Congestion marks and their answers on the receiving side (RFC 3168, 6.1.3)."""
+    if seg.flags & CWR:
+        tcb.ecn_echo = False
+    if packet.tos & 3 == CE:
+        tcb.context.stats.count("tcp_ce_in")
+        tcb.ecn_echo = True
+        tcb.ack_now = True
 
 
 def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
@@ -114,7 +128,7 @@ def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     context = tcb.context
     acceptable = False
     if seg.flags & ACK:
-        acceptable = seg.ack == tcb.snd_nxt
+        acceptable = seq_lt(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt)
         if not acceptable:
             if not seg.flags & RST:
                 reset_for(context, packet, seg)
@@ -132,12 +146,15 @@ def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     tcb.rcv_adv = (tcb.rcv_nxt + (tcb.rcv_limit if tcb.rcv_limit < 0xFFFF else 0xFFFF)) & MASK32
     tcb.last_ack_sent = tcb.rcv_nxt
     agree_on_options(tcb, seg)
+    agree_on_ecn(tcb, seg)
     # the window of a SYN is never scaled (RFC 7323, 2.2)
     tcb.snd_wnd = seg.window
     tcb.max_snd_wnd = seg.window
     tcb.snd_wl1 = seg.seq
     tcb.snd_wl2 = seg.ack
     if acceptable:
+        if tcb.fast_open is not None:
+            syn_acknowledged(tcb, packet, seg)
         tcb.snd_una = seg.ack
         time_of_syn(tcb, seg)
         tcb.rexmt_at = 0
@@ -231,10 +248,14 @@ def unacceptable(tcb: Tcb, seg: Segment, length: int) -> None:
         note_ack_of_probe(tcb, seg)
         if tcb.state == CLOSED:
             return
+        if seg.flags & URG:
+            sixth_check_urg(tcb, seg)  # with a zero window too (MUST-66)
     if length == 0:
         challenge_ack(tcb)  # a bare ACK, which may be the answer to one of ours: two ends out of step must not storm
         return
     # a probe, or what came before: our ACK was lost, or somebody asks if we live
+    if seg.length and seq_lt(seg.seq, tcb.rcv_nxt):
+        came_twice(tcb, seg.seq, seg.length)
     tcb.ack_now = True
     wants_output(tcb)
 
@@ -254,7 +275,7 @@ def is_probe(tcb: Tcb, seg: Segment) -> bool:
 def note_ack_of_probe(tcb: Tcb, seg: Segment) -> None:
     """Takes the ACK and window of a segment whose data can't be taken, as the window is shut."""
     if seq_lt(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt):
-        advance_una(tcb, seg)
+        acknowledge(tcb, seg, False)
     if seg.ack == tcb.snd_una:
         update_window(tcb, seg, seg.window << tcb.snd_scale)
     closing_states(tcb)
@@ -268,7 +289,9 @@ def second_check_rst(tcb: Tcb, seg: Segment) -> None:
         return
     context.stats.count("tcp_rst_in")
     if tcb.state == SYN_RECEIVED:
-        finish(tcb, ConnectionRefused())
+        if tcb.fast_open is not None:
+            tcb.fast_open.was_reset = True
+        finish(tcb, ConnectionReset() if tcb.passive_open else ConnectionRefused())
     elif tcb.state in (CLOSING, LAST_ACK, TIME_WAIT):
         finish(tcb, None)
     else:
@@ -293,8 +316,8 @@ def fourth_check_syn(tcb: Tcb, seg: Segment) -> None:
 
 
 def become_established(tcb: Tcb, seg: Segment) -> None:
-    """SYN-RECEIVED: our SYN is acknowledged."""
-    tcb.snd_una = seg.ack
+    """SYN-RECEIVED: our SYN is acknowledged. Data that Fast Open has sent behind it is left to the ACK's own step."""
+    tcb.snd_una = (tcb.iss + 1) & MASK32
     tcb.snd_wnd = seg.window << tcb.snd_scale if not seg.flags & SYN else seg.window
     tcb.max_snd_wnd = tcb.snd_wnd
     tcb.snd_wl1 = seg.seq
@@ -302,8 +325,14 @@ def become_established(tcb: Tcb, seg: Segment) -> None:
     time_of_syn(tcb, seg)
     tcb.rexmt_at = 0
     tcb.unanswered_since = 0
+    if tcb.fast_open is not None:
+        handshake_done(tcb)
     change(tcb, ESTABLISHED)
     established(tcb)
+    if tcb.snd_nxt != tcb.snd_una:
+        if tcb.flight is None:  # the data of a Fast Open SYN, in a simultaneous open
+            begin_flight(tcb).add(tcb.snd_una, tcb.snd_nxt, tcb.context.now, seq_diff(tcb.snd_nxt, tcb.snd_una))
+        start_retransmit(tcb)
     tcb.context.stats.count("tcp_connected")
     notify(tcb, EV_CONNECTED | EV_WRITABLE)
 
@@ -312,7 +341,7 @@ def fifth_check_ack(tcb: Tcb, packet: Packet, seg: Segment) -> bool:
     """The ACK field (RFC 9293 3.10.7.4, fifth step); whether the segment is processed further."""
     context = tcb.context
     if tcb.state == SYN_RECEIVED:
-        if seg.ack != tcb.snd_nxt:
+        if not (seq_lt(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt)):
             reset_for(context, packet, seg)
             return False
         become_established(tcb, seg)
@@ -324,14 +353,14 @@ def fifth_check_ack(tcb: Tcb, packet: Packet, seg: Segment) -> bool:
         context.stats.count("tcp_ack_too_old")  # RFC 5961 5.2
         challenge_ack(tcb)
         return False
-    news = note_sacks(tcb, seg)
     window = seg.window << tcb.snd_scale
     if seq_gt(seg.ack, tcb.snd_una):
-        advance_una(tcb, seg)
-    elif seg.ack == tcb.snd_una and tcb.snd_una != tcb.snd_nxt and not tcb.persisting:
-        plain = seg.length == 0 and window == tcb.snd_wnd and not seg.flags & FIN
-        if news or (plain and not tcb.sack_ok):
-            on_duplicate(tcb)
+        acknowledge(tcb, seg, False)
+    elif tcb.snd_una != tcb.snd_nxt and not tcb.persisting:
+        plain = seg.ack == tcb.snd_una and seg.length == 0 and window == tcb.snd_wnd and not seg.flags & FIN
+        acknowledge(tcb, seg, plain)
+    elif seg.sack_count:
+        acknowledge(tcb, seg, False)  # a D-SACK, perhaps, of what was sent last
     if seg.ack == tcb.snd_una and (
         seq_lt(tcb.snd_wl1, seg.seq) or (tcb.snd_wl1 == seg.seq and seq_leq(tcb.snd_wl2, seg.ack))
     ):
@@ -355,67 +384,6 @@ def closing_states(tcb: Tcb) -> bool:
         finish(tcb, None)
         return False
     return True
-
-
-def note_sacks(tcb: Tcb, seg: Segment) -> bool:
-    """Takes in the SACK blocks; whether they say anything new."""
-    if seg.sack_count == 0 or not tcb.sack_ok:
-        return False
-    if tcb.scoreboard is None:
-        tcb.scoreboard = Scoreboard()
-    news = False
-    una = tcb.snd_una
-    if seq_gt(seg.ack, una):
-        una = seg.ack
-    for index in range(seg.sack_count):
-        if tcb.scoreboard.add(seg.sacks[2 * index], seg.sacks[2 * index + 1], una, tcb.snd_nxt):
-            news = True
-    return news
-
-
-def advance_una(tcb: Tcb, seg: Segment) -> None:
-    """New data is acknowledged: moves SND.UNA, frees the send buffer, and tells timers, window and user."""
-    context = tcb.context
-    acked = seq_diff(seg.ack, tcb.snd_una)
-    if tcb.timing and seq_geq(seg.ack, tcb.timed_seq):
-        tcb.timing = False
-        sample(tcb, context.now - tcb.timed_at)
-    elif tcb.ts_ok and seg.has_timestamps and not tcb.timing:
-        from_timestamp(tcb, seg.tsecr)
-    limited = seq_diff(tcb.snd_nxt, tcb.snd_una) + 2 * tcb.mss >= tcb.cwnd
-    tcb.snd_una = seg.ack
-    octets = acked
-    if tcb.fin_sent and seg.ack == tcb.snd_nxt:
-        tcb.fin_acked = True
-        octets -= 1
-    if tcb.snd_buf is not None:
-        if octets > tcb.snd_buf.length:
-            octets = tcb.snd_buf.length
-        tcb.snd_buf.drop(octets)
-        freed = tcb.snd_limit - tcb.snd_buf.length
-        if tcb.wants_write and freed >= tcb.snd_limit // 3:
-            tcb.wants_write = False
-            notify(tcb, EV_WRITABLE)
-        if tcb.snd_buf.length == 0:
-            tcb.snd_buf = None
-    if tcb.scoreboard is not None:
-        tcb.scoreboard.advance(seg.ack)
-    if tcb.recovering:
-        if tcb.recovering == 2 and tcb.congestion is not None:
-            tcb.congestion.on_ack(tcb, acked)
-        on_advance(tcb, acked)
-    else:
-        tcb.dup_acks = 0
-        if limited and tcb.congestion is not None:
-            tcb.congestion.on_ack(tcb, acked)
-    if tcb.persisting:
-        stop_persist(tcb)
-    restart_retransmit(tcb)
-    if tcb.orphan and tcb.close_at and not tcb.fin_acked and not tcb.lingering:
-        tcb.close_at = context.now + context.settings.orphan_timeout
-    hop = tcb.next_hop
-    if hop is not None and hop.state != STATIC and hop.reachable_until < context.now + CONFIRM_BEFORE:
-        context.network.neighbors.confirm(hop, context.now)
 
 
 def update_window(tcb: Tcb, seg: Segment, window: int) -> None:

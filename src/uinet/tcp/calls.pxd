@@ -3,18 +3,17 @@ cimport cython
 from uinet.seq cimport seq_lt
 from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.context cimport Context
-from uinet.tcp.send cimport send_syn, wants_output, window_opened
+from uinet.tcp.send cimport begin_opening, wants_output, window_opened
 from uinet.tcp.tcb cimport Tcb
-from uinet.tcp.timers cimport rearm, start_retransmit
+from uinet.tcp.timers cimport rearm
+from uinet.tcp.urgent cimport urgent_left
 
-cdef unsigned int MASK32
 cdef unsigned char CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK, SYN_SENT
 
 cpdef open_active(Context context, Tcb tcb, long long floor)
 cpdef check_writable(Tcb tcb)
 @cython.locals(queue=ByteQueue, room=Py_ssize_t)
 cpdef Py_ssize_t send(Tcb tcb, object data, Py_ssize_t offset, Py_ssize_t length) except -1
-cpdef restart_if_idle(Tcb tcb)
 @cython.locals(data=bytes)
 cpdef bytes receive(Tcb tcb, Py_ssize_t limit)
 cpdef Py_ssize_t receive_into(Tcb tcb, object target) except -1

@@ -8,7 +8,7 @@ from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.close import abort, finish, forget_unread
 from uinet.tcp.context import Context
 from uinet.tcp.negotiate import scale_for
-from uinet.tcp.send import send_syn, wants_output, window_opened
+from uinet.tcp.send import begin_opening, wants_output, window_opened
 from uinet.tcp.state import (
     CLOSE_WAIT,
     CLOSED,
@@ -20,8 +20,8 @@ from uinet.tcp.state import (
     change,
 )
 from uinet.tcp.tcb import Tcb
-from uinet.tcp.timers import rearm, start_retransmit
-from uinet.units import MASK32
+from uinet.tcp.timers import rearm
+from uinet.tcp.urgent import urgent_left
 
 
 def open_active(context: Context, tcb: Tcb, floor: int) -> None:
@@ -33,16 +33,13 @@ def open_active(context: Context, tcb: Tcb, floor: int) -> None:
     if floor >= 0 and seq_lt(tcb.iss, floor):
         tcb.iss = floor
     tcb.ts_offset = context.secrets.timestamp_offset(tcb)
-    tcb.snd_una = tcb.iss
-    tcb.snd_nxt = (tcb.iss + 1) & MASK32
+    tcb.snd_una = tcb.snd_nxt = tcb.iss
     tcb.rcv_scale = scale_for(tcb.rcv_limit)
     change(tcb, SYN_SENT)
-    tcb.timing = True
-    tcb.timed_seq = tcb.snd_nxt
-    tcb.timed_at = context.now
-    start_retransmit(tcb)
-    send_syn(tcb)
-    rearm(tcb)
+    if tcb.fast_open is None:
+        begin_opening(tcb)
+    elif not tcb.fast_open.held:
+        wants_output(tcb)  # the SYN goes then, with the data that is there by then
 
 
 def failure(error: BaseException) -> BaseException:
@@ -72,17 +69,9 @@ def send(tcb: Tcb, data: bytes | bytearray, offset: int, length: int) -> int:
     if queue is None:
         queue = ByteQueue()
         tcb.snd_buf = queue
-        restart_if_idle(tcb)
     queue.append(data, offset, length)
     wants_output(tcb)
     return length
-
-
-def restart_if_idle(tcb: Tcb) -> None:
-    """After an idle time longer than RTO the congestion window tells nothing any more (RFC 5681, 4.1)."""
-    if tcb.state >= ESTABLISHED and tcb.snd_una == tcb.snd_nxt and tcb.congestion is not None:
-        if tcb.context.now - tcb.last_heard > tcb.rto:
-            tcb.congestion.on_idle(tcb)
 
 
 def receive(tcb: Tcb, limit: int) -> bytes:
@@ -110,6 +99,8 @@ def was_read(tcb: Tcb, count: int) -> None:
     queue = tcb.rcv_buf
     if queue is not None and queue.length == 0:
         tcb.rcv_buf = None
+    if tcb.urgent_in:
+        urgent_left(tcb)  # there may be none any more
     if tcb.state >= ESTABLISHED and window_opened(tcb):
         tcb.ack_now = True
         wants_output(tcb)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uinet.errors import ConnectionAborted
 from uinet.events import EV_CLOSED, EV_ERROR, EV_READABLE, EV_WRITABLE
+from uinet.tcp.fast_open import ended
 from uinet.tcp.notify import notify
 from uinet.tcp.send import send_rst
 from uinet.tcp.state import CLOSED, SYN_RECEIVED, change
@@ -14,13 +15,20 @@ def release(tcb: Tcb) -> None:
     """Lets go of buffers and timers and takes the connection out of its tables; unread data stays readable."""
     context = tcb.context
     context.wheel.disarm(tcb)
+    if tcb.fast_open is not None:
+        ended(tcb)
     tcb.rexmt_at = 0
     tcb.delack_at = 0
     tcb.keep_at = 0
     tcb.close_at = 0
     forget_out_of_order(tcb)
     tcb.snd_buf = None
-    tcb.scoreboard = None
+    tcb.loss_at = 0
+    tcb.pacing = False
+    if tcb.flight is not None:
+        tcb.flight.clear()
+        tcb.flight = None
+    tcb.congestion = None
     if tcb.rcv_buf is not None:
         context.received_bytes -= tcb.rcv_buf.length  # the user's from now on, who may forget a socket unread
         if tcb.orphan or tcb.receive_shut:

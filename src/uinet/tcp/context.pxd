@@ -2,6 +2,7 @@ cimport cython
 
 from uinet.ip.network cimport Network
 from uinet.stats cimport Stats
+from uinet.tcp.flight cimport Ack
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.table cimport Entry, Table
 from uinet.wheel cimport Timer, Wheel
@@ -15,12 +16,14 @@ cdef class Context:
     cdef public Table table
     cdef public object secrets
     cdef public long long now
+    cdef public Ack ack
     cdef public list pending
     cdef public list ready
     cdef public bytearray scratch
+    cdef public unsigned int urgent
     cdef public Py_ssize_t received_bytes
     cdef public unsigned long long segments_out
-    cdef public object trace, rst_limit
+    cdef public object trace, rst_limit, fast_server, fast_client
     cdef public object on_pending, clock
     cdef public bint busy
     cdef public unsigned long long serial

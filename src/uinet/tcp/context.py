@@ -7,6 +7,7 @@ from typing import Any
 
 from uinet.ip.network import Network
 from uinet.stats import Stats
+from uinet.tcp.flight import Ack
 from uinet.tcp.isn import Secrets
 from uinet.tcp.settings import Settings
 from uinet.tcp.table import Entry, Table
@@ -30,12 +31,16 @@ class Context:
         self.table = Table(load_u64(key, 0), load_u64(key, 8))
         self.secrets = Secrets(network.random.secret("tcp isn"))
         self.now = 0
+        self.ack = Ack()
         self.pending: list[Any] = []
         self.ready: list[Any] = []
         self.scratch = bytearray(256)
+        self.urgent = 0  # the urgent pointer of the segment that is being sent
         self.received_bytes = 0
         self.segments_out = 0
         self.rst_limit: Any = None  # a reset.RstLimit
+        self.fast_server: Any = None  # a fast_open.ServerCookies
+        self.fast_client: Any = None  # a fast_open.ClientCookies
         self.trace: Callable[..., None] | None = None
         self.on_pending: Callable[[], None] | None = None
         self.clock: Callable[[], int] | None = None

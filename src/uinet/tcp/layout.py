@@ -77,7 +77,7 @@ def transmit(
     size = header + length
     if v4:
         l4 = at + 20
-        store_u32(scratch, at, 0x45000000 | (entry.tos << 16) | (20 + size))
+        store_u32(scratch, at, 0x45000000 | ((entry.tos | entry.ecn) << 16) | (20 + size))
         store_u32(scratch, at + 4, 0x4000)  # atomic datagram: ID 0, DF (RFC 6864, 4.1)
         store_u32(scratch, at + 8, (entry.ttl << 24) | (PROTO_TCP << 16))
         store_u32(scratch, at + 12, entry.laddr_lo & MASK32)
@@ -86,7 +86,7 @@ def transmit(
         pseudo = checksum(scratch, at + 12, 8, PROTO_TCP + size)
     else:
         l4 = at + 40
-        store_u32(scratch, at, 0x60000000 | (entry.tos << 20))
+        store_u32(scratch, at, 0x60000000 | ((entry.tos | entry.ecn) << 20))
         store_u32(scratch, at + 4, (size << 16) | (PROTO_TCP << 8) | entry.ttl)
         store_u64(scratch, at + 8, entry.laddr_hi)
         store_u64(scratch, at + 16, entry.laddr_lo)
@@ -97,7 +97,7 @@ def transmit(
     store_u32(scratch, l4 + 4, seq)
     store_u32(scratch, l4 + 8, ack)
     store_u32(scratch, l4 + 12, ((header // 4) << 28) | (flags << 16) | window)
-    store_u32(scratch, l4 + 16, 0)
+    store_u32(scratch, l4 + 16, context.urgent)  # and a checksum of 0 to begin with
     interface = entry.interface
     assert interface is not None
     state = CHECKSUM_UNKNOWN

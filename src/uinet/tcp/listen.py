@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 from uinet.ip.interface import Interface
 from uinet.seq import seq_diff, seq_lt
+from uinet.tcp.constants import ECN_NEVER
 from uinet.tcp.context import Context
+from uinet.tcp.fast_listen import may_open_early
+from uinet.tcp.fast_open import put_cookie
 from uinet.tcp.layout import begin, headers_length, is_v4, mss_to_offer, put_syn_options, transmit
 from uinet.tcp.listener import Listener
 from uinet.tcp.negotiate import scale_for
@@ -19,7 +22,7 @@ from uinet.tcp.reset import path_back, send_reset
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry
 from uinet.units import MASK32, MILLISECOND, MINUTE, SECOND
-from uinet.wire.constants import ACK, FIN, NO_WSCALE, RST, SYN
+from uinet.wire.constants import ACK, CWR, ECE, FIN, NO_WSCALE, RST, SYN
 from uinet.wire.frame import Frame
 from uinet.wire.packet import Packet, is_mapped
 from uinet.wire.segment import Segment
@@ -53,11 +56,13 @@ class SynEntry(Entry):
         self.sack = seg.sack_permitted
         self.timestamps = seg.has_timestamps
         self.tsval = seg.tsval
+        self.ecn_asked = seg.flags & (SYN | ACK | ECE | CWR) == SYN | ECE | CWR and context.settings.ecn != ECN_NEVER
         self.rcv_scale = 0
         self.retries = 0
         self.sent_at = 0
         self.challenged_at = 0
         self.kept: list[Frame] | None = None  # segments that came while it was deferred
+        self.gives_cookie = False  # the SYN,ACK brings a Fast Open cookie
 
     def expire(self, now: int) -> None:
         """Time to send the SYN,ACK again, or to give up."""
@@ -70,6 +75,8 @@ def source_is_sound(packet: Packet, seg: Segment) -> bool:
         return False
     if packet.src_hi == packet.dst_hi and packet.src_lo == packet.dst_lo and seg.source_port == seg.destination_port:
         return False  # LAND
+    if not packet.interface.promiscuous and packet.dst in packet.interface.broadcasts:
+        return False
     for high, low in ((packet.src_hi, packet.src_lo), (packet.dst_hi, packet.dst_lo)):
         if is_mapped(high, low):
             address = low & MASK32
@@ -118,8 +125,12 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
         if tcp.rst_limit.allow(tcp):
             send_reset(tcp, entry, seg)
     elif syn is None or still_wanted(tcp, entry):
+        early = seg.cookie_length >= 0 and may_open_early(tcp, listener, entry, packet, seg)
         if verdict is Verdict.DEFER:
             defer(tcp, listener, entry, floor)
+        elif early:
+            prepare(tcp, entry, floor)
+            tcp.open_early(entry, packet, seg)
         elif make_room(tcp, listener, entry):
             prepare(tcp, entry, floor)
             file(tcp, entry)
@@ -254,12 +265,20 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
         size = put_syn_options(
             tcp.scratch, options, mss_to_offer(entry), wscale, entry.sack, entry.timestamps, tsval, entry.tsval
         )
+        if entry.gives_cookie and entry.retries == 0:  # an option may be why the first was lost
+            size += put_cookie(tcp.scratch, options + size, cookie_for(tcp, entry))
         window = min(receive_limit(tcp, entry), 0xFFFF)
-        transmit(
-            tcp, entry, at, entry.iss, (entry.irs + 1) & MASK32, SYN | ACK, window, size, b"", 0, 0
-        )
+        flags = SYN | ACK | ECE if entry.ecn_asked else SYN | ACK
+        transmit(tcp, entry, at, entry.iss, (entry.irs + 1) & MASK32, flags, window, size, b"", 0, 0)
     entry.sent_at = tcp.now
     tcp.wheel.arm(entry, tcp.now + (tcp.settings.rto_initial << entry.retries))
+
+
+def cookie_for(tcp: Tcp, entry: SynEntry) -> bytes:
+    """The Fast Open cookie for the entry's peer."""
+    keys = entry.listener.owner.config.fast_open_key if entry.listener is not None else b""
+    cookie: bytes = tcp.fast_server.make(entry, tcp.now, keys)
+    return cookie
 
 
 def receive_limit(tcp: Tcp, entry: SynEntry) -> int:
@@ -309,6 +328,7 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
         tcp.stats.count("tcp_syncookie_bad")
         return None
     entry.sack = False
+    entry.ecn_asked = False
     entry.peer_wscale = NO_WSCALE
     entry.timestamps = seg.has_timestamps
     if seg.has_timestamps:

@@ -4,8 +4,8 @@ from uinet.tcp.table cimport Entry, Table
 
 
 cdef class Listener(Entry):
-    cdef public object owner, accepted, half_open, deferred, embryos, syn_filter
-    cdef public Py_ssize_t backlog
+    cdef public object owner, accepted, half_open, deferred, embryos, syn_filter, fast_resets
+    cdef public Py_ssize_t backlog, fast_pending
     cdef public int pattern
     cdef public Listener older
     cdef public long long cookies_until, quiet_until

@@ -33,7 +33,8 @@ class Listener(Entry):
     `owner`: the Socket. `accepted`: connections (TCBs) that wait to be accepted, at most `backlog`. `half_open`:
     its entries of the SYN cache that have had their SYN,ACK, oldest first; `deferred`: those that wait for a verdict.
     `passive`: it watches connections, and sends nothing; `embryos`: watched ones of which only SYNs were seen.
-    `older`: the listener with the same pattern that this one hides.
+    `older`: the listener with the same pattern that this one hides. `fast_pending`: connections that Fast Open has made
+    and whose handshake is not complete; `fast_resets`: until when (ns) those that a RST has ended count as well.
     """
 
     def __init__(self, owner: Any, backlog: int) -> None:
@@ -50,6 +51,8 @@ class Listener(Entry):
         self.syn_filter: Callable[[Any], Any] | None = None
         self.cookies_until = 0
         self.quiet_until = 0
+        self.fast_pending = 0
+        self.fast_resets: deque[int] = deque()
         self.reuse = False
         self.open = True
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from uinet.tcp.congestion.growth import initial_window
+from uinet.tcp.constants import ECN_ASK, ECN_NEVER
 from uinet.tcp.layout import find_path, headers_length, is_v4
 from uinet.tcp.state import ESTABLISHED, FIN_WAIT_1, change
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import start_keepalive
 from uinet.wire.addresses import join
-from uinet.wire.constants import NO_WSCALE
+from uinet.wire.constants import ACK, CWR, ECE, NO_WSCALE
 from uinet.wire.segment import Segment
 
 DEFAULT_MSS_V4 = 536  # RFC 9293 3.7.1, MUST-15
@@ -30,6 +32,16 @@ def agree_on_options(tcb: Tcb, seg: Segment) -> None:
         tcb, seg.mss, seg.wscale if settings.window_scaling else NO_WSCALE,
         seg.sack_permitted and settings.sack, seg.has_timestamps and settings.timestamps, seg.tsval,
     )
+
+
+def agree_on_ecn(tcb: Tcb, seg: Segment) -> None:
+    """ECN, by the flags of the peer's SYN or SYN,ACK (RFC 3168, 6.1.1)."""
+    ecn = tcb.context.settings.ecn
+    flags = seg.flags & (ECE | CWR)
+    if seg.flags & ACK:
+        tcb.ecn_ok = ecn == ECN_ASK and flags == ECE
+    else:
+        tcb.ecn_ok = ecn != ECN_NEVER and flags == ECE | CWR
 
 
 def agree(tcb: Tcb, mss: int, wscale: int, sack: bool, timestamps: bool, tsval: int) -> None:
@@ -82,10 +94,8 @@ def lower_mtu(tcb: Tcb, mtu: int) -> bool:
 
 def established(tcb: Tcb) -> None:
     """The connection has become ESTABLISHED: congestion control and keepalive begin."""
-    if tcb.congestion is not None:
-        tcb.congestion.start(tcb)
-    tcb.lost_edge = tcb.snd_una
-    tcb.high_rxt = tcb.snd_una
+    tcb.soft_error = None
+    tcb.cwnd = initial_window(tcb.mss, tcb.context.settings.initial_window_segments)
     tcb.small_sent = tcb.snd_una
     if tcb.keepalive:
         start_keepalive(tcb)

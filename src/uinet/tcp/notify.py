@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from uinet.events import EV_SOFT_ERROR
 from uinet.tcp.tcb import Tcb
 
 
@@ -11,3 +12,10 @@ def notify(tcb: Tcb, events: int) -> None:
     if not tcb.ready_queued:
         tcb.ready_queued = True
         tcb.context.ready.append(tcb)
+
+
+def note_soft_error(tcb: Tcb, error: BaseException) -> None:
+    """Keeps an error that may pass (RFC 9293 3.9.1, MUST-47), and tells the user if that was asked for (SHLD-20)."""
+    tcb.soft_error = error
+    if tcb.report_soft:
+        notify(tcb, EV_SOFT_ERROR)

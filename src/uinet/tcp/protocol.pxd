@@ -4,7 +4,6 @@ from uinet.ip.input cimport SegmentInput
 from uinet.ip.interface cimport Interface
 from uinet.seq cimport seq_geq, seq_lt
 from uinet.tcp.arrive cimport segment_arrives
-from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.context cimport Context
 from uinet.tcp.listener cimport Listener, Listeners
 from uinet.tcp.passive cimport Reception, Watch
@@ -25,7 +24,6 @@ cdef class Tcp(Context):
     cdef public Segment seg_scratch
     cdef public Listeners listeners
     cdef public object time_wait, ports
-    cdef public CongestionControl congestion
     cdef public list gone
     cdef public unsigned long long rx
     cdef public Py_ssize_t connections, deferred, kept

@@ -16,12 +16,13 @@ from uinet.seq import seq_geq, seq_lt
 from uinet.tcp.arrive import segment_arrives
 from uinet.tcp.calls import open_active
 from uinet.tcp.close import abort, finish, forget_unread, release
-from uinet.tcp.congestion.base import CongestionControl
-from uinet.tcp.congestion.newreno import NewReno
+from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.context import Context
+from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
 from uinet.tcp.layout import is_v4
 from uinet.tcp.listen import (
     SynEntry,
+    cookie_for,
     decide,
     drop,
     entry_due,
@@ -34,9 +35,11 @@ from uinet.tcp.listen import (
 )
 from uinet.tcp.listener import Listener, Listeners
 from uinet.tcp.negotiate import agree, established, lower_mtu
-from uinet.tcp.notify import notify
+from uinet.tcp.notify import note_soft_error, notify
 from uinet.tcp.passive import Reception, Watch
 from uinet.tcp.ports import Ports
+from uinet.tcp.receive import take_data
+from uinet.tcp.recovery import send_all_again
 from uinet.tcp.reset import RstLimit, reset_for
 from uinet.tcp.rtt import sample
 from uinet.tcp.send import output, wants_output
@@ -46,7 +49,7 @@ from uinet.tcp.table import Entry, Table
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.time_wait import TimeWait, segment_for
 from uinet.tcp.timeout import expire
-from uinet.tcp.timers import RTO_AFTER_LOST_SYN
+from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit
 from uinet.units import MASK32
 from uinet.wheel import Timer
 from uinet.wire.addresses import split
@@ -68,7 +71,8 @@ class Tcp(Context):
         self.time_wait: OrderedDict[TimeWait, None] = OrderedDict()
         self.ports = Ports(self)
         self.rst_limit = RstLimit()
-        self.congestion: CongestionControl = NewReno()
+        self.fast_server = ServerCookies(network.random.secret("tcp fast open"), self.settings)
+        self.fast_client = ClientCookies(self.settings)
         self.gone: list[tuple[Syn, str]] = []
         self.rx = 0
         self.connections = 0
@@ -208,10 +212,73 @@ class Tcp(Context):
         """The handshake is complete: makes the connection, queues it for accept, and gives it the segment."""
         listener = entry.listener
         assert listener is not None
-        tcb = Tcb(self)
-        tcb.copy_key(entry)
+        tcb = self.connection_of(entry)
         if packet.interface.promiscuous:
             tcb.link_header = packet.reply_header()  # of the handshake's final ACK
+        tcb.snd_wnd = seg.window << tcb.snd_scale
+        tcb.max_snd_wnd = tcb.snd_wnd
+        tcb.snd_wl1 = seg.seq
+        tcb.snd_wl2 = seg.ack
+        unfile(self, entry)
+        if entry.sent_at and not entry.retries and self.now > entry.sent_at:
+            sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
+        if entry.retries and tcb.rto < RTO_AFTER_LOST_SYN:
+            tcb.rto = RTO_AFTER_LOST_SYN
+        self.admit(tcb)
+        change(tcb, ESTABLISHED)
+        established(tcb)
+        self.offer(tcb, listener)
+        segment_arrives(tcb, packet, seg)
+
+    def open_early(self, entry: SynEntry, packet: Packet, seg: Segment) -> None:
+        """A SYN with a good Fast Open cookie (RFC 7413, 4.2.2): makes the connection in SYN-RECEIVED, with the SYN's
+        data readable, and queues it for accept. Its SYN,ACK goes when the batch is done."""
+        listener = entry.listener
+        assert listener is not None
+        self.stats.count("tcp_fastopen_passive")
+        tcb = self.connection_of(entry)
+        fast = FastOpen()
+        fast.listener = listener
+        fast.counted = True
+        listener.fast_pending += 1
+        if entry.gives_cookie:
+            fast.offers = True
+            fast.cookie = cookie_for(self, entry)
+        tcb.fast_open = fast
+        tcb.snd_una = tcb.iss
+        # the window of a SYN is never scaled (RFC 7323, 2.2)
+        tcb.snd_wnd = tcb.max_snd_wnd = seg.window
+        tcb.snd_wl1 = seg.seq
+        tcb.snd_wl2 = tcb.snd_una
+        tcb.last_heard = self.now
+        self.admit(tcb)
+        change(tcb, SYN_RECEIVED)
+        self.offer(tcb, listener)
+        tcb.cwnd = initial_window(tcb.mss, self.settings.initial_window_segments)
+        if seg.length:
+            fast.taken = True
+            take_data(tcb, tcb.rcv_nxt, packet.data, seg.offset, seg.length)
+            tcb.delack_at = 0
+        tcb.timing = True
+        tcb.timed_at = self.now
+        start_retransmit(tcb)
+        tcb.ack_now = True
+        wants_output(tcb)
+        rearm(tcb)
+
+    def offer(self, tcb: Tcb, listener: Listener) -> None:
+        """Queues a connection for accept."""
+        tcb.listener = listener
+        listener.accepted.append(tcb)
+        listener.owner.mark(EV_ACCEPT)
+        self.stats.count("tcp_accepted")
+
+    def connection_of(self, entry: SynEntry) -> Tcb:
+        """The connection of a SYN that a listener has taken: key, numbers, and what the SYNs agree on."""
+        listener = entry.listener
+        assert listener is not None
+        tcb = Tcb(self)
+        tcb.copy_key(entry)
         tcb.passive_open = True
         tcb.iss = entry.iss
         tcb.irs = entry.irs
@@ -222,33 +289,17 @@ class Tcp(Context):
         tcb.rcv_adv = (tcb.rcv_nxt + min(tcb.rcv_limit, 0xFFFF)) & MASK32
         tcb.last_ack_sent = tcb.rcv_nxt
         tcb.rcv_scale = entry.rcv_scale
-        tcb.congestion = self.congestion
         agree(
             tcb, entry.peer_mss, entry.peer_wscale, entry.sack, entry.timestamps, entry.tsval,
         )
-        tcb.snd_wnd = seg.window << tcb.snd_scale
-        tcb.max_snd_wnd = tcb.snd_wnd
-        tcb.snd_wl1 = seg.seq
-        tcb.snd_wl2 = seg.ack
-        if entry.sent_at and not entry.retries and self.now > entry.sent_at:
-            sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
+        tcb.ecn_ok = entry.ecn_asked
         syn = entry.syn
         if syn is not None:
             tcb.user_context = syn.context
             syn.entry = None
             syn.on_gone = None
             entry.syn = None
-        unfile(self, entry)
-        if entry.retries and tcb.rto < RTO_AFTER_LOST_SYN:
-            tcb.rto = RTO_AFTER_LOST_SYN
-        self.admit(tcb)
-        change(tcb, ESTABLISHED)
-        established(tcb)
-        tcb.listener = listener
-        listener.accepted.append(tcb)
-        listener.owner.mark(EV_ACCEPT)
-        self.stats.count("tcp_accepted")
-        segment_arrives(tcb, packet, seg)
+        return tcb
 
     def admit(self, tcb: Tcb) -> None:
         """Puts a connection into the table and numbers it."""
@@ -259,8 +310,11 @@ class Tcp(Context):
 
     # opening and closing
 
-    def connect(self, tcb: Tcb) -> None:
-        """Opens `tcb`, whose key and path are set (local port 0: choose one); AddressInUse if its tuple is taken."""
+    def connect(self, tcb: Tcb, fast_open: bool = False, hold: bool = False) -> None:
+        """Opens `tcb`, whose key and path are set (local port 0: choose one); AddressInUse if its tuple is taken.
+
+        `fast_open`: with Fast Open if the peer is known; `hold`: then the SYN waits for the first data.
+        """
         if tcb.lport == 0:
             if not self.ports.choose(tcb):
                 raise AddressInUse("no local port is free")
@@ -274,8 +328,9 @@ class Tcp(Context):
             self.end_time_wait(there)
         elif there is not None:
             raise AddressInUse("this connection exists already")
-        tcb.congestion = self.congestion
         self.admit(tcb)
+        if fast_open:
+            begin_client(tcb, hold)
         open_active(self, tcb, floor)
 
     def close_listener(self, listener: Listener) -> None:
@@ -417,11 +472,7 @@ class Tcp(Context):
         """The path carries only packets of `mtu` bytes: smaller segments from now on, and the lost ones again."""
         floor = 552 if is_v4(tcb) else 1280
         if lower_mtu(tcb, max(mtu, floor)) and tcb.state >= ESTABLISHED:
-            tcb.lost_edge = tcb.snd_nxt
-            tcb.high_rxt = tcb.snd_una
-            tcb.recovering = 2
-            tcb.recover = tcb.snd_nxt
-            tcb.timing = False
+            send_all_again(tcb)
             wants_output(tcb)
 
     def unreachable(self, tcb: Tcb, kind: int, own: bool) -> None:
@@ -431,7 +482,7 @@ class Tcp(Context):
         """
         error = exception_of(kind)
         hard = own or kind in (PORT_UNREACHABLE, PROTOCOL_UNREACHABLE)
-        tcb.soft_error = error
+        note_soft_error(tcb, error)
         if hard and tcb.state in (SYN_SENT, SYN_RECEIVED):
             finish(tcb, error)
 

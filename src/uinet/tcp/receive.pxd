@@ -24,3 +24,4 @@ cpdef keep_out_of_order(Tcb tcb, unsigned int seq, bytes data, Py_ssize_t offset
 @cython.locals(state=cython.uchar)
 cpdef take_fin(Tcb tcb, unsigned int fin_seq)
 cpdef Py_ssize_t window_left(Tcb tcb) except -1
+cpdef came_twice(Tcb tcb, unsigned int seq, Py_ssize_t length)

@@ -30,6 +30,7 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
     """
     skip = seq_diff(tcb.rcv_nxt, seq)
     if skip > 0:
+        came_twice(tcb, seq, length if skip >= length else skip)
         if skip >= length:
             tcb.context.stats.count("tcp_duplicate")
             tcb.ack_now = True
@@ -68,6 +69,13 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
         take_data(tcb, tcb.rcv_nxt, data, offset + seq_diff(tcb.rcv_nxt, seq), length)
     elif tcb.fin_held:
         fin_reached(tcb)
+
+
+def came_twice(tcb: Tcb, seq: int, length: int) -> None:
+    """`length` octets at `seq` were here already: the next ACK tells (RFC 2883, 4)."""
+    if tcb.sack_ok and tcb.context.settings.dsack:
+        tcb.dsack_left = seq
+        tcb.dsack_right = (seq + length) & MASK32
 
 
 def fin_reached(tcb: Tcb) -> None:
@@ -117,6 +125,8 @@ def keep_out_of_order(tcb: Tcb, seq: int, data: bytes, offset: int, length: int)
         context.stats.count("tcp_ooo_full")
     else:
         context.received_bytes += taken
+        if taken == 0:
+            came_twice(tcb, seq, length)
     send_ack(tcb)
 
 

@@ -1,27 +1,41 @@
 cimport cython
 
-from uinet.seq cimport seq_diff, seq_gt, seq_lt
-from uinet.tcp.sack cimport Scoreboard
+from uinet.seq cimport seq_diff, seq_geq, seq_gt
+from uinet.tcp.congestion.base cimport CongestionControl
+from uinet.tcp.flight cimport Ack, Flight
+from uinet.tcp.rack cimport mark_on_timeout, recovered
 from uinet.tcp.tcb cimport Tcb
+from uinet.tcp.undo cimport arm, undo_fast, undo_late, undo_timeout
 
-cdef unsigned int MASK32, DUP_THRESH
-cdef unsigned char FAST, TIMEOUT
+cdef unsigned int DUP_THRESH
+cdef unsigned char OPEN, FAST, TIMEOUT, REDUCING, NO_FRTO, RESENT
 
-@cython.locals(outstanding=cython.longlong, total=cython.longlong, board=Scoreboard, rxt=cython.uint,
-               gone=cython.longlong, most=cython.longlong)
+@cython.locals(outstanding=cython.longlong, flight=Flight)
 cpdef long long pipe(Tcb tcb) except? -1
+@cython.locals(gone=cython.longlong, most=cython.longlong)
+cpdef long long duplicates_gone(Tcb tcb) except? -1
 @cython.locals(room=cython.longlong)
 cpdef long long window_room(Tcb tcb) except? -1
-@cython.locals(seq=cython.uint)
-cpdef unsigned int next_lost(Tcb tcb) except? 0xA5A5A5A5
-cpdef unsigned int hole_end(Tcb tcb, unsigned int seq) except? 0xA5A5A5A5
-@cython.locals(board=Scoreboard, edge=cython.uint)
-cpdef on_duplicate(Tcb tcb)
-cpdef enter(Tcb tcb, unsigned int edge)
-@cython.locals(first=cython.uint)
-cpdef first_is_lost(Tcb tcb)
-@cython.locals(board=Scoreboard, edge=cython.uint, gone=cython.uint)
-cpdef on_advance(Tcb tcb, unsigned int acked)
-@cython.locals(flight=cython.longlong, calm=cython.longlong)
-cpdef leave(Tcb tcb)
+@cython.locals(outstanding=cython.longlong)
+cpdef on_duplicate(Tcb tcb, Flight flight, Ack ack)
+@cython.locals(gone=cython.uint)
+cpdef on_partial(Tcb tcb, Flight flight, Ack ack)
+@cython.locals(state=cython.uchar)
+cpdef step(Tcb tcb, Flight flight, Ack ack)
+cpdef in_recovery(Tcb tcb, Flight flight, Ack ack)
+@cython.locals(before=cython.uchar)
+cpdef enter(Tcb tcb, Flight flight, Ack ack)
+@cython.locals(outstanding=cython.longlong, congestion=CongestionControl)
+cpdef begin_reduction(Tcb tcb, Flight flight, Ack ack, bint marked)
+cpdef on_mark(Tcb tcb, Flight flight, Ack ack)
+cpdef on_repaired(Tcb tcb, Flight flight, Ack ack)
+@cython.locals(in_flight=cython.longlong, allowed=cython.longlong, share=cython.longlong)
+cpdef reduce_window(Tcb tcb, Flight flight, Ack ack)
+@cython.locals(outstanding=cython.longlong, calm=cython.longlong)
+cpdef leave(Tcb tcb, Flight flight)
+cpdef end(Tcb tcb, Flight flight)
+@cython.locals(flight=Flight, again=bint)
 cpdef on_timeout(Tcb tcb)
+cpdef after_timeout(Tcb tcb, Flight flight, Ack ack)
+@cython.locals(flight=Flight)
+cpdef send_all_again(Tcb tcb)

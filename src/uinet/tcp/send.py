@@ -6,14 +6,21 @@ writes share segments.
 
 from __future__ import annotations
 
-from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq
+from uinet.seq import seq_diff, seq_gt, seq_leq
+from uinet.tcp.constants import ECN_ASK, ECT_0, PROBING
+from uinet.tcp.fast_open import put_cookie, syn_payload
+from uinet.tcp.flight import Flight
 from uinet.tcp.layout import begin, headers_length, mss_to_offer, put_syn_options, put_timestamps, transmit
-from uinet.tcp.recovery import hole_end, next_lost, window_room
-from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED
+from uinet.tcp.rack import schedule_probe
+from uinet.tcp.recovery import pipe, window_room
+from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT
 from uinet.tcp.tcb import Tcb
-from uinet.tcp.timers import rearm, start_persist, start_retransmit, stop_persist
+from uinet.tcp.timers import rearm, restart_after_probe, start_persist, start_retransmit, stop_persist
+from uinet.tcp.undo import note_again
+from uinet.tcp.urgent import urgent_pointer
+from uinet.tcp.window import after_idle, begin_flight, validate
 from uinet.units import MASK32
-from uinet.wire.constants import ACK, FIN, PSH, RST, SYN
+from uinet.wire.constants import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 from uinet.wire.kernels import (
     store_u8,
     store_u16,
@@ -22,6 +29,8 @@ from uinet.wire.kernels import (
 
 TS_TICK = 1_000_000  # ns: the timestamp clock ticks every millisecond (RFC 7323, 5.4)
 EMPTY = b""
+ECN_TRIES = 2  # SYNs that ask for ECN, before others are tried
+PACING_SLACK = 1_000_000  # ns: what a late timer has missed may be made up for, up to this
 
 
 def timestamp_now(tcb: Tcb) -> int:
@@ -31,27 +40,39 @@ def timestamp_now(tcb: Tcb) -> int:
 
 def sack_length(tcb: Tcb) -> int:
     """Bytes of SACK option that go into the next segment."""
-    if not tcb.sack_ok or tcb.reassembly is None or not tcb.reassembly.islands:
+    count = 0
+    if tcb.reassembly is not None:
+        count = len(tcb.reassembly.recent)
+    if tcb.dsack_left != tcb.dsack_right:
+        count += 1
+    if count == 0 or not tcb.sack_ok:
         return 0
-    count = len(tcb.reassembly.recent)
     most = 3 if tcb.ts_ok else 4
     return 4 + 8 * (count if count < most else most)
 
 
 def put_sack(tcb: Tcb, scratch: bytearray, at: int) -> int:
-    """Writes the SACK option (RFC 2018, 3) with two NOPs before it; its length."""
+    """Writes the SACK option (RFC 2018, 3) with two NOPs before it; its length. What came twice is told first, and once
+    (RFC 2883, 4)."""
     length = sack_length(tcb)
-    if length == 0 or tcb.reassembly is None:
+    if length == 0:
         return 0
     count = (length - 4) // 8
     store_u16(scratch, at, 0x0101)
     store_u8(scratch, at + 2, 5)
     store_u8(scratch, at + 3, 2 + 8 * count)
     at += 4
-    for left, right in tcb.reassembly.blocks(count):
-        store_u32(scratch, at, left)
-        store_u32(scratch, at + 4, right)
+    if tcb.dsack_left != tcb.dsack_right:
+        store_u32(scratch, at, tcb.dsack_left)
+        store_u32(scratch, at + 4, tcb.dsack_right)
+        tcb.dsack_left = tcb.dsack_right
         at += 8
+        count -= 1
+    if tcb.reassembly is not None:
+        for left, right in tcb.reassembly.blocks(count):
+            store_u32(scratch, at, left)
+            store_u32(scratch, at + 4, right)
+            at += 8
     return length
 
 
@@ -107,8 +128,14 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
     size = 0
     if tcb.ts_ok:
         size = put_timestamps(scratch, options, timestamp_now(tcb), tcb.ts_recent)
-    if tcb.reassembly is not None:
+    if tcb.reassembly is not None or tcb.dsack_left != tcb.dsack_right:
         size += put_sack(tcb, scratch, options + size)
+    if tcb.ecn_ok:
+        flags |= ecn_flags(tcb, seq, length)
+    if tcb.urgent_out:
+        context.urgent = urgent_pointer(tcb, seq)
+        if context.urgent:
+            flags |= URG
     tcb.last_ack_sent = tcb.rcv_nxt
     tcb.segments_out += 1
     if length and tcb.snd_buf is not None:
@@ -119,6 +146,19 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
         )
     else:
         transmit(context, tcb, at, seq, tcb.rcv_nxt, flags | ACK, window, size, EMPTY, 0, 0)
+    context.urgent = 0
+
+
+def ecn_flags(tcb: Tcb, seq: int, length: int) -> int:
+    """ECE and CWR for a segment, and whether its packet may be marked: only new data may (RFC 3168, 6.1.5, 6.1.6)."""
+    flags = ECE if tcb.ecn_echo else 0
+    tcb.ecn = 0
+    if length and seq == tcb.snd_nxt and not tcb.persisting:
+        tcb.ecn = ECT_0
+        if tcb.ecn_reduced:
+            tcb.ecn_reduced = False
+            flags |= CWR
+    return flags
 
 
 def send_ack(tcb: Tcb) -> None:
@@ -165,9 +205,11 @@ def send_syn(tcb: Tcb) -> None:
     offer_sack = settings.sack
     wscale = tcb.rcv_scale if settings.window_scaling else -1
     flags = SYN
+    if settings.ecn == ECN_ASK and tcb.backoff < ECN_TRIES:
+        flags |= ECE | CWR  # RFC 3168, 6.1.1; a path that swallows such SYNs gets others after a while
     ack = 0
     if tcb.state == SYN_RECEIVED:
-        flags = SYN | ACK
+        flags = SYN | ACK | (ECE if tcb.ecn_ok else 0)
         ack = tcb.rcv_nxt
         offer_ts = tcb.ts_ok
         offer_sack = tcb.sack_ok
@@ -177,7 +219,70 @@ def send_syn(tcb: Tcb) -> None:
     )
     window = tcb.rcv_limit if tcb.rcv_limit < 0xFFFF else 0xFFFF
     tcb.segments_out += 1
+    if tcb.fast_open is not None:
+        send_fast_syn(tcb, at, ack, flags, size)
+        return
     transmit(context, tcb, at, tcb.iss, ack, flags, window, size, EMPTY, 0, 0)
+
+
+def send_fast_syn(tcb: Tcb, at: int, ack: int, flags: int, size: int) -> None:
+    """The rest of `send_syn` with Fast Open (RFC 7413): the cookie goes behind `size` bytes of options, and in a
+    client's first SYN data behind them. The window allows for what a server's connection holds already."""
+    context = tcb.context
+    fast = tcb.fast_open
+    if fast.offers:
+        size += put_cookie(context.scratch, at + headers_length(tcb) + size, fast.cookie)
+    held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
+    window = max(0, min(tcb.rcv_limit - held, 0xFFFF))
+    edge = (tcb.rcv_nxt + window) & MASK32
+    if flags & ACK and seq_gt(edge, tcb.rcv_adv):
+        tcb.rcv_adv = edge
+    tcb.last_ack_sent = ack
+    length = syn_payload(tcb, size) if not flags & ACK else 0
+    if length == 0 or tcb.snd_buf is None:
+        transmit(context, tcb, at, tcb.iss, ack, flags, window, size, EMPTY, 0, 0)
+        return
+    fast.sent = length
+    tcb.bytes_out += length
+    tcb.snd_nxt = (tcb.iss + 1 + length) & MASK32
+    tcb.snd_buf.locate(0, length)
+    transmit(
+        context, tcb, at, tcb.iss, ack, flags, window, size, tcb.snd_buf.source, tcb.snd_buf.source_offset, length
+    )
+
+
+def begin_opening(tcb: Tcb) -> None:
+    """Sends the first SYN of an active open."""
+    if tcb.fast_open is not None:
+        tcb.fast_open.waiting = False
+    tcb.snd_nxt = (tcb.iss + 1) & MASK32
+    tcb.timing = True
+    tcb.timed_at = tcb.context.now
+    start_retransmit(tcb)
+    send_syn(tcb)
+    rearm(tcb)
+
+
+def output_early(tcb: Tcb) -> None:
+    """What goes out before a connection is established: a SYN,ACK that is due, and where Fast Open allows it a first
+    SYN that has waited for data, or a server's data behind its SYN,ACK (RFC 7413, 4.2.2)."""
+    if tcb.state == SYN_RECEIVED and tcb.ack_now:
+        tcb.ack_now = False
+        send_syn(tcb)
+    fast = tcb.fast_open
+    if fast is None:
+        return
+    if fast.waiting and tcb.state == SYN_SENT:
+        if not fast.held or tcb.snd_buf is not None or tcb.closing:
+            begin_opening(tcb)
+    elif fast.listener is not None and tcb.state == SYN_RECEIVED and tcb.snd_buf is not None:
+        closing = tcb.closing
+        tcb.closing = False  # FIN waits until the connection is established (RFC 9293 3.10.4)
+        tcb.snd_una = (tcb.iss + 1) & MASK32  # where the send buffer begins; but the SYN is not acknowledged
+        send_new(tcb)
+        tcb.snd_una = tcb.iss
+        tcb.closing = closing
+        rearm(tcb)
 
 
 def wants_output(tcb: Tcb) -> None:
@@ -194,13 +299,12 @@ def output(tcb: Tcb) -> None:
     """Sends all that may be sent now, and at least the ACK that is due."""
     state = tcb.state
     if state < ESTABLISHED or state > LAST_ACK:
-        if state == SYN_RECEIVED and tcb.ack_now:
-            tcb.ack_now = False
-            send_syn(tcb)
+        output_early(tcb)
         return
     sent = False
-    if tcb.recovering:
-        sent = retransmit(tcb)
+    flight = tcb.flight
+    if flight is not None and flight.lost and flight.frto != PROBING:
+        sent = retransmit(tcb, flight)
     if not tcb.fin_sent and (tcb.snd_buf is not None or tcb.closing):
         sent = send_new(tcb) or sent
     if not sent and (tcb.ack_now or window_opened(tcb)):
@@ -227,42 +331,74 @@ def send_new(tcb: Tcb) -> bool:
     """Sends data that was never sent, then FIN if it is time; whether a segment went out."""
     held = tcb.snd_buf.length if tcb.snd_buf is not None else 0
     full = tcb.mss - sack_length(tcb)
+    flight = tcb.flight
+    if flight is None:
+        flight = begin_flight(tcb)
     sent = False
     if tcb.persisting:
         if window_allows(tcb, held if held < full else full, tcb.snd_wnd, full) == 0:
             return False
         stop_persist(tcb)
         if tcb.snd_nxt != tcb.snd_una:
-            resend(tcb, tcb.snd_una, tcb.snd_nxt)  # the probe's octet was not taken, or its ACK is still on the way
+            resend(tcb, flight, tcb.snd_una, tcb.snd_nxt)  # the probe's octet was not taken, or its ACK is on the way
             sent = True
     offset = seq_diff(tcb.snd_nxt, tcb.snd_una)
     available = held - offset
+    if offset == 0 and available > 0:
+        after_idle(tcb, flight)
+    limited = False
     room = window_room(tcb)
+    if flight.owns_window and available > 0 and tcb.congestion is not None:
+        tcb.congestion.on_send(tcb, tcb.cwnd - room)
     while available > 0:
         length = window_allows(tcb, full if available > full else available, tcb.snd_wnd - offset, full)
         if length == 0:
             if offset == 0:
                 start_persist(tcb)
-            return sent
+            break
         if length > room and (offset > 0 or sent):
-            return sent
+            limited = True
+            break
         last = length == available
         if last and length < full and not may_send_small(tcb, offset):
-            return sent
+            break
+        if tcb.pacing_rate and must_wait(tcb):
+            limited = room < full
+            break
         flags = 0
         if last:
             flags = PSH
             if tcb.closing:
                 flags = PSH | FIN
-        send_segment(tcb, flags, offset, length)
+        send_segment(tcb, flight, flags, offset, length)
         sent = True
         offset += length
         available -= length
         room -= length
-    if tcb.closing and not tcb.fin_sent:
-        send_segment(tcb, FIN, offset, 0)
+    if available < full and room > 0 and flight.lost == 0:
+        in_flight = pipe(tcb)
+        flight.app_limited = flight.delivered + (in_flight if in_flight else 1)
+    if tcb.closing and not tcb.fin_sent and available == 0:
+        send_segment(tcb, flight, FIN, offset, 0)
         sent = True
+    if sent:
+        validate(tcb, flight, limited)
+        schedule_probe(tcb, flight)
     return sent
+
+
+def must_wait(tcb: Tcb) -> bool:
+    """Whether pacing says to wait before the next segment; a timer sends it then."""
+    tcb.pacing = tcb.paced_until > tcb.context.now
+    return tcb.pacing
+
+
+def pace(tcb: Tcb, length: int) -> None:
+    """`length` bytes go out: the next not before their time at the pacing rate has passed."""
+    earliest = tcb.context.now - PACING_SLACK
+    if tcb.paced_until < earliest:
+        tcb.paced_until = earliest
+    tcb.paced_until += length * 1_000_000_000 // tcb.pacing_rate
 
 
 def window_allows(tcb: Tcb, wanted: int, usable: int, full: int) -> int:
@@ -279,12 +415,12 @@ def may_send_small(tcb: Tcb, offset: int) -> bool:
     """Nagle's rule (RFC 9293 3.7.4) as Minshall put it: one small segment in flight, not more."""
     if tcb.cork:
         return tcb.closing
-    if tcb.no_delay or tcb.closing or offset == 0:
+    if tcb.no_delay or tcb.closing or offset == 0 or tcb.urgent_out:
         return True
     return seq_leq(tcb.small_sent, tcb.snd_una)
 
 
-def send_segment(tcb: Tcb, flags: int, offset: int, length: int) -> None:
+def send_segment(tcb: Tcb, flight: Flight, flags: int, offset: int, length: int) -> None:
     """Sends the next new segment and advances SND.NXT."""
     seq = tcb.snd_nxt
     emit(tcb, seq, flags, offset, length)
@@ -296,31 +432,37 @@ def send_segment(tcb: Tcb, flags: int, offset: int, length: int) -> None:
         tcb.small_sent = end
     tcb.snd_nxt = end
     tcb.bytes_out += length
-    if not tcb.timing:
-        tcb.timing = True
-        tcb.timed_seq = end
-        tcb.timed_at = tcb.context.now
+    now = tcb.context.now
+    flight.sent_at = now
+    flight.add(seq, end, now, pipe(tcb))
+    if tcb.recovering:
+        flight.prr_out += length
+    if tcb.pacing_rate:
+        pace(tcb, length)
     if tcb.rexmt_at == 0:
         start_retransmit(tcb)
 
 
-def retransmit(tcb: Tcb) -> bool:
+def retransmit(tcb: Tcb, flight: Flight) -> bool:
     """Sends again what counts as lost, as far as the congestion window allows; whether a segment went out."""
     sent = False
     while True:
-        seq = next_lost(tcb)
-        if seq_geq(seq, tcb.lost_edge) or seq_geq(seq, tcb.snd_nxt):
+        run = flight.next_lost()
+        if run is None:
             return sent
-        first = seq == tcb.snd_una and seq_leq(tcb.high_rxt, tcb.snd_una)
-        if not first and window_room(tcb) < tcb.mss:
+        full = tcb.mss - sack_length(tcb)
+        seq = run.start
+        length = seq_diff(flight.lost_end(run, full), seq)
+        if length > full:
+            length = full
+        if window_room(tcb) < length or (tcb.pacing_rate and must_wait(tcb)):
             return sent
-        end = hole_end(tcb, seq)
-        resend(tcb, seq, end)
+        resend(tcb, flight, seq, (seq + length) & MASK32)
         sent = True
 
 
-def resend(tcb: Tcb, seq: int, end: int) -> None:
-    """Sends one segment of [seq, end) again."""
+def resend(tcb: Tcb, flight: Flight, seq: int, end: int) -> None:
+    """Sends [seq, end) again, or as much of it as a segment takes; none of it is SACKed."""
     context = tcb.context
     held = tcb.snd_buf.length if tcb.snd_buf is not None else 0
     position = seq_diff(seq, tcb.snd_una)
@@ -328,21 +470,47 @@ def resend(tcb: Tcb, seq: int, end: int) -> None:
     full = tcb.mss - sack_length(tcb)
     if length > full:
         length = full
+    covered = length
     flags = 0
     if position + length >= held:
-        length = held - position
-        flags = PSH if length else 0
-        if tcb.fin_sent:
-            flags |= FIN
+        flags = PSH
+        if position + length > held:  # the FIN is the octet behind the data
+            flags = FIN if position == held else PSH | FIN
+            length = held - position
     emit(tcb, seq, flags, position, length)
-    if flags & FIN:
-        length += 1
-    tcb.high_rxt = (seq + length) & MASK32
-    tcb.timing = False  # Karn's rule (RFC 6298, 3)
+    in_flight = pipe(tcb)
+    flight.resent(seq, (seq + covered) & MASK32, context.now, in_flight + covered if flight.lost else in_flight)
+    note_again(tcb, flight, covered)
+    if tcb.recovering:
+        flight.prr_out += covered
+    if tcb.pacing_rate:
+        pace(tcb, length)
     tcb.retransmits += 1
     context.stats.count("tcp_retransmit")
     if tcb.rexmt_at == 0:
         start_retransmit(tcb)
+
+
+def send_tail_probe(tcb: Tcb, flight: Flight) -> None:
+    """A tail loss probe: the next new segment if there is one, else the last one again (RFC 8985, 7.3)."""
+    tcb.context.stats.count("tcp_tail_probe")
+    held = tcb.snd_buf.length if tcb.snd_buf is not None else 0
+    outstanding = seq_diff(tcb.snd_nxt, tcb.snd_una)
+    length = held - outstanding
+    full = tcb.mss - sack_length(tcb)
+    if length > full:
+        length = full
+    flight.probe_again = length <= 0 or tcb.snd_wnd < outstanding + length or tcb.fin_sent
+    if flight.probe_again:
+        seq = flight.last_piece(full)
+        resend(tcb, flight, seq, tcb.snd_nxt)
+    else:
+        last = outstanding + length == held
+        flags = PSH if last else 0
+        send_segment(tcb, flight, flags | FIN if last and tcb.closing else flags, outstanding, length)
+    flight.probed = True
+    flight.probe_end = tcb.snd_nxt
+    restart_after_probe(tcb)
 
 
 def send_probe(tcb: Tcb) -> None:
@@ -353,16 +521,22 @@ def send_probe(tcb: Tcb) -> None:
     elif held > 0:
         tcb.context.stats.count("tcp_persist_probe")
         emit(tcb, tcb.snd_una, PSH if held == 1 else 0, 0, 1)
-        if tcb.snd_nxt == tcb.snd_una:
+        flight = tcb.flight
+        if tcb.snd_nxt == tcb.snd_una and flight is not None:
             tcb.snd_nxt = (tcb.snd_una + 1) & MASK32
-            tcb.timing = False
+            flight.add(tcb.snd_una, tcb.snd_nxt, tcb.context.now, 1)
+        elif flight is not None:
+            flight.resent(tcb.snd_una, (tcb.snd_una + 1) & MASK32, tcb.context.now, 1)
 
 
 def send_override(tcb: Tcb, held: int) -> None:
     """Silly window avoidance has waited long enough: sends what the small window takes (RFC 9293 3.8.6.2.1)."""
     stop_persist(tcb)
+    flight = tcb.flight
+    if flight is None:
+        return
     if tcb.snd_nxt != tcb.snd_una:
-        resend(tcb, tcb.snd_una, tcb.snd_nxt)
+        resend(tcb, flight, tcb.snd_una, tcb.snd_nxt)
         return
     length = tcb.mss - sack_length(tcb)
     if length > tcb.snd_wnd:
@@ -370,7 +544,7 @@ def send_override(tcb: Tcb, held: int) -> None:
     if length > held:
         length = held
     if length > 0:
-        send_segment(tcb, PSH if length == held else 0, 0, length)
+        send_segment(tcb, flight, PSH if length == held else 0, 0, length)
 
 
 def send_keepalive(tcb: Tcb) -> None:

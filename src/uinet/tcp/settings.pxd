@@ -1,4 +1,7 @@
 cdef class Settings:
+    cdef public object congestion
+    cdef public long long ecn
+    cdef public bint dsack, frto, hystart, slow_start_after_idle
     cdef public bint sack, syn_cookies, timestamps, window_scaling
     cdef public long long receive_buffer
     cdef public long long send_buffer
@@ -20,6 +23,11 @@ cdef class Settings:
     cdef public long long syn_cache_limit
     cdef public long long defer_limit
     cdef public long long defer_timeout
+    cdef public long long fast_open_period
+    cdef public long long fast_open_reset_time
+    cdef public long long fast_open_cache
+    cdef public long long fast_open_pause
+    cdef public long long fast_open_blackhole
     cdef public long long port_low
     cdef public long long port_high
     cdef public long long initial_window_segments

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from uinet.passive.options import Limits, Options
 from uinet.units import MILLISECOND, MINUTE, SECOND
 
@@ -18,6 +20,7 @@ class Settings:
         self.timestamps = True
         self.window_scaling = True
         self.sack = True
+        self.dsack = True  # RFC 2883: tell of what came twice
         # RFC 6298. The minimum follows common practice (RFC 6298 2.4 asks for 1 s and explains why less is used)
         self.rto_initial = 1 * SECOND
         self.rto_min = 200 * MILLISECOND
@@ -39,8 +42,20 @@ class Settings:
         self.syn_cache_limit = 16384  # half-open connections in all
         self.defer_limit = 16384  # deferred SYNs a listener
         self.defer_timeout = 75 * SECOND
+        # Fast Open (RFC 7413); a socket has to ask for it
+        self.fast_open_period = 86400 * SECOND  # of a server's key: a cookie is good for one to two of these
+        self.fast_open_reset_time = 60 * SECOND  # how long one that a RST has ended counts as pending
+        self.fast_open_cache = 1024  # servers' ports that a client remembers
+        self.fast_open_pause = 60 * SECOND  # after a failure with a server; doubles with each
+        self.fast_open_blackhole = 3600 * SECOND  # after three in a row with any; doubles likewise
         self.port_low = 32768  # ephemeral ports
         self.port_high = 60999
+        # congestion and loss recovery
+        self.congestion: Any = "cubic"  # a name (uinet.tcp.congestion.choice) or a factory
+        self.hystart = True  # RFC 9406, with CUBIC
+        self.frto = True  # RFC 5682
+        self.slow_start_after_idle = True  # RFC 2861
+        self.ecn = 2  # RFC 3168: 0 never, 1 asked for, 2 if the peer asks
         # protections
         self.initial_window_segments = 10  # RFC 6928
         self.min_mss = 216  # a peer that asks for smaller segments gets these (CVE-2019-11479)

@@ -26,9 +26,12 @@ NAMES = (
 
 # state -> {next state: what makes it}; every state may also go to CLOSED by abort, RST or timeout. What the RFC draws
 # as one arrow over two steps (SYN-RECEIVED to CLOSE-WAIT, FIN-WAIT-1 to TIME-WAIT) takes both here. A listener's
-# SYN-RECEIVED has no TCB yet: it is an entry of the SYN cache.
+# SYN-RECEIVED has no TCB yet: it is an entry of the SYN cache, unless Fast Open makes one at once.
 TRANSITIONS: dict[int, dict[int, str]] = {
-    CLOSED: {SYN_SENT: "active open / SYN", ESTABLISHED: "ACK of a SYN cache entry"},
+    CLOSED: {
+        SYN_SENT: "active open / SYN", SYN_RECEIVED: "rcv SYN with a Fast Open cookie / SYN,ACK",
+        ESTABLISHED: "ACK of a SYN cache entry",
+    },
     SYN_SENT: {
         SYN_RECEIVED: "rcv SYN / SYN,ACK", ESTABLISHED: "rcv SYN,ACK / ACK", CLOSED: "close",
     },

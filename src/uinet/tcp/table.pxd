@@ -14,7 +14,7 @@ cdef class Entry(Node):
     cdef public NextHop next_hop
     cdef public unsigned int generation, cdom
     cdef public unsigned short lport, rport
-    cdef public unsigned char ttl, tos
+    cdef public unsigned char ttl, tos, ecn
     cpdef copy_key(self, Entry other)
 
 

@@ -31,6 +31,7 @@ class Entry(Node):
         self.generation = 0
         self.ttl = 64
         self.tos = 0
+        self.ecn = 0  # the ECN field of what is sent next (RFC 3168, 5)
 
     def copy_key(self, other: Entry) -> None:
         """Takes the key, hash and path of `other`."""

@@ -10,8 +10,8 @@ from typing import Any
 from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.congestion.base import CongestionControl
 from uinet.tcp.context import Context
+from uinet.tcp.flight import Flight
 from uinet.tcp.reassembly import Reassembly
-from uinet.tcp.sack import Scoreboard
 from uinet.tcp.table import Entry
 from uinet.wire.kernels import untrack
 
@@ -42,6 +42,11 @@ class Tcb(Entry):
         self.rcv_scale = 0
         self.rcv_mss = 536  # largest segment the peer has sent
         self.last_ack_sent = 0
+        # urgent data (RFC 9293 3.8.5); the pointers count only while their flags are set
+        self.snd_up = 0
+        self.rcv_up = 0
+        self.urgent_out = False
+        self.urgent_in = False
         # options in use
         self.ts_ok = False
         self.sack_ok = False
@@ -54,28 +59,35 @@ class Tcb(Entry):
         self.reassembly: Reassembly | None = None
         self.snd_limit = context.settings.send_buffer
         self.rcv_limit = context.settings.receive_buffer
-        # congestion and recovery (RFC 5681, 6675)
-        self.congestion: CongestionControl | None = None
+        # congestion and recovery (RFC 5681, 6675, 8985)
+        self.congestion: CongestionControl | None = None  # made, as `flight`, when there is something to send
+        self.algorithm: Any = None  # what makes it; None: the stack's
+        self.flight: Flight | None = None  # what was sent and is not acknowledged, and what ACKs have taught
         self.cwnd = 0
         self.ssthresh = 0x7FFFFFFF
-        self.bytes_acked = 0  # in congestion avoidance, towards the next segment of cwnd (RFC 3465)
+        self.pacing_rate = 0  # bytes a second; 0: not paced
+        self.paced_until = 0  # nothing is sent before
+        self.pacing = False  # something waits for that
         self.dup_acks = 0
-        self.recovering = 0  # 1: fast recovery, 2: after a timeout; until snd_una reaches `recover`
+        self.recovering = 0  # the state of recovery (`recovery`: OPEN, FAST, ...); until snd_una reaches `recover`
         self.recover = 0
-        self.lost_edge = 0  # what is not SACKed before it counts as lost
-        self.high_rxt = 0  # what is not SACKed before it has been retransmitted
-        self.scoreboard: Scoreboard | None = None
+        self.dsack_left = 0  # what came twice, for the next ACK to tell (RFC 2883); equal to dsack_right: nothing
+        self.dsack_right = 0
+        # explicit congestion notification (RFC 3168)
+        self.ecn_ok = False
+        self.ecn_echo = False  # a mark came: ACKs say so until the peer has heard
+        self.ecn_reduced = False  # cwnd was reduced: the next new segment says so
         # round trips and retransmission timer (RFC 6298)
         self.srtt = 0
         self.rttvar = 0
         self.rto = context.settings.rto_initial
         self.backoff = 0
-        self.timing = False
-        self.timed_seq = 0
+        self.timing = False  # our SYN, sent once at `timed_at`
         self.timed_at = 0
         self.unanswered_since = 0  # when what is now unacknowledged (or the zero window) began; 0: nothing is
         # timers
         self.rexmt_at = 0  # retransmission or, with `persisting`, window probe
+        self.loss_at = 0  # reordering window or tail loss probe (RFC 8985)
         self.persisting = False
         self.delack_at = 0
         self.keep_at = 0
@@ -105,7 +117,8 @@ class Tcb(Entry):
         self.user_timeout = 0
         self.small_sent = 0  # end of the last segment sent that was not full (Minshall's variant of Nagle)
         self.error: BaseException | None = None
-        self.soft_error: BaseException | None = None
+        self.soft_error: BaseException | None = None  # until there is progress again
+        self.report_soft = False  # the user wants to be told
         self.events = 0
         self.ready_queued = False
         self.pending_queued = False
@@ -114,6 +127,8 @@ class Tcb(Entry):
         self.serial = 0
         self.passive_open = False
         self.splice: Any = None
+        self.fast_open: Any = None  # a fast_open.FastOpen, where that was asked for
+        self.auth: Any = None  # an auth.Signer, where segments are signed
         # counters for info()
         self.bytes_in = 0
         self.bytes_out = 0

@@ -23,6 +23,10 @@ def rearm(tcb: Tcb) -> None:
         deadline = tcb.keep_at
     if tcb.close_at and tcb.close_at < deadline:
         deadline = tcb.close_at
+    if tcb.loss_at and tcb.loss_at < deadline:
+        deadline = tcb.loss_at
+    if tcb.pacing and tcb.paced_until < deadline:
+        deadline = tcb.paced_until
     if deadline == FAR:
         tcb.deadline = 0  # a node that is filed stays where it is, and is dropped when its slot is opened
     elif deadline != tcb.deadline:
@@ -66,6 +70,7 @@ def restart_retransmit(tcb: Tcb) -> None:
 
     Without a sample the timeout stays as far backed off as it is (Karn's algorithm; a sample sets `backoff` to 0).
     """
+    tcb.soft_error = None
     if tcb.backoff:
         tcb.rto = timeout_now(tcb)
         tcb.backoff = 0
@@ -75,6 +80,12 @@ def restart_retransmit(tcb: Tcb) -> None:
     else:
         tcb.rexmt_at = tcb.context.now + tcb.rto
         tcb.unanswered_since = tcb.context.now
+
+
+def restart_after_probe(tcb: Tcb) -> None:
+    """A tail loss probe went out: the retransmission timer gives it its time (RFC 8985, 7.3)."""
+    if tcb.rexmt_at:
+        tcb.rexmt_at = tcb.context.now + timeout_now(tcb)
 
 
 def start_persist(tcb: Tcb) -> None:

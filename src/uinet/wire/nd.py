@@ -43,7 +43,10 @@ TARGET_LINK_LAYER = 2
 PREFIX_INFORMATION = 3
 REDIRECTED_HEADER = 4
 MTU = 5
+NONCE = 14  # RFC 3971, section 5.3.2; RFC 7527
+ROUTE_INFORMATION = 24  # RFC 4191, section 2.3
 RDNSS = 25  # RFC 8106
+DNSSL = 31  # RFC 8106
 
 FLAG_ROUTER = 0x80000000
 FLAG_SOLICITED = 0x40000000
@@ -51,6 +54,12 @@ FLAG_OVERRIDE = 0x20000000
 
 FLAG_MANAGED = 0x80
 FLAG_OTHER = 0x40
+
+# router and route preferences (RFC 4191, section 2.1), the two bits as a signed number
+HIGH = 1
+MEDIUM = 0
+LOW = -1
+RESERVED_PREFERENCE = -2
 
 _FIXED_LENGTH = {  # ICMPv6 header and fixed part
     ROUTER_SOLICITATION: 8,
@@ -108,6 +117,12 @@ class RouterAdvertisement:
     reachable_time: int = 0
     retrans_timer: int = 0
     options: tuple[Option, ...] = ()
+
+    @property
+    def preference(self) -> int:
+        """HIGH, MEDIUM or LOW; the reserved value is MEDIUM (RFC 4191, section 2.2)."""
+        value = preference_of(self.flags)
+        return MEDIUM if value == RESERVED_PREFERENCE else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +333,115 @@ def prefixes(options: Iterable[Option]) -> list[PrefixInformation]:
             length, flags, lifetime, preferred, _, prefix = struct.unpack(">BBIII16s", option.data)
             found.append(PrefixInformation(prefix, length, flags, lifetime, preferred))
     return found
+
+
+def preference_of(flags: int) -> int:
+    """The preference in a flags byte: HIGH, MEDIUM, LOW or RESERVED_PREFERENCE."""
+    value = flags >> 3 & 3
+    return value - 4 if value & 2 else value
+
+
+def preference_flags(preference: int) -> int:
+    """The flags byte that says `preference`."""
+    return (preference & 3) << 3
+
+
+def nonce_option(nonce: bytes) -> Option:
+    """A Nonce option (RFC 7527, section 4.1): 6 bytes, or 8n more."""
+    return Option(NONCE, nonce)
+
+
+def nonce(options: Iterable[Option]) -> bytes:
+    """The first nonce; b"" without one."""
+    for option in options:
+        if option.kind == NONCE:
+            return option.data
+    return b""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteInformation:
+    """A route information option (RFC 4191, 2.3); `lifetime` in seconds, 2**32 - 1 for ever."""
+
+    prefix: bytes
+    prefix_length: int
+    preference: int = MEDIUM
+    lifetime: int = 0xFFFFFFFF
+
+    def option(self) -> Option:
+        """The option that says this."""
+        size = 0 if self.prefix_length == 0 else 8 if self.prefix_length <= 64 else 16
+        head = pack(">BBI", self.prefix_length, preference_flags(self.preference), self.lifetime)
+        return Option(ROUTE_INFORMATION, head + self.prefix[:size])
+
+
+def route_informations(options: Iterable[Option]) -> list[RouteInformation]:
+    """All well-formed route information options; those of the reserved preference are none (RFC 4191, 2.3)."""
+    found = []
+    for option in options:
+        if option.kind != ROUTE_INFORMATION or len(option.data) not in (6, 14, 22):
+            continue
+        length, preference = option.data[0], preference_of(option.data[1])
+        if length > 128 or (length + 63) // 64 * 8 > len(option.data) - 6 or preference == RESERVED_PREFERENCE:
+            continue
+        prefix = option.data[6:].ljust(16, b"\0")
+        found.append(RouteInformation(prefix, length, preference, int.from_bytes(option.data[2:6], "big")))
+    return found
+
+
+def recursive_dns_server_option(servers: Iterable[bytes], lifetime: int) -> Option:
+    """An RDNSS option (RFC 8106, 5.1)."""
+    return Option(RDNSS, pack(">HI", 0, lifetime) + b"".join(servers))
+
+
+def dns_search_list_option(domains: Iterable[str], lifetime: int) -> Option:
+    """A DNSSL option (RFC 8106, 5.2)."""
+    names = b""
+    for domain in domains:
+        for part in domain.split("."):
+            names += pack(">B", len(part)) + part.encode("ascii")
+        names += b"\0"
+    return Option(DNSSL, pack(">HI", 0, lifetime) + names)
+
+
+def dns_search_list(options: Iterable[Option]) -> list[tuple[str, int]]:
+    """(domain, lifetime in seconds) of all search lists (RFC 8106, 5.2); a malformed option gives none."""
+    found: list[tuple[str, int]] = []
+    for option in options:
+        if option.kind == DNSSL and len(option.data) >= 14:
+            lifetime = int.from_bytes(option.data[2:6], "big")
+            found += [(name, lifetime) for name in domain_names(option.data[6:])]
+    return found
+
+
+def domain_names(data: bytes) -> list[str]:
+    """The domain names in `data` (RFC 1035, 3.1, uncompressed), zeros behind the last; [] if any is malformed."""
+    names = []
+    labels: list[str] = []
+    at = 0
+    while at < len(data):
+        size = data[at]
+        at += 1
+        if size == 0:
+            if labels:
+                names.append(".".join(labels))
+                labels = []
+            elif any(data[at:]):
+                return []  # an empty name, and no padding
+            continue
+        label = data[at : at + size]
+        if size > 63 or len(label) < size or not all(is_name_byte(byte) for byte in label):
+            return []
+        labels.append(label.decode("ascii"))
+        if sum(map(len, labels)) + len(labels) > 254:
+            return []
+        at += size
+    return [] if labels else names
+
+
+def is_name_byte(byte: int) -> bool:
+    """Whether a byte may be in a host name: a letter, a digit, a hyphen or an underscore."""
+    return (chr(byte).isalnum() and byte < 128) or byte in b"-_"
 
 
 def recursive_dns_servers(options: Iterable[Option]) -> list[tuple[bytes, int]]:

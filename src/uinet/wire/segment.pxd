@@ -5,7 +5,7 @@ from uinet.wire.packet cimport Packet
 
 cdef unsigned int SYN
 cdef unsigned int KIND_EOL, KIND_NOP, KIND_MSS, KIND_WSCALE, KIND_SACK_PERMITTED, KIND_SACK, KIND_TIMESTAMPS
-cdef unsigned int KIND_MD5, KIND_AO
+cdef unsigned int KIND_MD5, KIND_AO, KIND_USER_TIMEOUT, KIND_FAST_OPEN
 cdef unsigned int ALIGNED_TIMESTAMPS, NO_WSCALE, MAX_WSCALE, CHECKSUM_UNKNOWN
 cdef int OK, SHORT, BAD_CHECKSUM
 
@@ -16,7 +16,9 @@ cdef class Segment:
     cdef public Py_ssize_t offset, length, options_offset, options_end
     cdef public unsigned int mss, wscale, tsval, tsecr
     cdef public bint sack_permitted, has_timestamps, signed
-    cdef public int sack_count
+    cdef public int sack_count, signatures, cookie_length, user_timeout
+    cdef public unsigned int signature_kind, signature_length
+    cdef public Py_ssize_t signature_at, cookie_at
     cdef public list sacks
     @cython.locals(data=bytes, l4=Py_ssize_t, size=Py_ssize_t, word=cython.uint, header_length=cython.uint)
     cpdef int parse(self, Packet packet) except -1

@@ -25,7 +25,9 @@ KIND_SACK_PERMITTED = 4
 KIND_SACK = 5
 KIND_TIMESTAMPS = 8
 KIND_MD5 = 19  # RFC 2385
+KIND_USER_TIMEOUT = 28  # RFC 5482
 KIND_AO = 29  # RFC 5925
+KIND_FAST_OPEN = 34  # RFC 7413
 
 OK = 0
 SHORT = 1
@@ -42,7 +44,10 @@ class Segment:
     `length` counts payload bytes, at `offset` of the frame's data; SYN and FIN are not counted. An option that is
     malformed, or in a segment where it may not be, reads as absent. `mss` is 0 and `wscale` is NO_WSCALE if absent.
     `sacks` holds left and right edges in turn, `sack_count` says how many blocks. `signed`: carries an MD5 or an
-    authentication option (RFC 2385, RFC 5925).
+    authentication option (RFC 2385, RFC 5925), the first of them of `signature_kind` at `signature_at`, with
+    `signature_length` bytes, its own head included; `signatures` counts them. Of a SYN, `cookie_length` bytes of Fast
+    Open cookie are at `cookie_at` (RFC 7413; 0: one is asked for, -1: no such option). `user_timeout`: the field of
+    that option (RFC 5482) with its granularity bit, -1 if absent.
     """
 
     def __init__(self) -> None:
@@ -64,6 +69,13 @@ class Segment:
         self.sack_count = 0
         self.sacks: list[int] = []
         self.signed = False
+        self.signatures = 0
+        self.signature_kind = 0
+        self.signature_at = 0
+        self.signature_length = 0
+        self.cookie_at = 0
+        self.cookie_length = -1
+        self.user_timeout = -1
         self.options_offset = 0
         self.options_end = 0
 
@@ -110,6 +122,9 @@ class Segment:
         self.sack_permitted = False
         self.sack_count = 0
         self.signed = False
+        self.signatures = 0
+        self.cookie_length = -1
+        self.user_timeout = -1
         if at < end:
             self._parse_options(data, at, end)
 
@@ -142,7 +157,15 @@ class Segment:
                 self.sack_count = (length - 2) // 8
                 self.sacks = [load_u32(data, at + 2 + 4 * i) for i in range(2 * self.sack_count)]
         elif kind in (KIND_MD5, KIND_AO):
-            self.signed = True
+            if not self.signatures:
+                self.signed = True
+                self.signature_kind = kind
+                self.signature_at = at
+                self.signature_length = length
+            self.signatures += 1
+        elif kind == KIND_USER_TIMEOUT:
+            if length == 4:
+                self.user_timeout = load_u16(data, at + 2)
         elif self.flags & SYN:
             if kind == KIND_MSS:
                 if length == 4 and self.mss == 0:
@@ -151,5 +174,9 @@ class Segment:
                 if length == 3 and self.wscale == NO_WSCALE:
                     shift = load_u8(data, at + 2)
                     self.wscale = shift if shift <= MAX_WSCALE else MAX_WSCALE  # RFC 7323 2.3
-            elif kind == KIND_SACK_PERMITTED and length == 2:
-                self.sack_permitted = True
+            elif kind == KIND_SACK_PERMITTED:
+                self.sack_permitted = self.sack_permitted or length == 2
+            elif kind == KIND_FAST_OPEN and self.cookie_length < 0:
+                if length == 2 or (6 <= length <= 18 and length % 2 == 0):  # RFC 7413, 4.1.1
+                    self.cookie_at = at + 2
+                    self.cookie_length = length - 2

@@ -178,3 +178,69 @@ def test_network_header_is_found_behind_tags_and_on_layer_3() -> None:
     assert network_header(b"\x60", 3) == (0, 0x86DD)
     assert network_header(b"", 3) == (0, 0)
     assert network_header(IPV4[:13], 2) == (13, 0)
+
+
+def runs_of_loss(rig: Rig, sent: list[bytes]) -> list[int]:
+    """How long each run of lost frames is, in the order sent."""
+    arrived = {data for _, data in rig.run()}
+    runs, length = [], 0
+    for packet in sent:
+        if packet in arrived:
+            if length:
+                runs.append(length)
+            length = 0
+        else:
+            length += 1
+    return runs
+
+
+def test_bursts_keep_the_share_that_is_lost_and_lose_several_in_a_row() -> None:
+    sent = packets(20_000, 60)
+    rig = Rig(loss=0.05, burst=4.0)
+    rig.send(*sent)
+    runs = runs_of_loss(rig, sent)
+    assert 800 < sum(runs) < 1200
+    assert 3.5 < sum(runs) / len(runs) < 4.5
+
+
+def test_lose_every_loses_exactly_each_nth_frame_that_reaches_the_wire() -> None:
+    sent = packets(100)
+    rig = Rig(lose_every=10)
+    rig.send(*sent)
+    assert [data for _, data in rig.run()] == [packet for number, packet in enumerate(sent, 1) if number % 10]
+    assert rig.channel.statistics()["lost"] == 10
+
+
+def test_a_queue_of_bytes_is_full_when_its_bytes_are() -> None:
+    rig = Rig(rate=1e6, queue_bytes=300)
+    sent = packets(4)  # of 125 bytes: one on the wire, two in the queue
+    rig.send(*sent)
+    short = packets(1, 40)
+    rig.send(*short)  # 250 + 40: there is room
+    assert [data for _, data in rig.run()] == [*sent[:3], *short]
+    assert rig.channel.statistics()["queue_full"] == 1
+
+
+def test_queued_counts_what_waits_and_what_is_on_the_wire() -> None:
+    rig = Rig(rate=1e6)
+    rig.send(*packets(3))  # 1 ms each
+    assert rig.channel.queued() == 3
+    rig.clock.at(START + 1500 * 1000, lambda: None)
+    while rig.clock.now < START + 1500 * 1000:
+        rig.clock.step()
+    assert rig.channel.queued() == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"burst": 0.5}, "bursts are of one frame or more"),
+        ({"burst": float("nan")}, "bursts are of one frame or more"),
+        ({"burst": 2.0, "loss": 0.9}, "bursts of 2 frames can't lose 0.9 of all"),
+        ({"lose_every": -1}, "or 0 for none"),
+        ({"queue_bytes": 0}, "at least one byte"),
+    ],
+)
+def test_conditions_that_cannot_be_are_refused(wrong: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InvalidArgument, match=complaint):
+        Conditions(**wrong)

@@ -38,7 +38,7 @@ class Peer:
     """The stack under test and the hand-made peer at the other end of its link. `out`: segments not expected yet."""
 
     def __init__(
-        self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer", **settings: int
+        self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer", **settings: Any
     ) -> None:
         self.stack = Stack(seed, now)
         for name, value in settings.items():

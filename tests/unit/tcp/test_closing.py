@@ -14,6 +14,7 @@ SO_LINGER, SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT = 13, 9, 4, 5,
 STATES = ["passive", "active", "close_wait", "fin_wait_1", "fin_wait_2", "closing", "last_ack"]
 
 
+@pytest.mark.rfc("9293", "MUST-13", "an active close stays in TIME-WAIT for 2 MSL")
 @pytest.mark.parametrize("v6", [False, True])
 @pytest.mark.parametrize("options", [PLAIN, FULL])
 def test_active_close_ends_in_time_wait(v6: bool, options: tuple[object, ...]) -> None:
@@ -103,6 +104,8 @@ def test_time_wait_unread_data_can_still_be_read() -> None:
     peer.gone(70)
 
 
+@pytest.mark.rfc("9293", "SHLD-3", "RST if data is unread at close")
+@pytest.mark.rfc("9293", "MAY-1", "close ends both directions for the user")
 @pytest.mark.parametrize("state", ["passive", "active", "close_wait", "fin_wait_2"])
 def test_close_with_unread_data_resets(state: str) -> None:
     peer = Peer()
@@ -117,6 +120,8 @@ def test_close_with_unread_data_resets(state: str) -> None:
     peer.gone(0)
 
 
+@pytest.mark.rfc("9293", "SHLD-3", "RST if data comes after close")
+@pytest.mark.rfc("9293", "MAY-1", "close ends both directions for the user")
 @pytest.mark.parametrize("state", ["passive", "fin_wait_1", "fin_wait_2"])
 def test_data_after_close_resets(state: str) -> None:
     peer = Peer()
@@ -235,6 +240,7 @@ def test_closing_the_listener_resets_what_was_not_accepted() -> None:
 # TIME-WAIT
 
 
+@pytest.mark.rfc("9293", "MUST-13", "FIN again is acknowledged, and the time begins anew")
 def test_time_wait_fin_again_is_acknowledged_and_restarts_the_clock() -> None:
     peer = Peer()
     peer.time_wait()
@@ -264,6 +270,8 @@ def test_time_wait_old_data_is_only_acknowledged() -> None:
     peer.expect(".", seq=peer.ack, ack=peer.seq)
 
 
+@pytest.mark.rfc("9293", "MAY-2", "a SYN with a higher number opens anew")
+@pytest.mark.rfc("9293", "SHLD-4", "a SYN with a later timestamp opens anew")
 @pytest.mark.parametrize("options", [PLAIN, FULL])
 def test_time_wait_syn_with_higher_numbers_opens_anew(options: tuple[object, ...]) -> None:
     peer = Peer()
@@ -356,6 +364,7 @@ def alive(**options: int) -> tuple[Peer, object]:
     return peer, sock
 
 
+@pytest.mark.rfc("9293", "MUST-25", "keepalives are off by default")
 def test_keepalive_is_off_unless_asked_for() -> None:
     peer = Peer()
     peer.passive()
@@ -363,6 +372,9 @@ def test_keepalive_is_off_unless_asked_for() -> None:
     peer.quiet()
 
 
+@pytest.mark.rfc("9293", "MAY-5", "keepalives")
+@pytest.mark.rfc("9293", "MUST-28", "the default is two hours")
+@pytest.mark.rfc("9293", "SHLD-12", "a keepalive has no data")
 def test_keepalive_first_probe_after_two_hours_and_then_gives_up() -> None:
     peer, sock = alive()
     start = peer.now
@@ -376,6 +388,8 @@ def test_keepalive_first_probe_after_two_hours_and_then_gives_up() -> None:
     assert isinstance(sock.error, TimedOut)  # type: ignore[attr-defined]
 
 
+@pytest.mark.rfc("9293", "MUST-29", "one lost probe does not make a connection dead")
+@pytest.mark.rfc("9293", "MUST-27", "the interval can be set")
 def test_keepalive_one_lost_probe_is_not_the_end() -> None:
     peer, sock = alive(idle=10, interval=5, count=3)
     for _ in range(5):
@@ -388,6 +402,7 @@ def test_keepalive_one_lost_probe_is_not_the_end() -> None:
     peer.quiet()
 
 
+@pytest.mark.rfc("9293", "MUST-26", "no keepalive while data is outstanding")
 def test_keepalive_waits_while_data_is_outstanding() -> None:
     peer, sock = alive(idle=2, interval=1, count=2)
     sock.send(b"x")  # type: ignore[attr-defined]
@@ -405,6 +420,7 @@ def test_keepalive_peer_that_has_rebooted_resets() -> None:
     assert any(events & EV_CLOSED for _, events in peer.stack.events())
 
 
+@pytest.mark.rfc("9293", "MUST-21", "the user can set R2 of a connection")
 @pytest.mark.parametrize("timeout", [1, 7, 42])
 def test_user_timeout_is_kept_to_the_tick(timeout: int) -> None:
     peer = Peer()

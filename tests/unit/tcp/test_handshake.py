@@ -111,6 +111,7 @@ def test_established_window_scale_outside_a_syn_is_ignored() -> None:
     assert sock.info().snd_wnd == 100
 
 
+@pytest.mark.rfc("9293", "MUST-7", "an option with an impossible length is ignored")
 @pytest.mark.parametrize(
     "area",
     [
@@ -192,6 +193,8 @@ def test_syn_sent_write_has_to_wait() -> None:
     peer.gone(0)
 
 
+@pytest.mark.rfc("9293", "MUST-22", "a SYN is sent again with backoff")
+@pytest.mark.rfc("9293", "MUST-23", "and given up after three minutes")
 def test_syn_sent_unanswered_backs_off_and_fails_after_three_minutes() -> None:
     peer = Peer()
     sock, first = peer.connecting()

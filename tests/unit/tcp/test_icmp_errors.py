@@ -26,6 +26,8 @@ def report(
     peer.give(build.icmp_message(peer.there, peer.here, kind, code, info, quote))
 
 
+@pytest.mark.rfc("9293", "MUST-54", "errors reach the connection that they quote")
+@pytest.mark.rfc("9293", "SHLD-26", "hard errors end a connection that is being opened")
 @pytest.mark.parametrize(("kind", "code"), V4_HARD)
 def test_syn_sent_hard_error_needs_the_right_numbers(kind: int, code: int) -> None:
     peer = Peer()
@@ -50,6 +52,7 @@ def test_syn_sent_soft_error_is_kept_for_the_end(kind: int, code: int) -> None:
     assert sock.error is sock.tcb.soft_error  # type: ignore[union-attr]
 
 
+@pytest.mark.rfc("9293", "MUST-56", "soft errors don't abort")
 @pytest.mark.parametrize(("kind", "code"), V4_HARD + V4_SOFT)
 def test_established_errors_are_soft(kind: int, code: int) -> None:
     peer = Peer()
@@ -60,6 +63,7 @@ def test_established_errors_are_soft(kind: int, code: int) -> None:
     assert sock.state == "ESTABLISHED" and sock.tcb is not None and sock.tcb.soft_error is not None
 
 
+@pytest.mark.rfc("9293", "MUST-55", "source quench is discarded silently")
 def test_established_source_quench_is_ignored() -> None:
     peer = Peer()
     sock = peer.passive()

@@ -14,6 +14,7 @@ from uinet.wire.tcp_options import Nop, Sack, Timestamps
 TEXT = bytes(range(250))
 
 
+@pytest.mark.rfc("9293", "SHLD-31", "segments out of order are kept")
 @pytest.mark.parametrize("options", [PLAIN, FULL])
 @pytest.mark.parametrize("fin", [False, True])
 def test_established_five_segments_in_any_order(options: tuple[object, ...], fin: bool) -> None:
@@ -151,6 +152,7 @@ def test_established_small_pieces_do_not_open_a_scaled_window_without_end() -> N
     assert peer.stack.tcp.received_bytes <= (1 << 20) * 5 // 4 + 32
 
 
+@pytest.mark.rfc("9293", "MUST-39", "the receiver avoids silly windows")
 def test_established_no_window_updates_by_silly_amounts() -> None:
     peer = Peer(receive_buffer=8192)
     sock = peer.passive()
@@ -212,6 +214,8 @@ def test_fin_wait_1_probe_into_a_closed_window_acknowledges_our_fin() -> None:
 # when to acknowledge
 
 
+@pytest.mark.rfc("9293", "MUST-40", "an ACK is delayed by less than 0.5 s")
+@pytest.mark.rfc("9293", "SHLD-18", "delayed ACKs")
 def test_established_small_segment_is_acknowledged_late_but_in_time() -> None:
     peer = Peer()
     peer.passive()
@@ -223,6 +227,7 @@ def test_established_small_segment_is_acknowledged_late_but_in_time() -> None:
     peer.quiet()
 
 
+@pytest.mark.rfc("9293", "SHLD-19", "every second full-sized segment is acknowledged")
 def test_established_every_second_full_segment_is_acknowledged() -> None:
     peer = Peer()
     peer.passive()
@@ -233,6 +238,8 @@ def test_established_every_second_full_segment_is_acknowledged() -> None:
         peer.expect(".", ack=peer.seq)
 
 
+@pytest.mark.rfc("9293", "MUST-58", "one ACK for all that came together")
+@pytest.mark.rfc("9293", "MUST-59", "all segments are processed before the ACK")
 def test_established_batch_is_acknowledged_once() -> None:
     peer = Peer()
     peer.passive()
@@ -252,6 +259,7 @@ def test_established_segments_after_a_coalesced_one_are_acknowledged_as_before()
     peer.expect(".", ack=peer.seq)
 
 
+@pytest.mark.rfc("9293", "MAY-13", "a segment out of order is acknowledged at once")
 def test_established_hole_is_told_at_once() -> None:
     peer = Peer()
     peer.passive()
@@ -335,6 +343,7 @@ def test_established_urgent_data_is_read_in_line(urgent: int) -> None:
     assert read(sock) == b"abc"
 
 
+@pytest.mark.rfc("9293", "SHLD-14", "the right edge stays even if memory is short")
 def test_all_memory_taken_closes_windows_without_moving_the_edge() -> None:
     peer = Peer(receive_memory=5000)
     sock = peer.passive(FULL)

@@ -15,6 +15,7 @@ from uinet.units import SECOND
 TCP_NODELAY, TCP_CORK, USER_TIMEOUT = 1, 3, 18
 
 
+@pytest.mark.rfc("9293", "SHLD-7", "Nagle's algorithm")
 def test_established_small_writes_wait_for_the_ack() -> None:
     peer = Peer()
     sock = peer.passive()
@@ -28,6 +29,7 @@ def test_established_small_writes_wait_for_the_ack() -> None:
     peer.expect("P.", data=b"ab" * 4)
 
 
+@pytest.mark.rfc("9293", "MUST-17", "the user can turn Nagle's algorithm off")
 def test_established_no_delay_sends_each_write() -> None:
     peer = Peer()
     sock = peer.passive()
@@ -38,6 +40,7 @@ def test_established_no_delay_sends_each_write() -> None:
         peer.expect("P.", data=b"ab")
 
 
+@pytest.mark.rfc("9293", "MAY-16", "data may be gathered")
 def test_established_cork_holds_until_it_is_drawn() -> None:
     peer = Peer()
     sock = peer.passive()
@@ -52,6 +55,7 @@ def test_established_cork_holds_until_it_is_drawn() -> None:
     peer.expect("P.", length=40)
 
 
+@pytest.mark.rfc("9293", "MUST-61", "the last segment of what was written has PSH")
 def test_established_last_segment_of_a_write_has_psh() -> None:
     peer = Peer()
     sock = peer.passive()
@@ -89,6 +93,7 @@ def test_established_scaled_windows_beyond_64k_are_used() -> None:
     assert sent > 1 << 20
 
 
+@pytest.mark.rfc("9293", "MUST-38", "the sender avoids silly windows")
 def test_established_window_that_opens_by_a_byte_is_not_used() -> None:
     peer = Peer()
     sock = peer.passive(window=4000)
@@ -141,6 +146,9 @@ def blocked(size: int = 5000, **settings: int) -> tuple[Peer, object]:
     return peer, sock
 
 
+@pytest.mark.rfc("9293", "MUST-36", "a closed window is probed")
+@pytest.mark.rfc("9293", "SHLD-29", "the first probe comes after the timeout")
+@pytest.mark.rfc("9293", "SHLD-30", "the time between probes doubles")
 def test_closed_window_is_probed_with_exponential_backoff() -> None:
     peer, sock = blocked()
     start = peer.now
@@ -158,6 +166,8 @@ def test_closed_window_is_probed_with_exponential_backoff() -> None:
         assert after == pytest.approx(min(2 * before, 60), rel=0.01)
 
 
+@pytest.mark.rfc("9293", "MUST-37", "probes that are answered keep it open")
+@pytest.mark.rfc("9293", "MUST-35", "closed windows are probed")
 def test_closed_window_that_is_answered_stays_open_for_hours() -> None:
     peer, sock = blocked()
     for _ in range(200):

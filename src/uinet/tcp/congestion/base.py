@@ -1,6 +1,7 @@
 """The interface of congestion control: what is decided about `cwnd` and `ssthresh`, and when.
 
-One object serves a whole stack or one connection, as it likes: everything it may need is on the connection.
+Each connection that sends has an object of its own. A new algorithm is a subclass; give the class to
+``stack.tcp.settings.congestion`` or to the socket option TCP_CONGESTION (see docs/congestion.md, with an example).
 """
 
 from __future__ import annotations
@@ -9,21 +10,46 @@ from typing import Any
 
 
 class CongestionControl:
-    """Decides how much may be in flight. `tcb` is the :class:`uinet.tcp.tcb.Tcb`; sizes are in bytes."""
+    """Decides how much may be in flight. `tcb`: the :class:`uinet.tcp.tcb.Tcb`, of which `cwnd`, `ssthresh` (bytes) and
+    `pacing_rate` (bytes a second, 0: not paced) are for it to set; `ack`: a :class:`uinet.tcp.flight.Ack`, what an
+    ACK has told, good only during the call.
+
+    `owns_window`: cwnd is all its own. Otherwise loss recovery brings cwnd down to the ssthresh that `on_loss` sets, by
+    proportional rate reduction (RFC 9937), and `on_ack` is only called outside of it, and only if cwnd was what
+    limited.
+    """
 
     name = "none"
+    owns_window = False
 
     def start(self, tcb: Any) -> None:
-        """The connection is established: set the initial window (RFC 6928)."""
+        """The connection is about to send its first data; cwnd is the initial window (RFC 6928). Or an algorithm is
+        changed under way: `cwnd` and `ssthresh` are what the other has left."""
 
-    def on_ack(self, tcb: Any, acked: int) -> None:
-        """`acked` new bytes were acknowledged outside recovery, while the window was in use."""
+    def on_ack(self, tcb: Any, ack: Any) -> None:
+        """`ack.acked` new bytes were acknowledged."""
 
-    def on_loss(self, tcb: Any, flight: int) -> None:
-        """Fast recovery begins with `flight` bytes outstanding: set ssthresh and cwnd."""
+    def on_loss(self, tcb: Any, ack: Any) -> None:
+        """Recovery begins: set ssthresh."""
 
-    def on_timeout(self, tcb: Any, flight: int) -> None:
-        """The retransmission timer fired with `flight` bytes outstanding: set ssthresh and cwnd."""
+    def on_mark(self, tcb: Any, ack: Any) -> None:
+        """The network has marked a packet (ECN); at most once a round trip: set ssthresh. A loss, unless said
+        otherwise."""
+        self.on_loss(tcb, ack)
 
-    def on_idle(self, tcb: Any) -> None:
-        """The connection was idle for longer than a timeout and sends again (RFC 5681, 4.1)."""
+    def on_timeout(self, tcb: Any, first: bool) -> None:
+        """The retransmission timer fired, `first`: for data that no recovery was about. Set ssthresh if `first`; cwnd
+        will be one segment, unless `owns_window`."""
+
+    def on_recovered(self, tcb: Any) -> None:
+        """Recovery is over."""
+
+    def on_undo(self, tcb: Any) -> None:
+        """The last `on_loss` or `on_timeout` was a false alarm; cwnd and ssthresh are what they were."""
+
+    def on_idle(self, tcb: Any, idle: int) -> None:
+        """New data goes out after `idle` ns without any in flight, longer than a timeout; cwnd was adapted (RFC
+        2861)."""
+
+    def on_send(self, tcb: Any, in_flight: int) -> None:
+        """New data is about to be sent while `in_flight` bytes are in the network. Called only if `owns_window`."""

@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
+from uinet.seq import seq_diff
 from uinet.tcp.congestion.base import CongestionControl
+from uinet.tcp.congestion.growth import slow_start
+from uinet.tcp.constants import MAX_CWND
+from uinet.tcp.flight import Ack
 from uinet.tcp.tcb import Tcb
 
-MAX_CWND = 1 << 30
+
+def half_of_flight(tcb: Tcb) -> int:
+    """ssthresh after a loss (RFC 5681 3.1, equation 4). FlightSize without what limited transmit has added."""
+    outstanding = seq_diff(tcb.snd_nxt, tcb.snd_una)
+    if outstanding > tcb.cwnd:
+        outstanding = tcb.cwnd
+    half = outstanding // 2
+    return half if half > 2 * tcb.mss else 2 * tcb.mss
 
 
 class NewReno(CongestionControl):
-    """The standard algorithm. Has no state of its own."""
+    """The standard algorithm."""
 
     name = "newreno"
 
-    def start(self, tcb: Tcb) -> None:
-        segments = tcb.context.settings.initial_window_segments
-        tcb.cwnd = min(segments * tcb.mss, max(2 * tcb.mss, 14600))  # RFC 6928, 2
-        tcb.ssthresh = MAX_CWND
+    def __init__(self) -> None:
+        self.credit = 0  # bytes acknowledged in congestion avoidance, towards the next segment of cwnd
 
-    def on_ack(self, tcb: Tcb, acked: int) -> None:
+    def on_ack(self, tcb: Tcb, ack: Ack) -> None:
         connection = tcb
-        mss = connection.mss
-        cwnd = connection.cwnd
-        if cwnd < connection.ssthresh:
-            # RFC 3465 2.2 with L: what stretch ACKs acknowledge counts, up to the window itself
-            grow = acked if acked < cwnd else cwnd
-            if connection.recovering and grow > mss:
-                grow = mss  # after a timeout L is 1 (RFC 3465, 2.3): an ACK may tell of much that had arrived before
-        else:
+        told = ack
+        acked = told.acked
+        if connection.recovering and acked > connection.mss:
+            # after a timeout L is 1 (RFC 3465, 2.3): an ACK may tell of much that had arrived before
+            acked = connection.mss
+        if connection.cwnd < connection.ssthresh:
+            acked = slow_start(connection, acked)
+        if acked:
             # a segment for each window of bytes, in however many ACKs they come (RFC 3465 2.1)
-            credit = connection.bytes_acked + acked
-            grow = credit // cwnd * mss
-            connection.bytes_acked = credit % cwnd
-        if cwnd + grow < MAX_CWND:
-            connection.cwnd = cwnd + grow
+            self.credit += acked
+            if self.credit >= connection.cwnd:
+                self.credit -= connection.cwnd
+                if connection.cwnd + connection.mss <= MAX_CWND:
+                    connection.cwnd += connection.mss
 
-    def on_loss(self, tcb: Tcb, flight: int) -> None:
-        tcb.ssthresh = max(flight // 2, 2 * tcb.mss)
-        tcb.cwnd = tcb.ssthresh
+    def on_loss(self, tcb: Tcb, ack: Ack) -> None:
+        tcb.ssthresh = half_of_flight(tcb)
+        self.credit = 0
 
-    def on_timeout(self, tcb: Tcb, flight: int) -> None:
-        if tcb.backoff <= 1:  # RFC 5681 3.1: not again for the same data
-            tcb.ssthresh = max(flight // 2, 2 * tcb.mss)
-        tcb.cwnd = tcb.mss
-
-    def on_idle(self, tcb: Tcb) -> None:
-        segments = tcb.context.settings.initial_window_segments
-        restart = min(segments * tcb.mss, max(2 * tcb.mss, 14600))
-        if tcb.cwnd > restart:
-            tcb.cwnd = restart
+    def on_timeout(self, tcb: Tcb, first: bool) -> None:
+        if first:
+            tcb.ssthresh = half_of_flight(tcb)
+        self.credit = 0

@@ -1,0 +1,1 @@
+"""DHCP clients of a stack's interfaces (RFC 2131): `Stack.start_dhcp`."""

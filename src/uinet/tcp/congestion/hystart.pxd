@@ -1,0 +1,21 @@
+cimport cython
+
+from uinet.seq cimport seq_geq
+from uinet.tcp.congestion.growth cimport slow_start
+from uinet.tcp.flight cimport Ack
+from uinet.tcp.tcb cimport Tcb
+
+cdef long long MIN_RTT_THRESH, MAX_RTT_THRESH, MIN_RTT_DIVISOR, FAR, CSS_GROWTH_DIVISOR
+cdef unsigned int N_RTT_SAMPLE, CSS_ROUNDS
+
+
+@cython.final
+cdef class HyStart:
+    cdef public unsigned int window_end, samples, css_rounds
+    cdef public long long last_round_min_rtt, current_round_min_rtt, css_baseline_min_rtt, rest
+    cdef public bint css
+    @cython.locals(left=cython.longlong, grow=cython.longlong)
+    cpdef Py_ssize_t on_ack(self, Tcb tcb, Ack ack) except -1
+    @cython.locals(last=cython.longlong, threshold=cython.longlong)
+    cpdef look_for_delay(self)
+    cpdef end_round(self, Tcb tcb)

@@ -1,0 +1,85 @@
+"""HyStart++ (RFC 9406): leaves slow start before it overshoots, when round trips grow longer.
+
+One object for the first slow start of a connection. Rounds end when what was SND.NXT at their beginning is
+acknowledged.
+"""
+
+from __future__ import annotations
+
+from uinet.seq import seq_geq
+from uinet.tcp.congestion.growth import slow_start
+from uinet.tcp.flight import Ack
+from uinet.tcp.tcb import Tcb
+from uinet.units import MILLISECOND
+
+# RFC 9406, 4.3
+MIN_RTT_THRESH = 4 * MILLISECOND
+MAX_RTT_THRESH = 16 * MILLISECOND
+MIN_RTT_DIVISOR = 8
+N_RTT_SAMPLE = 8
+CSS_GROWTH_DIVISOR = 4
+CSS_ROUNDS = 5
+
+FAR = 1 << 62
+
+
+class HyStart:
+    """Slow start, and the conservative slow start (CSS) that tries whether the delay was there to stay."""
+
+    def __init__(self, tcb: Tcb) -> None:
+        self.window_end = tcb.snd_nxt
+        self.last_round_min_rtt = FAR
+        self.current_round_min_rtt = FAR
+        self.samples = 0
+        self.css = False
+        self.css_baseline_min_rtt = FAR
+        self.css_rounds = 0
+        self.rest = 0
+
+    def on_ack(self, tcb: Tcb, ack: Ack) -> int:
+        """Grows cwnd for an ACK in slow start; bytes of it that are left over for congestion avoidance."""
+        if seq_geq(tcb.snd_una, self.window_end):
+            self.end_round(tcb)
+        if ack.rtt >= 0:
+            if ack.rtt < self.current_round_min_rtt:
+                self.current_round_min_rtt = ack.rtt
+            self.samples += 1
+        if not self.css:
+            left = slow_start(tcb, ack.acked)
+            self.look_for_delay()
+            return left
+        self.rest += ack.acked
+        grow = self.rest // CSS_GROWTH_DIVISOR
+        self.rest -= grow * CSS_GROWTH_DIVISOR
+        left = slow_start(tcb, grow)
+        if self.samples >= N_RTT_SAMPLE and self.current_round_min_rtt < self.css_baseline_min_rtt:
+            self.css = False  # the delay was a passing one
+            self.css_baseline_min_rtt = FAR
+        return left
+
+    def look_for_delay(self) -> None:
+        """Enters CSS if this round's shortest round trip is notably longer than the last one's."""
+        last = self.last_round_min_rtt
+        if self.samples < N_RTT_SAMPLE or last == FAR:
+            return
+        threshold = last // MIN_RTT_DIVISOR
+        if threshold > MAX_RTT_THRESH:
+            threshold = MAX_RTT_THRESH
+        if threshold < MIN_RTT_THRESH:
+            threshold = MIN_RTT_THRESH
+        if self.current_round_min_rtt >= last + threshold:
+            self.css = True
+            self.css_baseline_min_rtt = self.current_round_min_rtt
+            self.css_rounds = 0
+            self.rest = 0
+
+    def end_round(self, tcb: Tcb) -> None:
+        """A round is over; after five of CSS so is slow start."""
+        self.window_end = tcb.snd_nxt
+        self.last_round_min_rtt = self.current_round_min_rtt
+        self.current_round_min_rtt = FAR
+        self.samples = 0
+        if self.css:
+            self.css_rounds += 1
+            if self.css_rounds >= CSS_ROUNDS:
+                tcb.ssthresh = tcb.cwnd

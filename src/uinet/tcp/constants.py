@@ -1,0 +1,26 @@
+"""Constants that several files of TCP compare with."""
+
+from __future__ import annotations
+
+# states of recovery (`Tcb.recovering`)
+OPEN = 0
+FAST = 1  # fast recovery
+TIMEOUT = 2  # slow start after a timeout
+REDUCING = 3  # cwnd comes down because of a congestion mark or a loss that was repaired already
+
+# where F-RTO is (`Flight.frto`; RFC 5682)
+NO_FRTO = 0
+RESENT = 1  # after the timeout the first segment was sent again, and nothing has come yet
+PROBING = 2  # new data was sent to see what its ACKs say
+
+DUP_THRESH = 3  # RFC 5681, RFC 6675
+MAX_CWND = 1 << 30
+
+# the ECN field (RFC 3168, 5)
+ECT_0 = 2
+CE = 3
+
+# the setting `ecn`
+ECN_NEVER = 0
+ECN_ASK = 1
+ECN_ANSWER = 2

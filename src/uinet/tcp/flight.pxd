@@ -1,0 +1,103 @@
+cimport cython
+
+from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+
+cdef unsigned int MASK32
+cdef Py_ssize_t MAX_RUNS, MIN_RANGES
+cdef long long RANGE_UNIT, MIN_RTT_WINDOW
+
+
+@cython.final
+@cython.freelist(256)
+cdef class Sent:
+    cdef public unsigned int start, end
+    cdef public long long sent_at, delivered_at, first_sent_at
+    cdef public unsigned long long delivered, lost_before
+    cdef public long long in_flight
+    cdef public bint sacked, lost, again, app_limited
+    cdef public Sent older, newer
+    @cython.locals(rest=Sent)
+    cdef Sent tail(self, unsigned int at)
+
+
+@cython.final
+cdef class Ack:
+    cdef public long long acked, delivered, lost, prior_in_flight, rtt, first_rtt, rate, interval, rate_delivered
+    cdef public long long in_flight, marked, sample_sent_at, sample_delivered_at, sample_first_sent_at, tsecr_age
+    cdef public unsigned long long lost_since, prior_delivered, sample_lost
+    cdef public bint app_limited, round, original, ece, dsack, sampled, recovering
+    cdef public unsigned int sample_end, recover
+    cpdef begin(self, long long acked, long long in_flight)
+
+
+@cython.final
+cdef class Flight:
+    cdef public list runs
+    cdef public Py_ssize_t first, ranges
+    cdef public Sent oldest, newest
+    cdef public long long sacked, lost
+    cdef public unsigned int lost_from, rack_end, fack, dsack_round, probe_end, usage_seq
+    cdef public unsigned long long delivered, app_limited, total_lost, round_end
+    cdef public long long delivered_at, first_sent_at, rack_sent_at, rack_rtt, min_rtt, min_rtt_at
+    cdef public bint fack_known, reordered, in_dsack_round, probed, probe_again, probe_timer, undo, reduced
+    cdef public bint cwnd_limited, owns_window
+    cdef public unsigned char frto
+    cdef public unsigned int reo_wnd_mult, reo_wnd_persist
+    cdef public long long prr_delivered, prr_out, recover_fs, undo_retrans, again_at
+    cdef public unsigned int prior_cwnd, prior_ssthresh
+    cdef public long long max_flight, cwnd_used, cwnd_stamp, sent_at
+    @cython.locals(newest=Sent)
+    cdef link(self, Sent run)
+    @cython.locals(older=Sent, newer=Sent)
+    cdef unlink(self, Sent run)
+    @cython.locals(run=Sent, index=Py_ssize_t, times=list)
+    cpdef relink(self)
+    @cython.locals(run=Sent, index=Py_ssize_t)
+    cpdef clear(self)
+    @cython.locals(run=Sent, low=Py_ssize_t, high=Py_ssize_t, middle=Py_ssize_t)
+    cpdef Py_ssize_t find(self, unsigned int seq) except -1
+    @cython.locals(run=Sent, rest=Sent, newer=Sent)
+    cdef split(self, Py_ssize_t index, unsigned int at)
+    cdef stamp(self, Sent run, long long now, long long in_flight)
+    @cython.locals(count=Py_ssize_t, last=Sent, run=Sent)
+    cpdef add(self, unsigned int start, unsigned int end, long long now, long long in_flight)
+    @cython.locals(index=Py_ssize_t, after=Py_ssize_t, run=Sent, before=Sent)
+    cpdef resent(self, unsigned int start, unsigned int end, long long now, long long in_flight)
+    @cython.locals(first=Sent, run=Sent, at=Py_ssize_t, size=cython.longlong)
+    cdef _join(self, Py_ssize_t index, Py_ssize_t after)
+    @cython.locals(rtt=cython.longlong)
+    cdef arrived(self, Sent run, long long length, unsigned int end, long long now, Ack ack)
+    cdef _rack(self, Sent run, unsigned int end, long long rtt, Ack ack)
+    @cython.locals(index=Py_ssize_t, count=Py_ssize_t, run=Sent, whole=bint, end=cython.uint, length=cython.longlong)
+    cpdef acknowledge(self, unsigned int una, long long now, Ack ack)
+    @cython.locals(index=Py_ssize_t, after=Py_ssize_t, run=Sent, news=cython.longlong)
+    cpdef Py_ssize_t sack(self, unsigned int left, unsigned int right, long long now, Ack ack) except -1
+    @cython.locals(last=Sent, head=Sent)
+    cdef Py_ssize_t _most_ranges(self) except -1
+    @cython.locals(length=cython.longlong)
+    cdef Py_ssize_t _hold(self, Sent run, long long now, Ack ack) except -1
+    @cython.locals(before=Sent, behind=Sent, head=Sent, last=Sent, run=Sent, at=Py_ssize_t)
+    cdef _join_held(self, Py_ssize_t index, Py_ssize_t after)
+    @cython.locals(length=cython.longlong)
+    cpdef mark_lost(self, Sent run, Ack ack)
+    @cython.locals(run=Sent)
+    cpdef mark_head(self, long long length, Ack ack)
+    @cython.locals(run=Sent, index=Py_ssize_t)
+    cpdef mark_all(self, Ack ack)
+    @cython.locals(run=Sent, index=Py_ssize_t)
+    cpdef unmark(self)
+    @cython.locals(run=Sent, index=Py_ssize_t)
+    cpdef renege(self)
+    @cython.locals(run=Sent, index=Py_ssize_t)
+    cpdef Sent next_lost(self)
+    @cython.locals(end=cython.uint, index=Py_ssize_t, following=Sent)
+    cpdef unsigned int lost_end(self, Sent run, long long limit) except? 0xA5A5A5A5
+    @cython.locals(run=Sent)
+    cpdef bint head_sacked(self) except -1
+    @cython.locals(run=Sent, index=Py_ssize_t)
+    cpdef unsigned int highest_sacked(self, unsigned int una) except? 0xA5A5A5A5
+    @cython.locals(last=Sent)
+    cpdef unsigned int last_piece(self, long long full) except? 0xA5A5A5A5
+    cpdef note_rtt(self, long long rtt, long long now)
+    @cython.locals(sending=cython.longlong, acking=cython.longlong)
+    cpdef finish(self, Ack ack, long long now)
