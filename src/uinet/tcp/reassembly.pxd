@@ -18,6 +18,8 @@ cdef class Reassembly:
     cdef public list recent
     @cython.locals(island=Island, index=Py_ssize_t, taken=Py_ssize_t, held=Py_ssize_t, room=Py_ssize_t, gap=Py_ssize_t)
     cpdef Py_ssize_t add(self, unsigned int seq, bytes data, Py_ssize_t offset, Py_ssize_t length) except -2
+    @cython.locals(island=Island, index=Py_ssize_t, end=cython.uint, left=cython.uint)
+    cpdef tuple held_of(self, unsigned int seq, Py_ssize_t length)
     @cython.locals(low=Py_ssize_t, high=Py_ssize_t, middle=Py_ssize_t)
     cdef Py_ssize_t _first_reaching(self, unsigned int seq)
     @cython.locals(island=Island, following=Island)

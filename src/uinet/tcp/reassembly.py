@@ -77,6 +77,18 @@ class Reassembly:
             self._touch(island if index < len(self.islands) and self.islands[index] is island else self.islands[index])
         return taken
 
+    def held_of(self, seq: int, length: int) -> tuple[int, int]:
+        """The first bytes of [seq, seq + length) that are held already, as [left, right); (seq, seq) if none are."""
+        end = (seq + length) & 0xFFFFFFFF
+        index = self._first_reaching(seq)
+        if index < len(self.islands) and self.islands[index].end == seq:
+            index += 1
+        if index < len(self.islands) and seq_lt(self.islands[index].start, end):
+            island = self.islands[index]
+            left = island.start if seq_lt(seq, island.start) else seq
+            return left, island.end if seq_lt(island.end, end) else end
+        return seq, seq
+
     def _first_reaching(self, seq: int) -> int:
         """Index of the first island that ends at or after `seq` (binary search)."""
         low = 0

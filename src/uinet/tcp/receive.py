@@ -44,6 +44,9 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
         tcb.ack_now = True
         if length <= 0:
             return
+    if tcb.reassembly is not None and tcb.dsack_left == tcb.dsack_right:
+        left, right = tcb.reassembly.held_of(seq, length)
+        came_twice(tcb, left, seq_diff(right, left))
     if seq != tcb.rcv_nxt:
         keep_out_of_order(tcb, seq, data, offset, length)
         return
@@ -72,8 +75,9 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
 
 
 def came_twice(tcb: Tcb, seq: int, length: int) -> None:
-    """`length` octets at `seq` were here already: the next ACK tells (RFC 2883, 4)."""
-    if tcb.sack_ok and tcb.context.settings.dsack:
+    """`length` octets at `seq`, the first such of a segment, were here already: an ACK tells at once (RFC 2883, 4)."""
+    if length and tcb.sack_ok and tcb.context.settings.dsack:
+        tcb.ack_now = True
         tcb.dsack_left = seq
         tcb.dsack_right = (seq + length) & MASK32
 
@@ -125,8 +129,6 @@ def keep_out_of_order(tcb: Tcb, seq: int, data: bytes, offset: int, length: int)
         context.stats.count("tcp_ooo_full")
     else:
         context.received_bytes += taken
-        if taken == 0:
-            came_twice(tcb, seq, length)
     send_ack(tcb)
 
 
