@@ -39,6 +39,7 @@ from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, start_keepalive
 from uinet.tcp.urgent import mark_urgent, urgent_left
 from uinet.udp.endpoint import UdpEndpoint
+from uinet.units import SECOND
 from uinet.wire.addresses import (
     ANY,
     L2Info,
@@ -58,6 +59,11 @@ if TYPE_CHECKING:
 
 IpAddress = IPv4Address | IPv6Address
 
+# options whose value, while they are not set, is a setting of the stack: (setting, its unit in the option's)
+KEEPALIVE = {
+    sockopt.TCP_KEEPIDLE: ("keepalive_idle", SECOND), sockopt.TCP_KEEPINTVL: ("keepalive_interval", SECOND),
+    sockopt.TCP_KEEPCNT: ("keepalive_count", 1),
+}
 MAX_BACKLOG = 1 << 20
 
 
@@ -288,7 +294,11 @@ class Socket:
             return self.tcb.mss if self.tcb is not None else 0
         if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
             return self.serialno
-        return sockopt.read(self.config, level, name)
+        value = sockopt.read(self.config, level, name)
+        if not value and level == sockopt.IPPROTO_TCP and name in KEEPALIVE:
+            setting, unit = KEEPALIVE[name]
+            value = getattr(self.stack.tcp.settings, setting) // unit  # not set: what the stack does
+        return value
 
     def configure(self, tcb: Tcb) -> None:
         """Gives a connection the options of this socket."""

@@ -73,12 +73,18 @@ def require(holds: bool, what: str) -> None:
         raise Violation(what)
 
 
+def is_dsack(blocks: list[tuple[int, int]]) -> bool:
+    """Whether the first block tells of a duplicate that the second covers (RFC 2883, 4.2)."""
+    return len(blocks) > 1 and seq_geq(blocks[0][0], blocks[1][0]) and seq_leq(blocks[0][1], blocks[1][1])
+
+
 class Watch:
     """The invariants of one connection's trace. Our end is the stack, the other the peer."""
 
     def __init__(self) -> None:
         self.edge: int | None = None  # right edge that the stack has advertised
         self.acked: int | None = None  # highest ACK of the stack
+        self.peer_isn: int | None = None
         self.sent_end: int | None = None  # what the peer has sent, at most
         self.limit: int | None = None  # right edge that the peer has advertised, at most
         self.stack_scale = 0
@@ -87,7 +93,6 @@ class Watch:
         self.peer_offers = -1
         self.bytes: dict[int, int] = {}
         self.next: int | None = None  # the stack's ISN and one
-        self.peer_isn: int | None = None
         self.syn: tuple[str, int, int, int, int, tuple[Option, ...]] | None = None  # the peer's, maybe of a new one
 
     def agree(self) -> None:
@@ -158,7 +163,7 @@ class Watch:
         self.edge = edge
         sack = seg.option(Sack)
         blocks = list(sack.blocks) if sack else []
-        if blocks and seq_leq(blocks[0][1], seg.ack):
+        if blocks and (seq_leq(blocks[0][1], seg.ack) or is_dsack(blocks)):
             left, right = blocks.pop(0)
             require(seq_lt(left, right), "a D-SACK of nothing")
         for left, right in blocks:

@@ -17,9 +17,10 @@ from uinet.tcp.table import Entry
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32
 from uinet.wire.addresses import join
+from uinet.wire.constants import KIND_FAST_OPEN
 from uinet.wire.kernels import hash5, load_u64, store_bytes, store_u8, store_u64, take
 from uinet.wire.packet import Packet
-from uinet.wire.segment import KIND_FAST_OPEN, Segment
+from uinet.wire.segment import Segment
 
 if TYPE_CHECKING:
     from uinet.tcp.settings import Settings

@@ -219,6 +219,8 @@ class Tcp(Context):
         tcb.max_snd_wnd = tcb.snd_wnd
         tcb.snd_wl1 = seg.seq
         tcb.snd_wl2 = seg.ack
+        if entry.sent_at and not entry.retries and self.now > entry.sent_at:
+            sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
         unfile(self, entry)
         if entry.sent_at and not entry.retries and self.now > entry.sent_at:
             sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)

@@ -28,6 +28,8 @@ class Reassembly:
         self.length = 0
         self.islands: list[Island] = []
         self.recent: list[Island] = []
+        self.twice = 0  # where the first octets began of the last segment that were held already, and how many
+        self.twice_length = 0
 
     def add(self, seq: int, data: bytes, offset: int, length: int) -> int:
         """Keeps the bytes of [seq, seq + length) that are new; how many, or -1 if a limit says no.
@@ -36,12 +38,16 @@ class Reassembly:
         """
         index = self._first_reaching(seq)
         taken = 0
+        self.twice_length = 0
         island: Island | None = None
         while length > 0:
             island = self.islands[index] if index < len(self.islands) else None
             if island is not None and seq_leq(island.start, seq) and seq_geq(island.end, seq):
                 # the segment begins in this island or right at its end: skip what is held, extend it with the rest
                 held = seq_diff(island.end, seq)
+                if held and self.twice_length == 0:
+                    self.twice = seq
+                    self.twice_length = held if held < length else length
                 if held >= length:
                     break
                 seq = island.end
@@ -76,18 +82,6 @@ class Reassembly:
         if island is not None:
             self._touch(island if index < len(self.islands) and self.islands[index] is island else self.islands[index])
         return taken
-
-    def held_of(self, seq: int, length: int) -> tuple[int, int]:
-        """The first bytes of [seq, seq + length) that are held already, as [left, right); (seq, seq) if none are."""
-        end = (seq + length) & 0xFFFFFFFF
-        index = self._first_reaching(seq)
-        if index < len(self.islands) and self.islands[index].end == seq:
-            index += 1
-        if index < len(self.islands) and seq_lt(self.islands[index].start, end):
-            island = self.islands[index]
-            left = island.start if seq_lt(seq, island.start) else seq
-            return left, island.end if seq_lt(island.end, end) else end
-        return seq, seq
 
     def _first_reaching(self, seq: int) -> int:
         """Index of the first island that ends at or after `seq` (binary search)."""
@@ -147,6 +141,13 @@ class Reassembly:
     def gap_after(self, seq: int) -> int:
         """Bytes from `seq`, which is before all islands, to the first of them; 2**31 - 1 if there is none."""
         return seq_diff(self.islands[0].start, seq) if self.islands else 0x7FFFFFFF
+
+    def overlap(self, end: int) -> int:
+        """Bytes of the first island that a segment has as well which reaches into it and ends at `end`."""
+        island = self.islands[0]
+        if seq_lt(island.end, end):
+            end = island.end
+        return seq_diff(end, island.start)
 
     def blocks(self, limit: int) -> list[tuple[int, int]]:
         """Up to `limit` SACK blocks, the island of the latest segment first (RFC 2018, 4)."""

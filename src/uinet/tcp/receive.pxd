@@ -12,8 +12,7 @@ from uinet.tcp.tcb cimport Tcb
 cdef unsigned int MASK32, EV_EOF, EV_READABLE
 cdef unsigned char CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN_RECEIVED, TIME_WAIT
 
-@cython.locals(skip=Py_ssize_t, room=Py_ssize_t, before=Py_ssize_t, gap=Py_ssize_t, end=cython.uint, left=cython.uint,
-               right=cython.uint)
+@cython.locals(skip=Py_ssize_t, room=Py_ssize_t, before=Py_ssize_t, gap=Py_ssize_t, end=cython.uint)
 cpdef take_data(Tcb tcb, unsigned int seq, bytes data, Py_ssize_t offset, Py_ssize_t length)
 cpdef fin_reached(Tcb tcb)
 @cython.locals(most=Py_ssize_t)

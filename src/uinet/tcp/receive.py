@@ -44,9 +44,6 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
         tcb.ack_now = True
         if length <= 0:
             return
-    if tcb.reassembly is not None and tcb.dsack_left == tcb.dsack_right:
-        left, right = tcb.reassembly.held_of(seq, length)
-        came_twice(tcb, left, seq_diff(right, left))
     if seq != tcb.rcv_nxt:
         keep_out_of_order(tcb, seq, data, offset, length)
         return
@@ -57,6 +54,7 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
     if tcb.reassembly is not None:
         gap = tcb.reassembly.gap_after(seq)
         if gap < length:
+            came_twice(tcb, (seq + gap) & MASK32, tcb.reassembly.overlap(end))
             length = gap  # what is held already came first, and stays
     tcb.rcv_buf.append(data, offset, length)
     tcb.rcv_nxt = (seq + length) & MASK32
@@ -75,9 +73,8 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
 
 
 def came_twice(tcb: Tcb, seq: int, length: int) -> None:
-    """`length` octets at `seq`, the first such of a segment, were here already: an ACK tells at once (RFC 2883, 4)."""
-    if length and tcb.sack_ok and tcb.context.settings.dsack:
-        tcb.ack_now = True
+    """`length` octets at `seq` were here already: the next ACK tells (RFC 2883, 4)."""
+    if tcb.sack_ok and tcb.context.settings.dsack:
         tcb.dsack_left = seq
         tcb.dsack_right = (seq + length) & MASK32
 
@@ -129,6 +126,8 @@ def keep_out_of_order(tcb: Tcb, seq: int, data: bytes, offset: int, length: int)
         context.stats.count("tcp_ooo_full")
     else:
         context.received_bytes += taken
+        if tcb.reassembly.twice_length:
+            came_twice(tcb, tcb.reassembly.twice, tcb.reassembly.twice_length)
     send_ack(tcb)
 
 

@@ -12,22 +12,25 @@
 
 from __future__ import annotations
 
-from uinet.wire.constants import ALIGNED_TIMESTAMPS, NO_WSCALE, SYN
+from uinet.wire.constants import (
+    ALIGNED_TIMESTAMPS,
+    KIND_AO,
+    KIND_EOL,
+    KIND_FAST_OPEN,
+    KIND_MD5,
+    KIND_MSS,
+    KIND_NOP,
+    KIND_SACK,
+    KIND_SACK_PERMITTED,
+    KIND_TIMESTAMPS,
+    KIND_USER_TIMEOUT,
+    KIND_WSCALE,
+    NO_WSCALE,
+    SYN,
+)
 from uinet.wire.frame import CHECKSUM_UNKNOWN
 from uinet.wire.kernels import checksum, load_u8, load_u16, load_u32
 from uinet.wire.packet import Packet
-
-KIND_EOL = 0
-KIND_NOP = 1
-KIND_MSS = 2
-KIND_WSCALE = 3
-KIND_SACK_PERMITTED = 4
-KIND_SACK = 5
-KIND_TIMESTAMPS = 8
-KIND_MD5 = 19  # RFC 2385
-KIND_USER_TIMEOUT = 28  # RFC 5482
-KIND_AO = 29  # RFC 5925
-KIND_FAST_OPEN = 34  # RFC 7413
 
 OK = 0
 SHORT = 1

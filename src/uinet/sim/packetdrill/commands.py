@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 
 from uinet.sim.packetdrill.errors import Mismatch, Unsupported
 from uinet.sim.packetdrill.sysctls import IRRELEVANT, SYSCTLS
@@ -21,10 +22,11 @@ BSD_STATES = {
 
 
 class Commands:
-    """Commands for one stack."""
+    """Commands for one stack. `fast_open`: told whether clients and servers may use Fast Open."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, fast_open: Callable[[bool, bool], None]) -> None:
         self.stack = stack
+        self.fast_open = fast_open
 
     def run(self, text: str) -> None:
         """Does what a command says. Unsupported; Mismatch for one that only checks something."""
@@ -70,9 +72,22 @@ class Commands:
     def _sysctl(self, name: str, value: str) -> None:
         if name in IRRELEVANT:
             return
+        if name == "net.ipv4.tcp_fastopen":
+            self._fast_open_mask(int(value, 0))
+            return
+        if name == "net.inet.tcp.fastopen.client_enable":
+            self.stack.tcp.fast_client.known.clear()
+            self.fast_open(value != "0", True)
+            return
         if name not in SYSCTLS:
             raise Unsupported(f"the sysctl {name}")
         SYSCTLS[name](self.stack, value)
+
+    def _fast_open_mask(self, mask: int) -> None:
+        """Linux's: 1 clients, 2 servers, 4 and 0x200 without cookies; the others are about its own ways."""
+        if mask & 0x204:
+            raise Unsupported("Fast Open without cookies")
+        self.fast_open(bool(mask & 1), bool(mask & 2))
 
     def _count(self, state: str, wanted: int) -> None:
         """How many connections are in a state."""

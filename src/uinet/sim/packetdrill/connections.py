@@ -34,6 +34,7 @@ class Connections:
         self.count = 0
         self.numbers: dict[int, int] = {}  # of packets, by identity
         self.signer: Signer | None = None
+        self.valid_cookie = b""  # which stands in the script for the one that is good
         self.shift = SHIFT if backend.checked else 0
 
     @property
@@ -120,6 +121,9 @@ class Connections:
         flow.remote = (self.config.remote, ports[0] or self._port())
         flow.local = (self.config.local, ports[1] or self.listening or self.config.bind_port)
         flow.remote_isn = spec.seq + self.shift
+        if self.valid_cookie:
+            given = self.backend.fast_open_cookie(flow.remote[0], flow.local[0])
+            flow.cookies[self.valid_cookie] = given or self.valid_cookie
         return flow
 
     def _port(self) -> int:

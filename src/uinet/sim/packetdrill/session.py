@@ -256,7 +256,7 @@ class Session:
         flow = self.connections.flow_for(spec)
         self.connections.before_inbound(spec, flow)
         if isinstance(spec, TcpSpec):
-            packets = tcp_packets(spec, flow, self.config, self.connections.signer)
+            packets = tcp_packets(spec, flow, self.connections.signer)
         elif isinstance(spec, UdpSpec):
             packets = udp_packets(spec, flow)
         else:

@@ -15,6 +15,7 @@ from uinet.sim.packetdrill.system import Address
 from uinet.sim.packetdrill.tcp_info import linux_info
 from uinet.socket import Socket
 from uinet.stack import Stack
+from uinet.tcp import calls
 from uinet.tcp.state import CLOSED, ESTABLISHED
 
 IGNORED_OPTIONS = {"SO_DEBUG", "SO_REUSEADDR", "SO_MARK", "SO_PRIORITY", "SO_NOSIGPIPE"}  # nothing here for them to do
@@ -57,6 +58,13 @@ class StackSystem:
     def __init__(self, stack: Stack, persona: Persona) -> None:
         self.stack = stack
         self.persona = persona
+        self.client_fast_open = True  # the sysctls of kernels that switch Fast Open
+        self.server_fast_open = True
+
+    def allow_fast_open(self, clients: bool, servers: bool) -> None:
+        """Whether sockets from now on may use Fast Open."""
+        self.client_fast_open = clients
+        self.server_fast_open = servers
 
     def socket(self, v6: bool, kind: str) -> Handle:
         number = sockopt.SOCK_STREAM if kind == "SOCK_STREAM" else sockopt.SOCK_DGRAM
@@ -110,10 +118,12 @@ class StackSystem:
         if sock.type == sockopt.SOCK_DGRAM:
             connected = sock.endpoint is not None and bool(sock.endpoint.remote)
             return sock.send(data) if connected or address is None else sock.sendto(data, address)
-        if "MSG_FASTOPEN" in flags:
-            raise Unsupported("MSG_FASTOPEN")
-        if flags - {"MSG_DONTWAIT", "MSG_MORE"}:
+        if "0x20000000" in flags:
+            flags = flags - {"0x20000000"} | {"MSG_FASTOPEN"}
+        if flags - {"MSG_DONTWAIT", "MSG_MORE", "MSG_FASTOPEN"}:
             raise Unsupported(f"send() with {', '.join(sorted(flags))}")
+        if "MSG_FASTOPEN" in flags or (sock.tcb is None and address is not None):
+            return self._send_opening(handle, data, "MSG_FASTOPEN" in flags, address)
         if sock.tcb is None:
             raise failure(errno.ENOTCONN if address is None and self.persona.name == "freebsd" else errno.EPIPE)
         self._check(handle)
@@ -128,6 +138,30 @@ class StackSystem:
             sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_CORK, 0)
         handle.more = more
         return count
+
+    def _send_opening(self, handle: Handle, data: bytes, asked: bool, address: Address | None) -> int:
+        """A send that connects as well: Linux's with MSG_FASTOPEN, FreeBSD's on a socket that is not connected."""
+        sock = handle.sock
+        if sock.tcb is not None:
+            if asked and self.connecting(handle):
+                raise failure(errno.EALREADY)
+            self._check(handle)
+            return sock.send(data)
+        if asked and not self.client_fast_open:
+            raise failure(errno.EOPNOTSUPP)
+        if not asked and self.persona.name == "linux":
+            raise failure(errno.EPIPE)
+        assert address is not None
+        self.persona.opened(sock)
+        if asked or (self.client_fast_open and handle.set.get(("IPPROTO_TCP", "TCP_FASTOPEN"))):
+            sock.sendmsg([b""], flags=sockopt.MSG_FASTOPEN, address=address)
+        else:
+            sock.connect(address)
+        tcb = sock.tcb
+        assert tcb is not None
+        if asked and (tcb.fast_open is None or not tcb.fast_open.cookie):
+            raise failure(errno.EINPROGRESS)  # as Linux: without a cookie the data is not taken
+        return calls.send(tcb, data, 0, len(data))
 
     def recv(self, handle: Handle, limit: int, flags: set[str]) -> bytes:
         if flags - {"MSG_DONTWAIT", "MSG_PEEK"}:
@@ -172,8 +206,10 @@ class StackSystem:
         elif not isinstance(value, int):
             raise failure(errno.EINVAL)
         assert numbers is not None
-        if name in ("SO_RCVBUF", "SO_SNDBUF"):
+        if name in ("SO_RCVBUF", "SO_SNDBUF", "TCP_FASTOPEN"):
             handle.set[level, name] = value
+        if name == "TCP_FASTOPEN" and not self.server_fast_open:
+            return
         handle.sock.setsockopt(*numbers, value)
 
     def getsockopt(self, handle: Handle, level: str, name: str) -> Any:
