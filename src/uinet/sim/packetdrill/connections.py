@@ -147,6 +147,8 @@ class Connections:
             return
         if flow.stage is Stage.SYN_ACK_OUT and "." in spec.flags:
             flow.stage = Stage.ACKED
+        elif flow.stage is Stage.SYN_ACK_OUT and spec.flags == "R":
+            flow.over = True
         elif flow.stage is Stage.SYN_OUT and "S" in spec.flags:
             flow.remote_isn = spec.seq + self.shift
             if "." in spec.flags:
@@ -178,7 +180,7 @@ class Connections:
         if packet.protocol != "tcp":
             return flow
         header = packet.frame.tcp
-        if header.flags & SYN and not flow.known:
+        if header.flags & SYN and (not flow.known or flow.is_new(header.seq)):
             flow.local_isn = header.seq
             flow.known = True
         if header.flags & RST:

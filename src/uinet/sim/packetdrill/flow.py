@@ -54,6 +54,7 @@ class Flow:
         self.local_isn = 0  # on the wire, as is the next
         self.remote_isn = shift
         self.known = False  # whether the local ISN is
+        self.over = False  # a RST has ended it before it was established: the next SYN begins another one
         self.stamps: dict[int, int] = {}  # TS val in the script -> on the wire
         self.first_stamp: tuple[int, int] | None = None  # the first such pair
         self.cookies: dict[bytes, bytes] = {}  # Fast Open cookies: in the script -> on the wire
@@ -66,6 +67,10 @@ class Flow:
         self.resets = 0  # sent by us
         self.acked = 0  # our highest ACK that the script has told of, in its numbers
         self.window = 0  # the window that came with our last segment which it has told of
+
+    def is_new(self, isn: int) -> bool:
+        """Whether a SYN of ours with this number is another connection's, on the same ports."""
+        return self.over and isn != self.local_isn
 
     # the peer's packets: from the script to the wire
 

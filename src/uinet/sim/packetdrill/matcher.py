@@ -230,13 +230,11 @@ def check_ip(ip: IpInfo, packet: Sniffed) -> list[str]:
 def check_options(
     wanted: tuple[OptionSpec, ...], found: tuple[Option, ...], flow: Flow, config: Config
 ) -> list[str]:
-    """What of the options is not as a script wants it. Unless order counts, they are compared as a set, without
-    padding."""
-    flat = flatten(found)
-    specs = list(wanted)
+    """What of the options is not as a script wants it. Unless order counts, they are compared as a
+    set; padding counts where that is asked for."""
+    flat = [option for option in flatten(found) if config.rules.padding or not _padding(option)]
+    specs = [spec for spec in wanted if config.rules.padding or not _padding(spec.option)]
     if not config.rules.order:
-        specs = [spec for spec in specs if not _padding(spec.option)]
-        flat = [option for option in flat if not _padding(option)]
         specs.sort(key=lambda spec: kind_of(spec.option))
         flat.sort(key=kind_of)
     if [kind_of(spec.option) for spec in specs] != [kind_of(option) for option in flat]:

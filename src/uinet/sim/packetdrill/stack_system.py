@@ -60,11 +60,13 @@ class StackSystem:
         self.persona = persona
         self.client_fast_open = True  # the sysctls of kernels that switch Fast Open
         self.server_fast_open = True
+        self.unasked_fast_open = False
 
-    def allow_fast_open(self, clients: bool, servers: bool) -> None:
-        """Whether sockets from now on may use Fast Open."""
+    def allow_fast_open(self, clients: bool, servers: bool, unasked: bool = False) -> None:
+        """Whether sockets from now on may use Fast Open. `unasked`: listeners do so without TCP_FASTOPEN."""
         self.client_fast_open = clients
         self.server_fast_open = servers
+        self.unasked_fast_open = unasked
 
     def socket(self, v6: bool, kind: str) -> Handle:
         number = sockopt.SOCK_STREAM if kind == "SOCK_STREAM" else sockopt.SOCK_DGRAM
@@ -74,6 +76,8 @@ class StackSystem:
         handle.sock.bind(address)
 
     def listen(self, handle: Handle, backlog: int) -> None:
+        if self.server_fast_open and self.unasked_fast_open and not handle.set.get(("IPPROTO_TCP", "TCP_FASTOPEN")):
+            handle.sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_FASTOPEN, backlog)
         handle.sock.listen(backlog)
 
     def accept(self, handle: Handle) -> tuple[Handle, Address]:
@@ -90,7 +94,7 @@ class StackSystem:
             if sock.type == sockopt.SOCK_STREAM:
                 self.persona.opened(sock)
             sock.connect(address)
-            if sock.tcb is not None:
+            if sock.tcb is not None and (sock.tcb.fast_open is None or not sock.tcb.fast_open.held):
                 raise BlockingIOError(errno.EINPROGRESS, "EINPROGRESS")
             return
         code = handle.take_error()
@@ -151,7 +155,8 @@ class StackSystem:
             raise failure(errno.EOPNOTSUPP)
         if not asked and self.persona.name == "linux":
             raise failure(errno.EPIPE)
-        assert address is not None
+        if address is None:
+            raise failure(errno.EDESTADDRREQ)
         self.persona.opened(sock)
         if asked or (self.client_fast_open and handle.set.get(("IPPROTO_TCP", "TCP_FASTOPEN"))):
             sock.sendmsg([b""], flags=sockopt.MSG_FASTOPEN, address=address)

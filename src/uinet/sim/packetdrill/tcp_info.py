@@ -36,7 +36,7 @@ def linux_info(sock: Socket) -> dict[str, int]:
     mss = max(1, tcb.mss)
     outstanding = (tcb.snd_nxt - tcb.snd_una) & MASK32
     queued = tcb.snd_buf.length if tcb.snd_buf is not None else 0
-    options = tcb.ts_ok * 1 | tcb.sack_ok * 2 | (4 if tcb.snd_scale or tcb.rcv_scale else 0)
+    options = tcb.ts_ok * 1 | tcb.sack_ok * 2 | (4 if tcb.snd_scale or tcb.rcv_scale else 0) | tcb.ecn_ok * 8
     info = {
         "tcpi_state": STATES[NAMES[tcb.state]], "tcpi_options": options, "tcpi_snd_wscale": tcb.snd_scale,
         "tcpi_rcv_wscale": tcb.rcv_scale, "tcpi_backoff": tcb.backoff, "tcpi_retransmits": tcb.backoff,
