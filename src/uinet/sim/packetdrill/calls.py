@@ -84,7 +84,8 @@ class Calls:
         found = f"{value} {error_name(code)}" if value < 0 else str(value)
         wanted = f"{call.result} {call.error}" if call.error else str(call.result)
         if call.error is not None:
-            right = value < 0 and code == error_number(call.error)
+            wanted_code = error_number(call.error)
+            right = value < 0 and code == wanted_code
         elif isinstance(call.result, Anything):
             right = True
         else:
