@@ -76,6 +76,7 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
 def came_twice(tcb: Tcb, seq: int, length: int) -> None:
     """`length` octets at `seq` were here already: the next ACK tells (RFC 2883, 4)."""
     if tcb.sack_ok and tcb.context.settings.dsack:
+        tcb.ack_now = True
         tcb.dsack_left = seq
         tcb.dsack_right = (seq + length) & MASK32
 

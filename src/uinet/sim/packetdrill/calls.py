@@ -273,10 +273,21 @@ class Calls:
                     return sent
                 raise
             if sent == len(data):
-                return sent
+                return sent if descriptor.nonblocking else (yield from self._opened(descriptor, sent))
             if descriptor.nonblocking or "MSG_DONTWAIT" in flags:
                 return sent
             yield None
+
+    def _opened(self, descriptor: Descriptor, sent: int) -> Steps:
+        """A blocking send that connects as well (Fast Open) returns when the handshake is over."""
+        if not self.system.connecting(descriptor.handle):
+            return sent
+        while self.system.connecting(descriptor.handle):
+            yield None
+        code = self.system.error(descriptor.handle)
+        if code:
+            raise failure(code)
+        return sent
 
     def _begun(self, descriptor: Descriptor) -> bool:
         """Whether the socket is connected, or connects."""

@@ -34,6 +34,7 @@ class Connections:
         self.count = 0
         self.numbers: dict[int, int] = {}  # of packets, by identity
         self.signer: Signer | None = None
+        self.cookies: dict[bytes, bytes] = {}
         self.valid_cookie = b""  # which stands in the script for the one that is good
         self.shift = SHIFT if backend.checked else 0
 
@@ -50,7 +51,7 @@ class Connections:
         return self.current
 
     def _new(self, protocol: str) -> Flow:
-        flow = Flow(protocol, self.shift)
+        flow = Flow(protocol, self.shift, self.cookies)
         self.flows.append(flow)
         return flow
 

@@ -44,7 +44,7 @@ class Stage(enum.Enum):
 class Flow:
     """One connection, or one conversation over UDP."""
 
-    def __init__(self, protocol: str, shift: int = SHIFT) -> None:
+    def __init__(self, protocol: str, shift: int = SHIFT, cookies: dict[bytes, bytes] | None = None) -> None:
         self.protocol = protocol
         self.shift = shift
         self.stage = Stage.NEW
@@ -57,7 +57,8 @@ class Flow:
         self.over = False  # a RST has ended it before it was established: the next SYN begins another one
         self.stamps: dict[int, int] = {}  # TS val in the script -> on the wire
         self.first_stamp: tuple[int, int] | None = None  # the first such pair
-        self.cookies: dict[bytes, bytes] = {}  # Fast Open cookies: in the script -> on the wire
+        # Fast Open cookies: in the script -> on the wire; all connections of a run share them
+        self.cookies: dict[bytes, bytes] = cookies if cookies is not None else {}
         self.watch = Watch()
         self.written = bytearray()  # what our side's program has written
         self.read = 0  # bytes of the peer's stream that it has read

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from uinet import sockopt
-from uinet.errors import Error
+from uinet.errors import Error, NotSupported
 from uinet.sim.packetdrill.descriptors import failure
 from uinet.sim.packetdrill.errors import Unsupported
 from uinet.sim.packetdrill.personas import Persona
@@ -215,7 +215,10 @@ class StackSystem:
             handle.set[level, name] = value
         if name == "TCP_FASTOPEN" and not self.server_fast_open:
             return
-        handle.sock.setsockopt(*numbers, value)
+        try:
+            handle.sock.setsockopt(*numbers, value)
+        except NotSupported:
+            raise Unsupported(f"setsockopt({level}, {name})") from None
 
     def getsockopt(self, handle: Handle, level: str, name: str) -> Any:
         if name in IGNORED_OPTIONS:
