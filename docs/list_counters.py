@@ -25,6 +25,7 @@ GROUPS = {
     "ip": ("IP", ("ip_",)),
     "fragments": ("Fragments", ("frag_",)),
     "icmp": ("ICMP and ICMPv6", ("icmp_",)),
+    "groups": ("MLD and IGMP", ("mld_", "igmp_")),
     "udp": ("UDP", ("udp_",)),
     "dhcp": ("DHCP", ("dhcp_",)),
     "tcp": ("TCP", ("tcp_",)),

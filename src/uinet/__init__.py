@@ -25,10 +25,20 @@ __all__ = [
     "IPPROTO_IPV6",
     "IPPROTO_TCP",
     "IPPROTO_UDP",
+    "IPV6_JOIN_GROUP",
+    "IPV6_LEAVE_GROUP",
+    "IPV6_MULTICAST_HOPS",
+    "IPV6_MULTICAST_IF",
+    "IPV6_MULTICAST_LOOP",
     "IPV6_RECVERR",
     "IPV6_TCLASS",
     "IPV6_UNICAST_HOPS",
+    "IP_ADD_MEMBERSHIP",
     "IP_BINDANY",
+    "IP_DROP_MEMBERSHIP",
+    "IP_MULTICAST_IF",
+    "IP_MULTICAST_LOOP",
+    "IP_MULTICAST_TTL",
     "IP_ORIGDSTADDR",
     "IP_RECVERR",
     "IP_SERIALNO",
@@ -53,17 +63,26 @@ __all__ = [
     "SO_KEEPALIVE",
     "SO_L2INFO",
     "SO_LINGER",
+    "SO_MAX_PACING_RATE",
+    "SO_OOBINLINE",
     "SO_PASSIVE",
     "SO_PROMISC",
     "SO_PROTOCOL",
     "SO_RCVBUF",
+    "SO_RCVLOWAT",
     "SO_REUSEADDR",
     "SO_REUSEPORT",
     "SO_SETFIB",
     "SO_SNDBUF",
     "SO_TYPE",
     "SO_VLANS",
+    "TCP_AO_ADD_KEY",
+    "TCP_AO_DEL_KEY",
+    "TCP_AO_GET_KEYS",
+    "TCP_AO_INFO",
+    "TCP_CONGESTION",
     "TCP_CORK",
+    "TCP_DEFER_ACCEPT",
     "TCP_FASTOPEN",
     "TCP_FASTOPEN_CONNECT",
     "TCP_FASTOPEN_KEY",
@@ -73,19 +92,25 @@ __all__ = [
     "TCP_KEEPIDLE",
     "TCP_KEEPINTVL",
     "TCP_MAXSEG",
+    "TCP_MD5SIG",
     "TCP_NODELAY",
     "TCP_NOPUSH",
+    "TCP_NOTSENT_LOWAT",
     "TCP_QUICKACK",
     "TCP_REASSDL",
     "TCP_USER_TIMEOUT",
+    "TCP_WINDOW_CLAMP",
     "AddressConflict",
     "AddressError",
     "AddressInUse",
     "AddressNotAvailable",
     "AlreadyConnected",
+    "AoInfo",
+    "AoKey",
     "BadSocket",
     "BrokenPipe",
     "CaptureError",
+    "CongestionControl",
     "ConnectionAborted",
     "ConnectionRefused",
     "ConnectionReset",
@@ -104,6 +129,7 @@ __all__ = [
     "L2Info",
     "LinkEvent",
     "Mac",
+    "Md5Key",
     "MessageTooLong",
     "NetworkUnreachable",
     "NotConnected",
@@ -186,7 +212,12 @@ if TYPE_CHECKING:
         AF_INET,
         AF_INET6,
         AF_UNSPEC,
+        IP_ADD_MEMBERSHIP,
         IP_BINDANY,
+        IP_DROP_MEMBERSHIP,
+        IP_MULTICAST_IF,
+        IP_MULTICAST_LOOP,
+        IP_MULTICAST_TTL,
         IP_ORIGDSTADDR,
         IP_RECVERR,
         IP_SERIALNO,
@@ -197,6 +228,11 @@ if TYPE_CHECKING:
         IPPROTO_IPV6,
         IPPROTO_TCP,
         IPPROTO_UDP,
+        IPV6_JOIN_GROUP,
+        IPV6_LEAVE_GROUP,
+        IPV6_MULTICAST_HOPS,
+        IPV6_MULTICAST_IF,
+        IPV6_MULTICAST_LOOP,
         IPV6_RECVERR,
         IPV6_TCLASS,
         IPV6_UNICAST_HOPS,
@@ -215,10 +251,13 @@ if TYPE_CHECKING:
         SO_KEEPALIVE,
         SO_L2INFO,
         SO_LINGER,
+        SO_MAX_PACING_RATE,
+        SO_OOBINLINE,
         SO_PASSIVE,
         SO_PROMISC,
         SO_PROTOCOL,
         SO_RCVBUF,
+        SO_RCVLOWAT,
         SO_REUSEADDR,
         SO_REUSEPORT,
         SO_SETFIB,
@@ -228,7 +267,13 @@ if TYPE_CHECKING:
         SOCK_DGRAM,
         SOCK_STREAM,
         SOL_SOCKET,
+        TCP_AO_ADD_KEY,
+        TCP_AO_DEL_KEY,
+        TCP_AO_GET_KEYS,
+        TCP_AO_INFO,
+        TCP_CONGESTION,
         TCP_CORK,
+        TCP_DEFER_ACCEPT,
         TCP_FASTOPEN,
         TCP_FASTOPEN_CONNECT,
         TCP_FASTOPEN_KEY,
@@ -238,15 +283,20 @@ if TYPE_CHECKING:
         TCP_KEEPIDLE,
         TCP_KEEPINTVL,
         TCP_MAXSEG,
+        TCP_MD5SIG,
         TCP_NODELAY,
         TCP_NOPUSH,
+        TCP_NOTSENT_LOWAT,
         TCP_QUICKACK,
         TCP_REASSDL,
         TCP_USER_TIMEOUT,
+        TCP_WINDOW_CLAMP,
     )
     from uinet.splicing import Splice, splice
     from uinet.stack import Stack
+    from uinet.tcp.congestion.base import CongestionControl
     from uinet.tcp.info import TcpInfo
+    from uinet.tcp.keys import AoInfo, AoKey, Md5Key
     from uinet.tcp.syn import Syn, Verdict
     from uinet.version import __version__, compiled
     from uinet.wire.addresses import ANY, L2Info, Mac, VlanTag
@@ -269,17 +319,22 @@ _MODULES = {
     "uinet.passive_socket": "Hole PassiveInfo PassiveSocket",
     "uinet.socket": "Socket",
     "uinet.sockopt": (
+        "IPV6_JOIN_GROUP IPV6_LEAVE_GROUP IPV6_MULTICAST_HOPS IPV6_MULTICAST_IF IPV6_MULTICAST_LOOP "
+        "IP_ADD_MEMBERSHIP IP_DROP_MEMBERSHIP IP_MULTICAST_IF IP_MULTICAST_LOOP IP_MULTICAST_TTL "
         "AF_INET AF_INET6 AF_UNSPEC IPPROTO_IP IPPROTO_IPV6 IPPROTO_TCP IPPROTO_UDP IPV6_RECVERR IPV6_TCLASS "
-        "IPV6_UNICAST_HOPS IP_BINDANY IP_ORIGDSTADDR IP_RECVERR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL MSG_DONTWAIT "
-        "MSG_FASTOPEN MSG_HOLE_BREAK MSG_OOB MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM SOCK_STREAM "
-        "SOL_SOCKET SO_ACCEPTCONN SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER SO_PASSIVE "
-        "SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_REUSEADDR SO_REUSEPORT SO_SETFIB SO_SNDBUF SO_TYPE SO_VLANS "
-        "TCP_CORK TCP_FASTOPEN TCP_FASTOPEN_CONNECT TCP_FASTOPEN_KEY TCP_HOLE TCP_INFO TCP_KEEPCNT "
-        "TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_NODELAY TCP_NOPUSH TCP_QUICKACK TCP_REASSDL "
-        "TCP_USER_TIMEOUT"
+        "IPV6_UNICAST_HOPS IP_BINDANY IP_ORIGDSTADDR IP_RECVERR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL "
+        "MSG_DONTWAIT MSG_FASTOPEN MSG_HOLE_BREAK MSG_OOB MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM "
+        "SOCK_STREAM SOL_SOCKET SO_ACCEPTCONN SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER "
+        "SO_MAX_PACING_RATE SO_OOBINLINE SO_PASSIVE SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_RCVLOWAT SO_REUSEADDR "
+        "SO_REUSEPORT SO_SETFIB SO_SNDBUF SO_TYPE SO_VLANS TCP_AO_ADD_KEY TCP_AO_DEL_KEY TCP_AO_GET_KEYS "
+        "TCP_AO_INFO TCP_CONGESTION TCP_CORK TCP_DEFER_ACCEPT TCP_FASTOPEN TCP_FASTOPEN_CONNECT TCP_FASTOPEN_KEY "
+        "TCP_HOLE TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_MD5SIG TCP_NODELAY TCP_NOPUSH "
+        "TCP_NOTSENT_LOWAT TCP_QUICKACK TCP_REASSDL TCP_USER_TIMEOUT TCP_WINDOW_CLAMP"
     ),
     "uinet.splicing": "Splice splice",
     "uinet.stack": "Stack",
+    "uinet.tcp.congestion.base": "CongestionControl",
+    "uinet.tcp.keys": "AoInfo AoKey Md5Key",
     "uinet.tcp.info": "TcpInfo",
     "uinet.tcp.syn": "Syn Verdict",
     "uinet.version": "__version__ compiled",

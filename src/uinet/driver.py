@@ -52,6 +52,7 @@ class Driver:
                 f"{device.name} is of layer {device.layer}, {interface.name} of layer {interface.layer}"
             )
         pump = Pump(self.stack, device, interface)
+        interface.announce_groups()
         self.pumps.append(pump)
         device.on_readable = lambda: _mark_ready(pump)
         device.on_writable = lambda: _mark_writable(pump)

@@ -167,7 +167,7 @@ class PassiveSocket(Socket):
             if other is None or other.shut or not self.reception.primary:
                 raise NotConnected("the passive peer was closed")
             self.shared = True
-            other.limit = self.config.receive_buffer
+            other.limit = self.watched_buffer
             self.partner = PassiveSocket(self.stack, self.config, other)
             self.partner.partner = self
             self.partner.user_context = self.user_context

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uinet.errors import AddressError, AddressNotAvailable, InvalidArgument, NetworkUnreachable
+from uinet.ip.interface import hop_limit
 from uinet.sockopt import Config
 from uinet.tcp.listener import IP_ANY, IP_EXACT, IP_FAMILY
 from uinet.tcp.tcb import Tcb
@@ -68,6 +69,7 @@ def place_routed(stack: Stack, tcb: Tcb, bound: Bound | None, remote: bytes, por
     tcb.interface = route.interface
     tcb.next_hop = route.next_hop
     tcb.generation = network.generation
+    tcb.ttl = hop_limit(tcb.ttl, route.interface, len(remote) == 16)
     stack.tcp.table.set_key(tcb, 0, b"", source[0], source[1], local_port, target[0], target[1], port)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from uinet.errors import InvalidArgument, NotSupported
+from uinet.tcp.congestion.names import check_congestion
+from uinet.tcp.keys import NO_KEYS, Keys
 from uinet.units import MILLISECOND, SECOND
 from uinet.wire.addresses import ANY, L2Info, VlanTag, parse_vlans
 from uinet.wire.addresses import Any as AnyType
@@ -43,11 +45,14 @@ SO_BROADCAST = 6
 SO_SNDBUF = 7
 SO_RCVBUF = 8
 SO_KEEPALIVE = 9
+SO_OOBINLINE = 10  # urgent data is always read in line; with it set a read ends before the last urgent byte
 SO_LINGER = 13
 SO_REUSEPORT = 15
+SO_RCVLOWAT = 18  # a socket is readable from so many bytes on
 SO_ACCEPTCONN = 30
 SO_PROTOCOL = 38
 SO_DOMAIN = 39
+SO_MAX_PACING_RATE = 47  # bytes a second; 0: no bound
 # libuinet's
 SO_PROMISC = 0x1001  # the socket works on a promiscuous interface: any address, any port
 SO_SETFIB = 0x1002  # the connection domain
@@ -62,7 +67,18 @@ IP_BINDANY = 0x1010
 IP_SYNFILTER = 0x1011
 IP_SERIALNO = 0x1012
 IP_ORIGDSTADDR = 20  # ancillary data of datagrams: (ip, port) that one was sent to, or is sent from
+# of datagram sockets: see uinet.multicast
+IP_MULTICAST_IF = 32
+IP_MULTICAST_TTL = 33
+IP_MULTICAST_LOOP = 34
+IP_ADD_MEMBERSHIP = 35
+IP_DROP_MEMBERSHIP = 36
 IPV6_UNICAST_HOPS = 16
+IPV6_MULTICAST_IF = 17
+IPV6_MULTICAST_HOPS = 18
+IPV6_MULTICAST_LOOP = 19
+IPV6_JOIN_GROUP = 20
+IPV6_LEAVE_GROUP = 21
 IPV6_RECVERR = 25
 IPV6_TCLASS = 67
 
@@ -72,10 +88,19 @@ TCP_CORK = 3
 TCP_KEEPIDLE = 4
 TCP_KEEPINTVL = 5
 TCP_KEEPCNT = 6
+TCP_DEFER_ACCEPT = 9  # seconds for which a connection has to bring data before it is accepted; 0: it need not
+TCP_WINDOW_CLAMP = 10  # the largest window to advertise; 0: the receive buffer
 TCP_INFO = 11
 TCP_QUICKACK = 12
+TCP_CONGESTION = 13  # a name, or a class of one's own
 TCP_USER_TIMEOUT = 18  # milliseconds
+TCP_MD5SIG = 14  # an Md5Key more (or less), RFC 2385; read: all of them
+TCP_AO_ADD_KEY = 38  # an AoKey more, RFC 5925
+TCP_AO_DEL_KEY = 39  # an AoKey less
+TCP_AO_INFO = 40  # of a connection: an AoInfo, with the keys in use
+TCP_AO_GET_KEYS = 41  # read: all AoKeys
 TCP_FASTOPEN = 23  # of a listener: how many Fast Open connections may be pending; 0: none
+TCP_NOTSENT_LOWAT = 25  # a socket is writable while less than so many bytes wait to be sent; 0: no matter
 TCP_FASTOPEN_CONNECT = 30  # connect sends nothing if a cookie is known: the SYN goes with the first data
 TCP_FASTOPEN_KEY = 33  # of a listener: its own key for cookies, 16 bytes, or 32 with the one before
 TCP_NOPUSH = TCP_CORK
@@ -83,6 +108,7 @@ TCP_REASSDL = 0x1020  # milliseconds for which a passive socket waits for missin
 TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
 
 MIN_BUFFER = 2048
+MOST_RATE = 10**12  # bytes a second
 LONGEST = 10**9 * SECOND  # ns; any longer time would not fit 64 bits for long
 
 __all__ = [
@@ -93,10 +119,20 @@ __all__ = [
     "IPPROTO_IPV6",
     "IPPROTO_TCP",
     "IPPROTO_UDP",
+    "IPV6_JOIN_GROUP",
+    "IPV6_LEAVE_GROUP",
+    "IPV6_MULTICAST_HOPS",
+    "IPV6_MULTICAST_IF",
+    "IPV6_MULTICAST_LOOP",
     "IPV6_RECVERR",
     "IPV6_TCLASS",
     "IPV6_UNICAST_HOPS",
+    "IP_ADD_MEMBERSHIP",
     "IP_BINDANY",
+    "IP_DROP_MEMBERSHIP",
+    "IP_MULTICAST_IF",
+    "IP_MULTICAST_LOOP",
+    "IP_MULTICAST_TTL",
     "IP_ORIGDSTADDR",
     "IP_RECVERR",
     "IP_SERIALNO",
@@ -121,17 +157,26 @@ __all__ = [
     "SO_KEEPALIVE",
     "SO_L2INFO",
     "SO_LINGER",
+    "SO_MAX_PACING_RATE",
+    "SO_OOBINLINE",
     "SO_PASSIVE",
     "SO_PROMISC",
     "SO_PROTOCOL",
     "SO_RCVBUF",
+    "SO_RCVLOWAT",
     "SO_REUSEADDR",
     "SO_REUSEPORT",
     "SO_SETFIB",
     "SO_SNDBUF",
     "SO_TYPE",
     "SO_VLANS",
+    "TCP_AO_ADD_KEY",
+    "TCP_AO_DEL_KEY",
+    "TCP_AO_GET_KEYS",
+    "TCP_AO_INFO",
+    "TCP_CONGESTION",
     "TCP_CORK",
+    "TCP_DEFER_ACCEPT",
     "TCP_FASTOPEN",
     "TCP_FASTOPEN_CONNECT",
     "TCP_FASTOPEN_KEY",
@@ -141,11 +186,14 @@ __all__ = [
     "TCP_KEEPIDLE",
     "TCP_KEEPINTVL",
     "TCP_MAXSEG",
+    "TCP_MD5SIG",
     "TCP_NODELAY",
     "TCP_NOPUSH",
+    "TCP_NOTSENT_LOWAT",
     "TCP_QUICKACK",
     "TCP_REASSDL",
     "TCP_USER_TIMEOUT",
+    "TCP_WINDOW_CLAMP",
 ]
 
 
@@ -155,6 +203,8 @@ class Config:
     def __init__(self, receive_buffer: int, send_buffer: int, max_buffer: int) -> None:
         self.receive_buffer = receive_buffer
         self.send_buffer = send_buffer
+        self.receive_auto = True  # until the user sets a size
+        self.send_auto = True
         self.max_buffer = max_buffer
         self.promiscuous = False
         self.passive = False
@@ -170,6 +220,13 @@ class Config:
         self.fast_open = 0
         self.fast_open_connect = False
         self.fast_open_key = b""
+        self.keys = NO_KEYS
+        self.max_segment = 0
+        self.window_clamp = 0
+        self.defer_accept = 0
+        self.receive_low = 1
+        self.not_sent_low = 0
+        self.oob_inline = False
         self.no_delay = False
         self.cork = False
         self.quick_ack = False
@@ -178,6 +235,8 @@ class Config:
         self.keep_interval = 0
         self.keep_count = 0
         self.user_timeout = 0
+        self.congestion: Any = None  # None: the stack's
+        self.max_pacing_rate = 0
         self.linger = -1  # ns; negative: not asked for
         self.ttl = 64
         self.tos = 0
@@ -244,6 +303,14 @@ def _fast_open_key(value: Any) -> bytes:
     return bytes(value)
 
 
+def _segment(value: Any) -> int:
+    return _within(0 if value == 0 else 88, 65495, "TCP_MAXSEG")(value)
+
+
+def _clamp(value: Any) -> int:
+    return _within(0 if value == 0 else MIN_BUFFER // 2, 1 << 30, "TCP_WINDOW_CLAMP")(value)
+
+
 def _buffer(value: Any) -> int:
     return _within(1, 1 << 31, "a buffer's size")(value)
 
@@ -262,6 +329,7 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (SOL_SOCKET, SO_RCVBUF): ("receive_buffer", _buffer),
     (SOL_SOCKET, SO_KEEPALIVE): ("keepalive", _flag),
     (SOL_SOCKET, SO_LINGER): ("linger", _linger),
+    (SOL_SOCKET, SO_MAX_PACING_RATE): ("max_pacing_rate", _within(0, MOST_RATE, "SO_MAX_PACING_RATE")),
     (IPPROTO_IP, IP_BINDANY): ("bind_any", _flag),
     (IPPROTO_IP, IP_SYNFILTER): ("syn_filter", _filter),
     (IPPROTO_IP, IP_RECVERR): ("receive_errors", _flag),
@@ -275,12 +343,26 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_FASTOPEN_KEY): ("fast_open_key", _fast_open_key),
     (IPPROTO_TCP, TCP_NODELAY): ("no_delay", _flag),
     (IPPROTO_TCP, TCP_CORK): ("cork", _flag),
+    (IPPROTO_TCP, TCP_CONGESTION): ("congestion", check_congestion),
+    (IPPROTO_TCP, TCP_MAXSEG): ("max_segment", _segment),
+    (IPPROTO_TCP, TCP_WINDOW_CLAMP): ("window_clamp", _clamp),
+    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): ("not_sent_low", _within(0, 1 << 31, "TCP_NOTSENT_LOWAT")),
+    (IPPROTO_TCP, TCP_DEFER_ACCEPT): ("defer_accept", _duration("TCP_DEFER_ACCEPT", SECOND, "seconds")),
+    (SOL_SOCKET, SO_RCVLOWAT): ("receive_low", lambda value: max(1, _within(0, 1 << 31, "SO_RCVLOWAT")(value))),
+    (SOL_SOCKET, SO_OOBINLINE): ("oob_inline", _flag),
     (IPPROTO_TCP, TCP_QUICKACK): ("quick_ack", _flag),
     (IPPROTO_TCP, TCP_KEEPIDLE): ("keep_idle", _duration("TCP_KEEPIDLE", SECOND, "seconds")),
     (IPPROTO_TCP, TCP_KEEPINTVL): ("keep_interval", _duration("TCP_KEEPINTVL", SECOND, "seconds")),
     (IPPROTO_TCP, TCP_KEEPCNT): ("keep_count", _within(1, 127, "TCP_KEEPCNT")),
     (IPPROTO_TCP, TCP_USER_TIMEOUT): ("user_timeout", _duration("TCP_USER_TIMEOUT", MILLISECOND, "milliseconds")),
     (IPPROTO_TCP, TCP_REASSDL): ("reassembly_deadline", _duration("TCP_REASSDL", MILLISECOND, "milliseconds")),
+}
+
+# what makes the socket's keys anew
+KEY_CHANGES: dict[tuple[int, int], Callable[[Keys, Any], Keys]] = {
+    (IPPROTO_TCP, TCP_MD5SIG): Keys.with_md5,
+    (IPPROTO_TCP, TCP_AO_ADD_KEY): Keys.with_ao,
+    (IPPROTO_TCP, TCP_AO_DEL_KEY): Keys.without_ao,
 }
 
 # where a socket belongs: not to be changed once it is there
@@ -290,24 +372,33 @@ BEFORE_BIND = {
 }
 
 NANOSECONDS = {
-    "keep_idle": SECOND, "keep_interval": SECOND, "user_timeout": MILLISECOND, "reassembly_deadline": MILLISECOND,
+    "defer_accept": SECOND, "keep_idle": SECOND, "keep_interval": SECOND, "user_timeout": MILLISECOND,
+    "reassembly_deadline": MILLISECOND,
 }
 
 
 def apply(config: Config, level: int, name: int, value: Any) -> str:
     """Sets an option; the name of the attribute it has changed. InvalidArgument, NotSupported."""
+    if (level, name) in KEY_CHANGES:
+        config.keys = KEY_CHANGES[level, name](config.keys, value)
+        return "keys"
     if (level, name) not in SETTABLE:
         raise NotSupported(f"there is no option {name} at level {level}")
     attribute, convert = SETTABLE[level, name]
     converted = convert(value)
     if attribute in ("send_buffer", "receive_buffer"):
         converted = max(MIN_BUFFER, min(converted, config.max_buffer))
+        setattr(config, attribute.replace("buffer", "auto"), False)
     setattr(config, attribute, converted)
     return attribute
 
 
 def read(config: Config, level: int, name: int) -> Any:
     """The value of an option, in the form in which it is set. NotSupported."""
+    if (level, name) == (IPPROTO_TCP, TCP_MD5SIG):
+        return tuple(key for _, key in config.keys.md5)
+    if (level, name) == (IPPROTO_TCP, TCP_AO_GET_KEYS):
+        return tuple(key for _, key, _ in config.keys.ao)
     if (level, name) not in SETTABLE:
         raise NotSupported(f"there is no option {name} at level {level}")
     attribute = SETTABLE[level, name][0]

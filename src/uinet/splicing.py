@@ -71,6 +71,7 @@ class Splice:
             out = ByteQueue()
             target.snd_buf = out
         queue.move(out, count)
+        target.context.queued_bytes += count
         was_read(source, count)
         wants_output(target)
         return count

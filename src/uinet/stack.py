@@ -346,6 +346,8 @@ class Stack:
         """
         if sock.closed:
             events &= EV_CLOSED | EV_ERROR
+        if sock.config.receive_low > 1 or sock.config.not_sent_low:
+            events = sock.above_low_water(events)
         if events == 0:
             return
         if sock.on_event is None:

@@ -144,7 +144,7 @@ def run(pipe: Pipe, sizes: tuple[int, int], v6: bool) -> None:
     for stack in pipe.stacks:
         stack.events()
         tcp = stack.tcp
-        assert list(tcp.table) == [] and tcp.received_bytes == 0 and tcp.connections == 0
+        assert list(tcp.table) == [] and tcp.received_bytes == tcp.queued_bytes == tcp.connections == 0
         assert stack.wheel.count == 0 and not tcp.time_wait
 
 

@@ -53,21 +53,24 @@ class Talker:
         self.sock = sock
         self.rest = data
         self.received = b""
-        self.done = False
+        self.ended = self.done = False
         sock.on_event = self
         self(sock, 0)
 
     def __call__(self, sock: Any, events: int) -> None:
-        while self.rest and sock.writable and sock.state == "ESTABLISHED":
+        while self.rest and sock.writable and sock.state in ("ESTABLISHED", "CLOSE-WAIT"):
             self.rest = self.rest[sock.send(self.rest) :]
             if not self.rest:
                 sock.shutdown(uinet.SHUT_WR)
-        while sock.readable and not self.done:
+        while sock.readable and not self.ended:
             data = sock.recv(1 << 20)
             self.received += data
-            if not data:
-                self.done = True
-                sock.close()
+            self.ended = not data
+            if self.ended:
+                break
+        if self.ended and not self.rest and not self.done:
+            self.done = True
+            sock.close()
 
 
 def read_all(sock: PassiveSocket) -> bytes:

@@ -20,6 +20,9 @@ class FakeInterface:
         self.up = True
         self.queue: list[Frame] = []
 
+    def announce_groups(self) -> None:
+        """It has none."""
+
 
 class FakeStack:
     """Records its input; `answer`, if set, makes frames of each one, which go out by the same interface."""

@@ -237,6 +237,7 @@ class Host:
             name or device.name, mac=mac or device.mac, mtu=mtu or device.mtu, cdom=cdom,
             promiscuous=promiscuous, layer=device.layer, checksums=device.checksums, answer_any=answer_any,
         )
+        interface.announce_groups()
         try:
             for address in [addresses] if isinstance(addresses, str) else addresses:
                 interface.add_address(address)

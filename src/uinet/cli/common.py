@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
+from uinet.aio.addressing import WORDS
 from uinet.aio.host import Host
 from uinet.errors import DeviceGone
+from uinet.ip.interface import LINK_LOCAL
 from uinet.wire.addresses import parse_prefix, unpack_address
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -109,9 +111,17 @@ class HostOptions:
         finally:
             log.removeFilter(is_other_news)
 
+    def assigned(self, host: Host) -> list[str]:
+        """The addresses that `host` has, with prefix lengths; link-local ones if there are no others."""
+        entries = host.stack.interfaces[0].addresses
+        better = [entry for entry in entries if entry.origin != LINK_LOCAL] or entries
+        return [f"{unpack_address(entry.address)}/{entry.prefix_length}" for entry in better]
+
     def address(self, version: int) -> str | None:
-        """Our first address of that IP version, without its prefix length; None if there is none."""
+        """Our first given address of that IP version, without its prefix length; None if there is none."""
         for prefix in self.addresses:
+            if prefix in WORDS:
+                continue
             packed, _ = parse_prefix(prefix)
             if len(packed) == (4 if version == 4 else 16):
                 return str(unpack_address(packed))
@@ -138,7 +148,7 @@ def host_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option(
         "-a", "--address", "addresses", multiple=True, required=True, metavar="IP/LEN",
-        help="Our own address, with the length of its prefix. May be given several times.",
+        help="Our own address, with the length of its prefix; or dhcp, slaac, link-local, auto. May be repeated.",
     )
     @click.option(
         "-d", "--device", required=True, metavar="URL",
@@ -150,6 +160,8 @@ def host_options(function: Callable[..., Any]) -> Callable[..., Any]:
         **rest: Any,
     ) -> Any:
         for address in addresses:
+            if address in WORDS:
+                continue
             packed, _ = parse_prefix(address)  # a bad one is said before a device is opened
             if "/" not in address:
                 example = f"{address}/{24 if len(packed) == 4 else 64}"

@@ -37,6 +37,6 @@ async def serve(options: HostOptions, site: StaticSite, port: int, announce: Cal
     """Serves `site` until cancelled."""
     async with options.open() as host:
         await host.start_server(site.handle, None, port)
-        addresses = ", ".join(options.addresses)
+        addresses = ", ".join(options.assigned(host))
         announce(f"serving {site.root} on {addresses}, port {port}")
         await asyncio.Event().wait()

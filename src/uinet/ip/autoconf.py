@@ -14,9 +14,10 @@ from uinet.ip.interface import LINK_LOCAL, InterfaceAddress
 from uinet.ip.names import ROUTER as NAMES_ROUTER
 from uinet.ip.notice import AUTOCONF_FAILED, ROUTER_ADDED, ROUTER_REMOVED
 from uinet.ip.routes import ROUTER, RouteEntry
+from uinet.ip.settings import NEVER
 from uinet.ip.slaac import Slaac
 from uinet.units import MILLISECOND, SECOND
-from uinet.wheel import NEVER, Timer
+from uinet.wheel import Timer
 from uinet.wire import nd
 from uinet.wire.addresses import is_multicast, network_of
 from uinet.wire.nd import is_link_local

@@ -13,7 +13,7 @@ from uinet.errors import AddressError
 from uinet.ip.notice import ADDRESS_ADDED, ADDRESS_DUPLICATE
 from uinet.wheel import Timer
 from uinet.wire.addresses import unpack_address
-from uinet.wire.nd import solicited_node
+from uinet.wire.nd import is_link_local, solicited_node
 
 if TYPE_CHECKING:
     from uinet.ip.interface import Interface, InterfaceAddress
@@ -146,6 +146,8 @@ class Detector:
         self._end(detection)
         interface.take(entry)
         self.network.tell(interface, ADDRESS_ADDED, entry.address)
+        if is_link_local(entry.address):
+            self.network.groups.repeat(interface)  # reports from :: may have been ignored (RFC 3590, section 4)
         if len(entry.address) == 4 and interface.layer == 2:
             detection.phase = ANNOUNCING
             detection.left = self.network.settings.announce_num

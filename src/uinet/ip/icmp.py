@@ -144,10 +144,13 @@ class Icmp:
             self._echo(packet, v6.ECHO_REPLY)
         elif kind == v6.ECHO_REPLY:
             self._echo_reply(packet)
-        elif v6.DESTINATION_UNREACHABLE <= kind <= v6.PARAMETER_PROBLEM:
+        elif v6.is_error(kind):
             self._error_v6(packet, v6.parse(packet.data, packet.l4, packet.end))
         elif v6.ROUTER_SOLICITATION <= kind <= v6.REDIRECT:
             self.network.nd.input(packet)
+        elif v6.MLD_QUERY <= kind <= v6.MLD_DONE:
+            if not self.network.groups.input_v6(packet):
+                self.network.stats.count("icmp_ignored")
         else:
             self.network.stats.count("icmp_ignored")
 
@@ -242,8 +245,8 @@ class Icmp:
     def _error_v6(self, packet: Packet, message: v6.Icmpv6Message) -> None:
         quote = v6.parse_quote(message.payload)
         info = 0
-        if message.type == v6.TIME_EXCEEDED:
-            kind = TIME_EXCEEDED
+        if message.type == v6.TIME_EXCEEDED or not v6.DESTINATION_UNREACHABLE <= message.type <= v6.PARAMETER_PROBLEM:
+            kind = TIME_EXCEEDED  # errors of types that nobody knows go to the transport too (2.4 (a)): as transient
         elif message.type == v6.PARAMETER_PROBLEM:
             kind, info = PARAMETER_PROBLEM, message.pointer
             if message.code == v6.UNRECOGNIZED_NEXT_HEADER:
@@ -271,12 +274,15 @@ class Icmp:
             self.network.stats.count("icmp_bad_quote")
             return
         handler = self.network.handlers.get(quote.protocol)
-        if handler is None or not handler.icmp_error(
-            kind, code, info, quote.source, quote.destination, quote.transport, packet
-        ):
+        believed = 0
+        if handler is not None:
+            believed = handler.icmp_error(
+                kind, code, info, quote.source, quote.destination, quote.transport, packet
+            )
+        if not believed:
             self.network.stats.count("icmp_bad_quote")
             return
-        if kind == TOO_BIG and not packet.interface.promiscuous:
+        if kind == TOO_BIG and believed == 1 and not packet.interface.promiscuous:
             self.network.pmtu.update(quote.destination, info)
 
     def icmp_error(
@@ -484,10 +490,10 @@ def is_icmp_error_v6(original: bytes) -> bool:
     """Whether an IPv6 packet carries an ICMPv6 error or redirect, or what may be one (RFC 4443, section 2.4
     (e)).
     """
-    chain = ipv6_extensions.walk(original)
-    if chain.next_header != ICMPV6:
+    protocol, at = ipv6_extensions.upper_layer(original)
+    if protocol != ICMPV6:
         return False
-    if chain.offset >= len(original):
+    if at >= len(original):
         return True
-    kind = load_u8(original, chain.offset)
+    kind = load_u8(original, at)
     return v6.is_error(kind) or kind == v6.REDIRECT

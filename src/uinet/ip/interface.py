@@ -229,6 +229,7 @@ class Interface:
             if self.promiscuous or self.layer != 2:
                 raise InvalidArgument(f"{self.name} can't be autoconfigured: that takes an ordinary Ethernet interface")
             self.network.refresh()
+            self.announce_groups()
             self.autoconf = Autoconf(self)
             self.autoconf.start()
             self.network.kick()
@@ -288,7 +289,10 @@ class Interface:
         """Takes packets to the multicast `group` from now on; counted, so that each join wants its own
         `leave`.
         """
-        self.groups[group] = self.groups.get(group, 0) + 1
+        members = self.groups.get(group, 0)
+        self.groups[group] = members + 1
+        if members == 0:
+            self.network.groups.changed(self, group, True)
 
     def leave(self, group: bytes) -> None:
         """Undoes one `join`; AddressNotAvailable without one."""
@@ -297,8 +301,15 @@ class Interface:
             raise AddressNotAvailable(f"{self.name} has not joined that group")
         if members == 1:
             del self.groups[group]
+            self.network.groups.changed(self, group, False)
         else:
             self.groups[group] = members - 1
+
+    def announce_groups(self) -> None:
+        """Tells routers and switches from now on, unasked, of the groups that are joined here."""
+        if not self.report_groups:
+            self.report_groups = True
+            self.network.groups.repeat(self)
 
     def in_group(self, group: bytes) -> bool:
         """Whether packets to the multicast `group` are for this interface."""
@@ -346,3 +357,10 @@ class Interface:
             "tx_dropped": self.tx_dropped,
             "output": len(self.output),
         }
+
+
+def hop_limit(chosen: int, interface: Interface | None, version6: bool) -> int:
+    """What packets of a socket carry: what it has chosen; in place of the default, what routers say (4861, 6.3.2)."""
+    if chosen != DEFAULT_HOP_LIMIT or interface is None or not version6:
+        return chosen
+    return interface.hop_limit

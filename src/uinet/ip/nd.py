@@ -148,7 +148,7 @@ class Nd:
     def solicit(self, hop: NextHop) -> None:
         """Asks who has the address of `hop`: its solicited-node group, or in PROBE the neighbour itself."""
         interface = hop.interface
-        source = self._source(interface, hop.address)
+        source = self._asking(hop)
         options: tuple[wire.Option, ...] = ()
         if source != UNSPECIFIED:
             options = (wire.link_layer_option(wire.SOURCE_LINK_LAYER, interface.mac),)
@@ -157,6 +157,14 @@ class Nd:
         packet = ip_packet(wire.NeighborSolicitation(hop.address, options), source, destination)
         self.network.stats.count("nd_ns_out")
         self._send(interface, mac if mac is not None else multicast_mac(destination), packet)
+
+    def _asking(self, hop: NextHop) -> bytes:
+        """RFC 4861, section 7.2.2: the question comes from where the packet does that it is asked for."""
+        if hop.queue:
+            source = hop.queue[-1][0][8:24]
+            if hop.interface.owns(source):
+                return source
+        return self._source(hop.interface, hop.address)
 
     def _source(self, interface: Interface, target: bytes) -> bytes:
         """The address to ask from: one on the target's link, else the link-local one, else any."""

@@ -13,6 +13,7 @@ from uinet.ip.dad import Detector
 from uinet.ip.extension import Extensions
 from uinet.ip.fragment import Identifications
 from uinet.ip.gateways import Gateways
+from uinet.ip.groups import Groups
 from uinet.ip.icmp import Icmp
 from uinet.ip.interface import Interface, InterfaceAddress
 from uinet.ip.names import NameServers
@@ -57,8 +58,9 @@ class TransportHandler(Protocol):
         quoted_destination: bytes,
         quoted_transport: bytes,
         packet: Packet | None,
-    ) -> bool:
-        """An ICMP error about a packet that this stack may have sent; whether a flow here believes it.
+    ) -> int:
+        """An ICMP error about a packet that this stack may have sent; 0 if no flow here believes it, 1 if one does,
+        2 if one will, perhaps, later: the path MTU of a TOO_BIG is its own business then.
 
         `kind`: one of the kinds of `uinet.ip.icmp`; `code`: as on the wire; `info`: the MTU of a TOO_BIG, the
         pointer of a PARAMETER_PROBLEM, else 0. `quoted_transport`: at least 8 bytes, from the transport
@@ -129,11 +131,13 @@ class Network:
         self.detector = Detector(self)
         self.redirects = Redirects(self)
         self.name_servers = NameServers(self)
+        self.groups = Groups(self)
         self.pmtu = Pmtu(self)
         self.reassembler = Reassembler(self)
         self.extensions = Extensions(self)
         self.icmp = Icmp(self)
         self.handlers[1] = self.icmp
+        self.handlers[2] = self.groups
         self.handlers[58] = self.icmp
         self.loopback_interface = Interface(self, "lo", 0, b"", mtu=LOOPBACK_MTU, layer=3, checksums=False)
         self.loopback_interface.loopback = True
@@ -192,6 +196,7 @@ class Network:
             interface.autoconf.stop()
         interface.remove_all_addresses()
         self.redirects.remove_interface(interface)
+        self.groups.remove_interface(interface)
         self.name_servers.remove_interface(interface)
         self.routes.remove_interface(interface)
         self.neighbors.remove_interface(interface)

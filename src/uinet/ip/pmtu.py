@@ -1,4 +1,4 @@
-"""Path MTUs that routers have told us (RFC 1191, RFC 8201).
+"""Path MTUs that routers have told us, or that transports have found by probes (RFC 1191, RFC 8201, RFC 4821).
 
 Who reports one has to prove that it saw a packet of ours before it gets here; even so a value never goes
 below a floor, never rises by a message, and is forgotten after ten minutes, when the larger size is tried
@@ -58,14 +58,30 @@ class Pmtu(Timer):
         if mtu >= known:
             return False
         self.table.pop(destination, None)
+        self._remember(destination, mtu)
+        self.network.changed()
+        return True
+
+    def learn(self, destination: bytes, mtu: int) -> None:
+        """What a transport has found out by itself, by probes or by what is swallowed: unlike a router's word it may be
+        more than was known.
+        """
+        entry = self.network.routes.lookup(destination)
+        most = entry.interface.mtu if entry is not None else 65535
+        known = self.get(destination) or most
+        self.table.pop(destination, None)
+        if mtu < most:
+            self._remember(destination, mtu)
+        if mtu != known:
+            self.network.changed()
+
+    def _remember(self, destination: bytes, mtu: int) -> None:
         if len(self.table) >= LIMIT:
             del self.table[next(iter(self.table))]
         expiry = self.network.now + AGE
         self.table[destination] = (mtu, expiry)
         if self.deadline == 0:
             self.network.wheel.arm(self, expiry)
-        self.network.changed()
-        return True
 
     def expire(self, now: int) -> None:
         """Forgets what is too old, so that routes are looked up anew with the link's own MTU."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uinet.units import MILLISECOND, MINUTE, SECOND
 
+NEVER = 1 << 62  # ns: later than any deadline
+
 
 class IpSettings:
     """Set before interfaces are configured. Times are in ns."""

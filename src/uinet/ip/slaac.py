@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from uinet.ip import iid
 from uinet.ip.interface import SLAAC, InterfaceAddress
 from uinet.ip.notice import ADDRESS_DEPRECATED, ADDRESS_REMOVED
+from uinet.ip.settings import NEVER
 from uinet.units import MILLISECOND, SECOND
-from uinet.wheel import NEVER
 from uinet.wire import nd
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from uinet.units import MILLISECOND, seconds
 from uinet.wire.addresses import TPIDS
 from uinet.wire.constants import ETHERTYPE_IPV4, ETHERTYPE_IPV6
 from uinet.wire.frame import CHECKSUM_UNKNOWN, Frame
+from uinet.wire.kernels import checksum
 
 
 class Capture(Protocol):
@@ -32,7 +33,7 @@ class Capture(Protocol):
 
 COUNTERS = (
     "sent", "bytes", "delivered", "queue_full", "too_long", "dropped", "lost", "corrupted", "duplicated",
-    "reordered",
+    "reordered", "marked",
 )
 LONGEST = 1e6  # seconds; about eleven days
 PROBABILITIES = ("loss", "reorder", "duplicate", "corrupt")
@@ -49,7 +50,8 @@ class Conditions:
     `reorder`: a frame is held back for up to `reorder_delay` more, so that later ones overtake it (None: the
     link's own delay, at least 1 ms). `corrupt`: one bit of the IP packet flips; a frame that is no IP packet
     is lost instead, as an Ethernet checksum would have it. `queue`: frames that wait for the wire at most;
-    `queue_bytes`: their bytes at most, None for no limit.
+    `queue_bytes`: their bytes at most, None for no limit. `mark`: an ECN-capable packet (RFC 3168) that finds this many
+    frames waiting, or more, is marked "congestion experienced"; None for never, 0 for all.
     `mtu`: longest IP packet in bytes; a longer one is dropped without a word.
     """
 
@@ -66,6 +68,7 @@ class Conditions:
     burst: float = 1.0
     lose_every: int = 0
     queue_bytes: int | None = None
+    mark: int | None = None
 
     def __post_init__(self) -> None:
         if self.rate is not None and not self.rate > 0:
@@ -86,6 +89,8 @@ class Conditions:
             raise InvalidArgument(f"a link's queue holds at least one frame, not {self.queue!r}")
         if self.queue_bytes is not None and self.queue_bytes < 1:
             raise InvalidArgument(f"a link's queue holds at least one byte (or None), not {self.queue_bytes!r}")
+        if self.mark is not None and self.mark < 0:
+            raise InvalidArgument(f"a link marks from so many frames in its queue on (or None), not {self.mark!r}")
         if self.mtu < 68:  # RFC 791, 3.2: what every IPv4 link carries
             raise InvalidArgument(f"a link's MTU is at least 68 bytes, not {self.mtu!r}")
 
@@ -102,6 +107,27 @@ def network_header(data: bytes, layer: int) -> tuple[int, int]:
             return offset + 2, ethertype
         offset += 4
     return len(data), 0
+
+
+def marked_copy(frame: Frame, layer: int) -> Frame | None:
+    """`frame` with its packet marked "congestion experienced"; None if the packet is not ECN-capable, or none."""
+    at, ethertype = network_header(frame.data, layer)
+    if ethertype == ETHERTYPE_IPV4 and len(frame.data) >= at + 20:
+        if not frame.data[at + 1] & 3:
+            return None
+        data = bytearray(frame.data)
+        data[at + 1] |= 3
+        data[at + 10 : at + 12] = bytes(2)
+        length = (data[at] & 0xF) * 4
+        data[at + 10 : at + 12] = (checksum(data, at, length, 0) ^ 0xFFFF).to_bytes(2, "big")
+    elif ethertype == ETHERTYPE_IPV6 and len(frame.data) >= at + 40:
+        if not frame.data[at + 1] & 0x30:
+            return None
+        data = bytearray(frame.data)
+        data[at + 1] |= 0x30
+    else:
+        return None
+    return Frame(bytes(data), frame.checksum, 0, frame.time)
 
 
 class Channel:
@@ -139,6 +165,7 @@ class Channel:
         self._mtu = conditions.mtu
         self._byte_time = 0.0 if conditions.rate is None else 8e9 / conditions.rate
         self._delay = seconds(conditions.delay)
+        self._mark = conditions.mark
         self._loss, self._corrupt_chance = conditions.loss, conditions.corrupt
         self._duplicate, self._reorder = conditions.duplicate, conditions.reorder
 
@@ -162,6 +189,11 @@ class Channel:
         if departure < 0:
             counters["queue_full"] += 1
             return
+        if self._mark is not None and max(0, len(self._departures) - 2) >= self._mark:  # itself, and the wire's
+            marked = marked_copy(frame, self.layer)
+            if marked is not None:
+                counters["marked"] += 1
+                frame = marked
         self._propagate(frame, departure)
 
     def _departure(self, size: int) -> int:

@@ -149,6 +149,7 @@ class Network:
         burst: Both[float] = 1.0,
         lose_every: Both[int] = 0,
         queue_bytes: Both[int | None] = None,
+        mark: Both[int | None] = None,
         mtu: int | None = None,
         capture: Path | tuple[Path | None, Path | None] | None = None,
         addresses: tuple[str | Sequence[str], str | Sequence[str]] = ((), ()),
@@ -166,6 +167,7 @@ class Network:
                 "rate": rate, "delay": delay, "jitter": jitter, "loss": loss, "reorder": reorder,
                 "duplicate": duplicate, "corrupt": corrupt, "queue": queue, "reorder_delay": reorder_delay,
                 "burst": burst, "lose_every": lose_every, "queue_bytes": queue_bytes,
+                "mark": mark,
             }
         )
         ports = self._port(a, mtu, addresses[0]), self._port(b, mtu, addresses[1])
@@ -198,6 +200,7 @@ class Network:
         burst: float = 1.0,
         lose_every: int = 0,
         queue_bytes: int | None = None,
+        mark: int | None = None,
         mtu: int | None = None,
         capture: Path | None = None,
     ) -> Segment:
@@ -217,6 +220,7 @@ class Network:
                 f"segment {self._segments} {len(segment.ports)}", port, segment.channel_from(port), rate=rate,
                 delay=delay, jitter=jitter, loss=loss, reorder=reorder, duplicate=duplicate, corrupt=corrupt,
                 queue=queue, reorder_delay=reorder_delay, burst=burst, lose_every=lose_every, queue_bytes=queue_bytes,
+                mark=mark,
                 mtu=carried,
             )
         if capture is not None and segment.ports:

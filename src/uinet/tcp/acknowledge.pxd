@@ -1,10 +1,12 @@
 cimport cython
 
 from uinet.ip.neighbors cimport NextHop
-from uinet.seq cimport seq_diff, seq_gt, seq_leq, seq_lt
+from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.tcp.autotune cimport may_write
 from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.context cimport Context
+from uinet.tcp.discovery cimport progressed
 from uinet.tcp.flight cimport Ack, Flight
 from uinet.tcp.notify cimport notify
 from uinet.tcp.rack cimport detect_losses, end_dsack_round, note_dsack, probe_acknowledged, schedule_probe
@@ -13,7 +15,7 @@ from uinet.tcp.rtt cimport echo_age, from_timestamp, sample
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport restart_retransmit, stop_persist
 from uinet.tcp.undo cimport note_duplicate
-from uinet.tcp.window cimport cwnd_was_full
+from uinet.tcp.window cimport cwnd_was_full, set_pacing
 from uinet.wire.segment cimport Segment
 
 cdef unsigned int EV_WRITABLE, ECE, SYN
@@ -35,7 +37,7 @@ cpdef take_dsack(Tcb tcb, Flight flight, unsigned int left, unsigned int right, 
 cpdef advance_una(Tcb tcb, Flight flight, Segment seg, Ack ack)
 @cython.locals(told=cython.longlong, most=cython.longlong)
 cpdef eat_duplicates(Tcb tcb, Flight flight, Ack ack)
-@cython.locals(queue=ByteQueue, freed=Py_ssize_t)
+@cython.locals(queue=ByteQueue)
 cpdef free_acknowledged(Tcb tcb, long long octets)
 @cython.locals(wait=cython.longlong, at=cython.longlong)
 cpdef hurry_timeout(Tcb tcb)

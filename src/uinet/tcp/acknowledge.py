@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from uinet.events import EV_WRITABLE
 from uinet.ip.neighbors import STATIC
-from uinet.seq import seq_diff, seq_gt, seq_leq, seq_lt
+from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.tcp.autotune import may_write
 from uinet.tcp.constants import OPEN, TIMEOUT
+from uinet.tcp.discovery import progressed
 from uinet.tcp.flight import Ack, Flight
 from uinet.tcp.notify import notify
 from uinet.tcp.rack import (
@@ -24,7 +26,7 @@ from uinet.tcp.rtt import echo_age, from_timestamp, sample
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import restart_retransmit, stop_persist
 from uinet.tcp.undo import note_duplicate
-from uinet.tcp.window import cwnd_was_full
+from uinet.tcp.window import cwnd_was_full, set_pacing
 from uinet.units import MILLISECOND
 from uinet.wire.constants import ECE, SYN
 from uinet.wire.segment import Segment
@@ -101,6 +103,8 @@ def control(tcb: Tcb, flight: Flight, ack: Ack, before: int) -> None:
         wanted = tcb.recovering == TIMEOUT or (tcb.recovering == before == OPEN and cwnd_was_full(tcb, flight))
     if wanted:
         congestion.on_ack(tcb, ack)
+    if tcb.pacing_rate or tcb.context.settings.pacing:
+        set_pacing(tcb, flight)
 
 
 def take_sacks(tcb: Tcb, flight: Flight, seg: Segment, ack: Ack) -> None:
@@ -142,6 +146,10 @@ def advance_una(tcb: Tcb, flight: Flight, seg: Segment, ack: Ack) -> None:
     context = tcb.context
     tcb.snd_una = seg.ack
     flight.acknowledge(seg.ack, context.now, ack)
+    if flight.full == 1 and seq_geq(seg.ack, flight.full_end):
+        flight.full = 2
+    if tcb.path is not None:
+        progressed(tcb)
     if not tcb.sack_ok and tcb.dup_acks:
         eat_duplicates(tcb, flight, ack)
     octets = ack.acked
@@ -173,15 +181,15 @@ def eat_duplicates(tcb: Tcb, flight: Flight, ack: Ack) -> None:
 
 
 def free_acknowledged(tcb: Tcb, octets: int) -> None:
-    """Frees acknowledged bytes of the send buffer; who waits for room hears of it once a third is free."""
+    """Frees acknowledged bytes of the send buffer; who waits for room hears of it when that is worth it."""
     queue = tcb.snd_buf
     if queue is None:
         return
     if octets > queue.length:
         octets = queue.length
     queue.drop(octets)
-    freed = tcb.snd_limit - queue.length
-    if tcb.wants_write and freed >= tcb.snd_limit // 3:
+    tcb.context.queued_bytes -= octets
+    if tcb.wants_write and may_write(tcb):
         tcb.wants_write = False
         notify(tcb, EV_WRITABLE)
     if queue.length == 0:

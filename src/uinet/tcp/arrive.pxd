@@ -2,6 +2,7 @@ cimport cython
 
 from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.acknowledge cimport acknowledge
+from uinet.tcp.autotune cimport take_round_trip
 from uinet.tcp.context cimport Context
 from uinet.tcp.notify cimport notify
 from uinet.tcp.receive cimport came_twice, fin_reached, take_data, take_fin, window_left

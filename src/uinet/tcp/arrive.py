@@ -10,6 +10,7 @@ from uinet.errors import ConnectionRefused, ConnectionReset
 from uinet.events import EV_CONNECTED, EV_WRITABLE
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.acknowledge import acknowledge
+from uinet.tcp.autotune import take_round_trip
 from uinet.tcp.close import abort, finish
 from uinet.tcp.constants import CE
 from uinet.tcp.fast_open import handshake_done, syn_acknowledged
@@ -19,6 +20,7 @@ from uinet.tcp.receive import came_twice, fin_reached, take_data, take_fin, wind
 from uinet.tcp.reset import reset_for
 from uinet.tcp.rtt import from_timestamp, sample
 from uinet.tcp.send import challenge_ack, send_ack, wants_output
+from uinet.tcp.signing import admitted
 from uinet.tcp.state import (
     CLOSED,
     CLOSING,
@@ -45,6 +47,8 @@ PAWS_IDLE = 24 * 86_400 * 1_000_000_000  # RFC 7323 5.5: after 24 days a timesta
 
 def segment_arrives(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     """One segment for a connection."""
+    if tcb.auth is not None and not admitted(tcb.context, tcb, packet, seg):
+        return
     now = tcb.context.now
     tcb.segments_in += 1
     tcb.last_heard = now
@@ -86,6 +90,8 @@ def predicted(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         update_window(tcb, seg, window)
     if seg.length:
         take_data(tcb, seg.seq, packet.data, seg.offset, seg.length)
+        if tcb.tuning is not None and seq_gt(tcb.rcv_nxt, tcb.tuning.mark):
+            take_round_trip(tcb, seg)
 
 
 def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
@@ -131,7 +137,7 @@ def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         acceptable = seq_lt(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt)
         if not acceptable:
             if not seg.flags & RST:
-                reset_for(context, packet, seg)
+                reset_for(context, packet, seg, tcb.auth)
             return
     if seg.flags & RST:
         context.stats.count("tcp_rst_in")
@@ -342,7 +348,7 @@ def fifth_check_ack(tcb: Tcb, packet: Packet, seg: Segment) -> bool:
     context = tcb.context
     if tcb.state == SYN_RECEIVED:
         if not (seq_lt(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt)):
-            reset_for(context, packet, seg)
+            reset_for(context, packet, seg, tcb.auth)
             return False
         become_established(tcb, seg)
     if seq_gt(seg.ack, tcb.snd_nxt):
@@ -415,6 +421,8 @@ def seventh_process_text(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         skip_data(tcb, seg)
         return
     take_data(tcb, seg.seq, packet.data, seg.offset, seg.length)
+    if tcb.tuning is not None and seq_gt(tcb.rcv_nxt, tcb.tuning.mark):
+        take_round_trip(tcb, seg)
 
 
 def skip_data(tcb: Tcb, seg: Segment) -> None:

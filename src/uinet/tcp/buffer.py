@@ -10,7 +10,7 @@ from uinet.wire.kernels import store_bytes, take
 
 BLOCK = 16384
 SMALL_BLOCK = 512
-BY_REFERENCE = 4096  # pieces at least this long are referred to, not copied
+BY_REFERENCE = 4096  # pieces at least this long are referred to, not copied, if they are half of the whole or more
 
 
 class Block:
@@ -42,7 +42,7 @@ class ByteQueue:
         """Adds `length` bytes of `data` (bytes; or a bytearray, which is always copied) at `offset`."""
         if length <= 0:
             return
-        if length >= BY_REFERENCE and isinstance(data, bytes):
+        if length >= BY_REFERENCE and isinstance(data, bytes) and 2 * length >= len(data):
             self.blocks.append(Block(data, offset, offset + length, 0))
             self.length += length
             return

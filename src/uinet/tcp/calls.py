@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from uinet.errors import BrokenPipe, NotConnected
-from uinet.seq import seq_lt
+from uinet.seq import seq_diff, seq_lt
+from uinet.tcp.autotune import most_to_receive, user_has_read
 from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.close import abort, finish, forget_unread
 from uinet.tcp.context import Context
@@ -32,9 +33,11 @@ def open_active(context: Context, tcb: Tcb, floor: int) -> None:
     tcb.iss = context.secrets.isn(tcb, context.now)
     if floor >= 0 and seq_lt(tcb.iss, floor):
         tcb.iss = floor
+    if tcb.auth is not None:
+        tcb.auth.begin(tcb.iss, -1)
     tcb.ts_offset = context.secrets.timestamp_offset(tcb)
     tcb.snd_una = tcb.snd_nxt = tcb.iss
-    tcb.rcv_scale = scale_for(tcb.rcv_limit)
+    tcb.rcv_scale = scale_for(most_to_receive(tcb))
     change(tcb, SYN_SENT)
     if tcb.fast_open is None:
         begin_opening(tcb)
@@ -70,8 +73,19 @@ def send(tcb: Tcb, data: bytes | bytearray, offset: int, length: int) -> int:
         queue = ByteQueue()
         tcb.snd_buf = queue
     queue.append(data, offset, length)
+    tcb.context.queued_bytes += length
     wants_output(tcb)
     return length
+
+
+def unsent(tcb: Tcb) -> int:
+    """Bytes that are queued and were never sent."""
+    if tcb.snd_buf is None:
+        return 0
+    sent = seq_diff(tcb.snd_nxt, tcb.snd_una)
+    if tcb.state < ESTABLISHED and sent:
+        sent -= 1  # the SYN
+    return max(0, tcb.snd_buf.length - sent)
 
 
 def receive(tcb: Tcb, limit: int) -> bytes:
@@ -96,6 +110,8 @@ def was_read(tcb: Tcb, count: int) -> None:
     """`count` bytes have left the receive buffer: the window may be worth an update."""
     if tcb.state != CLOSED:
         tcb.context.received_bytes -= count
+    if tcb.receive_auto:
+        user_has_read(tcb)
     queue = tcb.rcv_buf
     if queue is not None and queue.length == 0:
         tcb.rcv_buf = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uinet.errors import ConnectionAborted
 from uinet.events import EV_CLOSED, EV_ERROR, EV_READABLE, EV_WRITABLE
+from uinet.tcp.cork import forget
 from uinet.tcp.fast_open import ended
 from uinet.tcp.notify import notify
 from uinet.tcp.send import send_rst
@@ -17,12 +18,15 @@ def release(tcb: Tcb) -> None:
     context.wheel.disarm(tcb)
     if tcb.fast_open is not None:
         ended(tcb)
+    forget(tcb)
     tcb.rexmt_at = 0
     tcb.delack_at = 0
     tcb.keep_at = 0
     tcb.close_at = 0
     forget_out_of_order(tcb)
-    tcb.snd_buf = None
+    if tcb.snd_buf is not None:
+        context.queued_bytes -= tcb.snd_buf.length
+        tcb.snd_buf = None
     tcb.loss_at = 0
     tcb.pacing = False
     if tcb.flight is not None:
@@ -39,7 +43,7 @@ def release(tcb: Tcb) -> None:
 def forget_out_of_order(tcb: Tcb) -> None:
     """Throws away what waits for something before it: the peer still has it."""
     if tcb.reassembly is not None:
-        tcb.context.received_bytes -= tcb.reassembly.length
+        tcb.context.received_bytes -= tcb.reassembly.charge()
         tcb.reassembly = None
 
 

@@ -24,3 +24,5 @@ CE = 3
 ECN_NEVER = 0
 ECN_ASK = 1
 ECN_ANSWER = 2
+
+TIMESTAMPS_LENGTH = 12  # bytes of the option, aligned (RFC 7323, appendix A)

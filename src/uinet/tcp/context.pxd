@@ -20,8 +20,8 @@ cdef class Context:
     cdef public list pending
     cdef public list ready
     cdef public bytearray scratch
+    cdef public Py_ssize_t received_bytes, queued_bytes
     cdef public unsigned int urgent
-    cdef public Py_ssize_t received_bytes
     cdef public unsigned long long segments_out
     cdef public object trace, rst_limit, fast_server, fast_client
     cdef public object on_pending, clock

@@ -19,7 +19,8 @@ class Context:
     """Shared state of one stack's TCP.
 
     `pending`: connections that may have something to send once the batch is eaten. `ready`: connections (or sockets)
-    whose events wait to be delivered. `received_bytes`: unread and out-of-order bytes of all open connections.
+    whose events wait to be delivered. `received_bytes`: unread and out-of-order bytes of all open connections,
+    `queued_bytes`: those that they have to send and that are not acknowledged.
     """
 
     def __init__(self, network: Network) -> None:
@@ -37,6 +38,7 @@ class Context:
         self.scratch = bytearray(256)
         self.urgent = 0  # the urgent pointer of the segment that is being sent
         self.received_bytes = 0
+        self.queued_bytes = 0
         self.segments_out = 0
         self.rst_limit: Any = None  # a reset.RstLimit
         self.fast_server: Any = None  # a fast_open.ServerCookies

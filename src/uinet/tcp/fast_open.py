@@ -11,8 +11,9 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from uinet.seq import seq_diff, seq_gt
+from uinet.tcp.discovery import path_mtu
 from uinet.tcp.layout import headers_length, is_v4
-from uinet.tcp.negotiate import DEFAULT_MSS_V4, DEFAULT_MSS_V6, path_mtu
+from uinet.tcp.negotiate import DEFAULT_MSS_V4, DEFAULT_MSS_V6
 from uinet.tcp.table import Entry
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32
@@ -300,6 +301,7 @@ def syn_acknowledged(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     taken = seq_diff(seg.ack, (tcb.iss + 1) & MASK32)
     if taken and tcb.snd_buf is not None:
         tcb.snd_buf.drop(taken)
+        tcb.context.queued_bytes -= taken
         if tcb.snd_buf.length == 0:
             tcb.snd_buf = None
     if seq_gt(tcb.snd_nxt, seg.ack):

@@ -32,16 +32,17 @@ cdef class Ack:
 
 @cython.final
 cdef class Flight:
-    cdef public list runs
+    cdef public list runs, lost_notes
     cdef public Py_ssize_t first, ranges
     cdef public Sent oldest, newest
-    cdef public long long sacked, lost
+    cdef public long long sacked, lost, again_out
     cdef public unsigned int lost_from, rack_end, fack, dsack_round, probe_end, usage_seq
     cdef public unsigned long long delivered, app_limited, total_lost, round_end
     cdef public long long delivered_at, first_sent_at, rack_sent_at, rack_rtt, min_rtt, min_rtt_at
     cdef public bint fack_known, reordered, in_dsack_round, probed, probe_again, probe_timer, undo, reduced
-    cdef public bint cwnd_limited, owns_window
-    cdef public unsigned char frto
+    cdef public bint cwnd_limited, owns_window, paces
+    cdef public unsigned char frto, full
+    cdef public unsigned int full_end
     cdef public unsigned int reo_wnd_mult, reo_wnd_persist
     cdef public long long prr_delivered, prr_out, recover_fs, undo_retrans, again_at
     cdef public unsigned int prior_cwnd, prior_ssthresh
@@ -61,7 +62,7 @@ cdef class Flight:
     cdef stamp(self, Sent run, long long now, long long in_flight)
     @cython.locals(count=Py_ssize_t, last=Sent, run=Sent)
     cpdef add(self, unsigned int start, unsigned int end, long long now, long long in_flight)
-    @cython.locals(index=Py_ssize_t, after=Py_ssize_t, run=Sent, before=Sent)
+    @cython.locals(index=Py_ssize_t, after=Py_ssize_t, run=Sent, before=Sent, size=cython.longlong)
     cpdef resent(self, unsigned int start, unsigned int end, long long now, long long in_flight)
     @cython.locals(first=Sent, run=Sent, at=Py_ssize_t, size=cython.longlong)
     cdef _join(self, Py_ssize_t index, Py_ssize_t after)
@@ -78,12 +79,16 @@ cdef class Flight:
     cdef Py_ssize_t _hold(self, Sent run, long long now, Ack ack) except -1
     @cython.locals(before=Sent, behind=Sent, head=Sent, last=Sent, run=Sent, at=Py_ssize_t)
     cdef _join_held(self, Py_ssize_t index, Py_ssize_t after)
-    @cython.locals(length=cython.longlong)
+    @cython.locals(length=cython.longlong, since=cython.longlong)
     cpdef mark_lost(self, Sent run, Ack ack)
     @cython.locals(run=Sent)
     cpdef mark_head(self, long long length, Ack ack)
     @cython.locals(run=Sent, index=Py_ssize_t)
     cpdef mark_all(self, Ack ack)
+    @cython.locals(run=Sent, index=Py_ssize_t)
+    cpdef lose(self, unsigned int start, unsigned int end)
+    @cython.locals(run=Sent, index=Py_ssize_t)
+    cpdef bint holds(self, unsigned int seq) except -1
     @cython.locals(run=Sent, index=Py_ssize_t)
     cpdef unmark(self)
     @cython.locals(run=Sent, index=Py_ssize_t)

@@ -59,6 +59,7 @@ class Sent:
         rest.first_sent_at = self.first_sent_at
         rest.in_flight = self.in_flight
         rest.lost_before = self.lost_before
+        self.in_flight -= seq_diff(self.end, at)
         self.end = at
         return rest
 
@@ -134,7 +135,8 @@ class Ack:
 class Flight:
     """The runs of one connection that has something to send, and what its ACKs have taught.
 
-    `sacked`, `lost`: bytes in runs so marked; `ranges`: runs that are SACKed. What is believed to be in the network is
+    `sacked`, `lost`: bytes in runs so marked; `again_out`: bytes in others that were sent again, so that the
+    retransmission is on its way; `ranges`: runs that are SACKed. What is believed to be in the network is
     SND.NXT - SND.UNA - sacked - lost.
     """
 
@@ -145,6 +147,7 @@ class Flight:
         self.newest: Sent | None = None
         self.sacked = 0
         self.lost = 0
+        self.again_out = 0
         self.ranges = 0
         self.lost_from = 0  # no run before it is lost
         # delivery (draft-ietf-ccwg-bbr, 4.1.1)
@@ -184,8 +187,14 @@ class Flight:
         self.prior_ssthresh = 0
         self.frto = 0  # where F-RTO is (undo.NO_FRTO, RESENT, PROBING)
         self.reduced = False  # cwnd was reduced in this recovery
+        # whether the path carries full segments: 0: none was sent yet since their size changed; 1: the first ends at
+        # `full_end`; 2: one has arrived
+        self.full = 0
+        self.full_end = 0
         # whether cwnd is what limits (RFC 2861, 7661)
         self.owns_window = False  # congestion control's word
+        self.paces = False  # the same
+        self.lost_notes: list[Any] | None = None  # with `owns_window`: what it is to be told of as lost
         self.sent_at = 0  # when new data was sent last; 0: never
         self.cwnd_limited = False
         self.max_flight = 0
@@ -251,6 +260,7 @@ class Flight:
         self.newest = None
         self.sacked = 0
         self.lost = 0
+        self.again_out = 0
         self.ranges = 0
 
     # runs
@@ -339,10 +349,14 @@ class Flight:
         self._join(index, after)
         run = self.runs[index]
         self.unlink(run)
+        size = seq_diff(run.end, run.start)
         if run.lost:
             run.lost = False
-            self.lost -= seq_diff(run.end, run.start)
+            self.lost -= size
+        elif run.again:
+            self.again_out -= size
         run.again = True
+        self.again_out += size
         self.stamp(run, now, in_flight)
         self.link(run)
         if index > self.first:
@@ -365,10 +379,14 @@ class Flight:
             run: Sent = self.runs[at]
             self.unlink(run)
             size = seq_diff(run.end, run.start)
-            if run.lost and not first.lost:
+            if run.lost:
                 self.lost -= size
-            elif first.lost and not run.lost:
+            elif run.again:
+                self.again_out -= size
+            if first.lost:
                 self.lost += size
+            elif first.again:
+                self.again_out += size
             first.end = run.end
         del self.runs[index + 1 : after]
 
@@ -404,7 +422,7 @@ class Flight:
             ack.sample_lost = run.lost_before
             ack.prior_delivered = run.delivered
             ack.app_limited = run.app_limited
-            ack.in_flight = run.in_flight
+            ack.in_flight = run.in_flight - seq_diff(run.end, end)
 
     def _rack(self, run: Sent, end: int, rtt: int, ack: Ack) -> None:
         """RFC 8985 6.2, step 2: the latest transmission that has arrived."""
@@ -437,6 +455,8 @@ class Flight:
             else:
                 if run.lost:
                     self.lost -= length
+                elif run.again:
+                    self.again_out -= length
                 self.arrived(run, length, end, now, ack)
             if not whole:
                 run.start = una
@@ -496,6 +516,8 @@ class Flight:
             self.lost -= length
         else:
             self.unlink(run)
+            if run.again:
+                self.again_out -= length
         self.arrived(run, length, run.end, now, ack)
         run.sacked = True
         self.sacked += length
@@ -533,12 +555,17 @@ class Flight:
         length = seq_diff(run.end, run.start)
         self.unlink(run)
         run.lost = True
+        if run.again:
+            self.again_out -= length
         if self.lost == 0 or seq_lt(run.start, self.lost_from):
             self.lost_from = run.start
         self.lost += length
         self.total_lost += length
         if ack is not None:
             ack.lost += length
+        if self.lost_notes is not None:
+            since = self.total_lost - run.lost_before
+            self.lost_notes.append((run.start, length, run.in_flight, since, run.app_limited))
 
     def mark_head(self, length: int, ack: Ack | None) -> None:
         """Counts at most `length` octets at SND.UNA as lost, unless they are SACKed or do so already."""
@@ -558,11 +585,37 @@ class Flight:
             if not run.sacked and not run.lost:
                 self.mark_lost(run, ack)
 
+    def lose(self, start: int, end: int) -> None:
+        """Counts what of [start, end) is not SACKed as lost."""
+        index = self.find(start)
+        while index < len(self.runs):
+            run: Sent = self.runs[index]
+            if seq_geq(run.start, end):
+                break
+            if seq_lt(run.start, start):
+                self.split(index, start)
+            elif not run.sacked and not run.lost:
+                if seq_gt(run.end, end):
+                    self.split(index, end)
+                self.mark_lost(run, None)
+            index += 1
+
+    def holds(self, seq: int) -> bool:
+        """Whether the octet `seq` is SACKed."""
+        index = self.find(seq)
+        if index >= len(self.runs):
+            return False
+        run: Sent = self.runs[index]
+        return run.sacked and seq_leq(run.start, seq)
+
     def unmark(self) -> None:
         """What counted as lost was not: it is in flight again."""
         for index in range(self.first, len(self.runs)):
             run: Sent = self.runs[index]
-            run.lost = False
+            if run.lost:
+                run.lost = False
+                if run.again:
+                    self.again_out += seq_diff(run.end, run.start)
         self.lost = 0
         self.relink()
 
@@ -573,6 +626,7 @@ class Flight:
             if run.sacked:
                 run.sacked = False
                 run.again = True  # whatever acknowledges it now says nothing about its first transmission
+                self.again_out += seq_diff(run.end, run.start)
                 self.link(run)
         self.sacked = 0
         self.ranges = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from uinet.errors import Error
 from uinet.ip.neighbors import STATIC
 from uinet.tcp.context import Context
+from uinet.tcp.signing import sign
 from uinet.tcp.table import Entry
 from uinet.units import MASK32
 from uinet.wire.addresses import join
@@ -72,6 +73,11 @@ def transmit(
     value. The payload is `length` bytes of `source` at `offset`.
     """
     scratch = context.scratch
+    if entry.auth is not None:
+        options = sign(
+            entry, scratch, at + headers_length(entry), options, seq, ack, flags, window, context.urgent, source,
+            offset, length,
+        )
     v4 = is_v4(entry)
     header = 20 + options
     size = header + length
@@ -148,6 +154,12 @@ def put_syn_options(
         store_u32(scratch, at, 0x01030300 | wscale)
         at += 4
     return at - start
+
+
+def mss_within(entry: Entry, limit: int) -> int:
+    """The MSS option's value where the user has set a limit (TCP_MAXSEG; 0: none)."""
+    mss = mss_to_offer(entry)
+    return limit if 0 < limit < mss else mss
 
 
 def mss_to_offer(entry: Entry) -> int:

@@ -7,18 +7,20 @@ TCB, and only a listener whose user accepts gets one.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from uinet.ip.interface import Interface
+from uinet.ip.interface import Interface, hop_limit
 from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.constants import ECN_NEVER
 from uinet.tcp.context import Context
 from uinet.tcp.fast_listen import may_open_early
 from uinet.tcp.fast_open import put_cookie
-from uinet.tcp.layout import begin, headers_length, is_v4, mss_to_offer, put_syn_options, transmit
+from uinet.tcp.keys import NO_KEYS
+from uinet.tcp.layout import begin, headers_length, is_v4, mss_within, put_syn_options, transmit
 from uinet.tcp.listener import Listener
 from uinet.tcp.negotiate import scale_for
 from uinet.tcp.reset import path_back, send_reset
+from uinet.tcp.signing import GOOD, admitted
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry
 from uinet.units import MASK32, MILLISECOND, MINUTE, SECOND
@@ -62,6 +64,7 @@ class SynEntry(Entry):
         self.sent_at = 0
         self.challenged_at = 0
         self.kept: list[Frame] | None = None  # segments that came while it was deferred
+        self.deferred_until = 0  # TCP_DEFER_ACCEPT: a bare ACK does not complete the handshake before
         self.gives_cookie = False  # the SYN,ACK brings a Fast Open cookie
 
     def expire(self, now: int) -> None:
@@ -97,6 +100,16 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     if seg.flags & (FIN | RST) or not source_is_sound(packet, seg):
         stats.count("tcp_syn_dropped")
         return unbridged
+    auth: Any = None
+    if listener.owner.config.keys is not NO_KEYS and not listener.passive:
+        probe = Entry()
+        path_back(tcp, probe, packet, seg)
+        if not keyed_syn(tcp, listener, probe, packet, seg):
+            return unbridged
+        auth = probe.auth
+    elif seg.signed and tcp.settings.drop_unexpected_signatures and not listener.passive:
+        stats.count("tcp_signature_unexpected")
+        return unbridged
     if len(listener.accepted) >= listener.backlog:
         stats.count("passive_overflow" if listener.passive else "tcp_listen_overflow")
         return unbridged if listener.passive else True
@@ -117,12 +130,15 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
         return unbridged if listener.passive else True
     entry = SynEntry(tcp, listener, seg)
     path_back(tcp, entry, packet, seg)
-    entry.ttl = listener.owner.config.ttl
-    entry.tos = listener.owner.config.tos
+    entry.ttl = hop_limit(listener.owner.config.ttl, entry.interface, packet.version == 6)
+    entry.tos = listener.owner.config.tos & ~3  # the ECN field is TCP's own
+    entry.auth = auth
     entry.syn = syn
     if verdict is Verdict.REJECT_RST:
         stats.count("tcp_syn_rejected_rst")
-        if tcp.rst_limit.allow(tcp):
+        if auth is not None and not auth.stateless:
+            stats.count("tcp_rst_unsigned")
+        elif tcp.rst_limit.allow(tcp):
             send_reset(tcp, entry, seg)
     elif syn is None or still_wanted(tcp, entry):
         early = seg.cookie_length >= 0 and may_open_early(tcp, listener, entry, packet, seg)
@@ -136,6 +152,23 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
             file(tcp, entry)
             send_syn_ack(tcp, entry)
     return unbridged if listener.passive else True
+
+
+def keyed_syn(tcp: Tcp, listener: Listener, entry: Entry, packet: Packet, seg: Segment) -> bool:
+    """Whether a SYN for a listener with keys is signed as it should be; `entry`, which has the key of its connection,
+    gets what signs the answers (None: the peer has no key)."""
+    entry.auth = listener.owner.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
+    if entry.auth is None:
+        if seg.signed and tcp.settings.drop_unexpected_signatures:
+            tcp.stats.count("tcp_signature_unexpected")
+            return False
+        return True
+    if not admitted(tcp, entry, packet, seg):
+        return False
+    if not entry.auth.accept(packet.data, seg):
+        tcp.stats.count("tcp_ao_unknown_key")
+        return False
+    return True
 
 
 def as_passive(verdict: Verdict) -> Verdict:
@@ -244,15 +277,15 @@ def prepare(tcp: Tcp, entry: SynEntry, floor: int) -> None:
     entry.iss = tcp.secrets.isn(entry, tcp.now)
     if floor >= 0 and seq_lt(entry.iss, floor):
         entry.iss = floor
+    if entry.auth is not None:
+        entry.auth.begin(entry.iss, entry.irs)
     entry.ts_offset = tcp.secrets.timestamp_offset(entry)
     settings = tcp.settings
     entry.sack = entry.sack and settings.sack
     entry.timestamps = entry.timestamps and settings.timestamps
     if not settings.window_scaling:
         entry.peer_wscale = NO_WSCALE
-    listener = entry.listener
-    limit = listener.owner.receive_buffer if listener is not None else settings.receive_buffer
-    entry.rcv_scale = scale_for(limit) if entry.peer_wscale != NO_WSCALE else 0
+    entry.rcv_scale = scale_for(receive_most(tcp, entry)) if entry.peer_wscale != NO_WSCALE else 0
 
 
 def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
@@ -263,7 +296,8 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
         tsval = (tcp.now // MILLISECOND + entry.ts_offset) & MASK32
         wscale = entry.rcv_scale if entry.peer_wscale != NO_WSCALE else -1
         size = put_syn_options(
-            tcp.scratch, options, mss_to_offer(entry), wscale, entry.sack, entry.timestamps, tsval, entry.tsval
+            tcp.scratch, options, mss_within(entry, segment_limit(entry)), wscale, entry.sack, entry.timestamps, tsval,
+            entry.tsval,
         )
         if entry.gives_cookie and entry.retries == 0:  # an option may be why the first was lost
             size += put_cookie(tcp.scratch, options + size, cookie_for(tcp, entry))
@@ -274,6 +308,11 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
     tcp.wheel.arm(entry, tcp.now + (tcp.settings.rto_initial << entry.retries))
 
 
+def receive_most(tcp: Tcp, entry: SynEntry) -> int:
+    """The largest receive buffer that the connection may come to have."""
+    return int(entry.listener.owner.receive_buffer_max) if entry.listener is not None else receive_limit(tcp, entry)
+
+
 def cookie_for(tcp: Tcp, entry: SynEntry) -> bytes:
     """The Fast Open cookie for the entry's peer."""
     keys = entry.listener.owner.config.fast_open_key if entry.listener is not None else b""
@@ -281,9 +320,14 @@ def cookie_for(tcp: Tcp, entry: SynEntry) -> bytes:
     return cookie
 
 
+def segment_limit(entry: SynEntry) -> int:
+    """The listener's limit of segments (TCP_MAXSEG)."""
+    return int(entry.listener.owner.config.max_segment) if entry.listener is not None else 0
+
+
 def receive_limit(tcp: Tcp, entry: SynEntry) -> int:
-    """The receive buffer that the connection will have."""
-    return int(entry.listener.owner.receive_buffer) if entry.listener is not None else tcp.settings.receive_buffer
+    """The receive buffer that the connection will begin with."""
+    return int(entry.listener.owner.receive_window) if entry.listener is not None else tcp.settings.receive_buffer
 
 
 def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
@@ -300,14 +344,16 @@ def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
     # (a little in the past, so that our clock does not seem to go back afterwards)
     clock = (tcp.now // MILLISECOND + tcp.secrets.timestamp_offset(entry) - 64) & MASK32 & ~63
     tsval = clock | (1 << 5 if sack else 0) | (wscale if wscale < 15 else 15)
-    entry.rcv_scale = scale_for(receive_limit(tcp, entry)) if wscale != NO_WSCALE else 0
+    entry.rcv_scale = scale_for(receive_most(tcp, entry)) if wscale != NO_WSCALE else 0
     options = at + headers_length(entry)
     size = put_syn_options(
-        tcp.scratch, options, mss_to_offer(entry), entry.rcv_scale if wscale != NO_WSCALE else -1, sack, timestamps,
-        tsval, entry.tsval,
+        tcp.scratch, options, mss_within(entry, segment_limit(entry)),
+        entry.rcv_scale if wscale != NO_WSCALE else -1, sack, timestamps, tsval, entry.tsval,
     )
     peer_mss = entry.peer_mss or (536 if is_v4(entry) else 1220)
     cookie = tcp.secrets.cookie(entry, entry.irs, peer_mss, tcp.now)
+    if entry.auth is not None:
+        entry.auth.begin(cookie, entry.irs)
     window = min(receive_limit(tcp, entry), 0xFFFF)
     transmit(tcp, entry, at, cookie, (entry.irs + 1) & MASK32, SYN | ACK, window, size, b"", 0, 0)
 
@@ -327,6 +373,11 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
     if entry.peer_mss == 0:
         tcp.stats.count("tcp_syncookie_bad")
         return None
+    entry.auth = listener.owner.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
+    if entry.auth is not None:
+        entry.auth.begin(entry.iss, entry.irs)
+        if entry.auth.check(entry, packet, seg) != GOOD or not entry.auth.accept(packet.data, seg):
+            return None  # counted where it is not answered
     entry.sack = False
     entry.ecn_asked = False
     entry.peer_wscale = NO_WSCALE
@@ -335,7 +386,7 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
         wscale = seg.tsecr & 15
         entry.sack = (seg.tsecr >> 5) & 1 == 1
         entry.peer_wscale = wscale if wscale < 15 else NO_WSCALE
-        entry.rcv_scale = scale_for(receive_limit(tcp, entry)) if wscale < 15 else 0
+        entry.rcv_scale = scale_for(receive_most(tcp, entry)) if wscale < 15 else 0
         entry.ts_offset = tcp.secrets.timestamp_offset(entry)
     tcp.stats.count("tcp_syncookie_ok")
     return entry
@@ -389,6 +440,21 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
     if listener is None or len(listener.accepted) >= listener.backlog:
         stats.count("tcp_listen_overflow")  # the peer sends again; meanwhile somebody may accept
         return False
+    return not waits_for_data(tcp, entry, listener, seg)
+
+
+def waits_for_data(tcp: Tcp, entry: SynEntry, listener: Listener, seg: Segment) -> bool:
+    """TCP_DEFER_ACCEPT: whether the connection has to bring data first. If none comes in time the SYN,ACK goes again,
+    and what answers it completes the handshake."""
+    wait = listener.owner.config.defer_accept
+    if wait == 0 or seg.length or seg.flags & FIN:
+        return False
+    if entry.deferred_until == 0:
+        entry.deferred_until = tcp.now + wait
+        tcp.wheel.arm(entry, entry.deferred_until)
+    if tcp.now >= entry.deferred_until:
+        return False
+    tcp.stats.count("tcp_accept_deferred")
     return True
 
 
@@ -514,7 +580,11 @@ def watch(tcp: Tcp, listener: Listener, interface: Interface, syn: Syn, kept: li
 
 
 def reject(tcp: Tcp, entry: SynEntry) -> None:
-    """Answers a deferred SYN with a RST."""
+    """Answers a deferred SYN with a RST. With TCP-AO there is none that the peer could check: it knows no ISN of
+    ours."""
+    if entry.auth is not None and not entry.auth.stateless:
+        tcp.stats.count("tcp_rst_unsigned")
+        return
     at = begin(tcp, entry)
     if at >= 0:
         tcp.stats.count("tcp_rst_out")

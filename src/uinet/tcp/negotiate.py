@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from uinet.tcp.congestion.growth import initial_window
-from uinet.tcp.constants import ECN_ASK, ECN_NEVER
-from uinet.tcp.layout import find_path, headers_length, is_v4
+from uinet.tcp.constants import ECN_ASK, ECN_NEVER, TIMESTAMPS_LENGTH
+from uinet.tcp.discovery import begin, path_mtu
+from uinet.tcp.layout import headers_length, is_v4
 from uinet.tcp.state import ESTABLISHED, FIN_WAIT_1, change
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import start_keepalive
-from uinet.wire.addresses import join
 from uinet.wire.constants import ACK, CWR, ECE, NO_WSCALE
 from uinet.wire.segment import Segment
 
 DEFAULT_MSS_V4 = 536  # RFC 9293 3.7.1, MUST-15
 DEFAULT_MSS_V6 = 1220
-TIMESTAMPS_LENGTH = 12
 
 
 def scale_for(limit: int) -> int:
@@ -65,36 +64,23 @@ def set_mss(tcb: Tcb, peer_mss: int) -> None:
     """The effective send MSS (RFC 9293 3.7.1, MUST-16): what the peer takes and the path carries, less our options."""
     floor = tcb.context.settings.min_mss
     mss = max(peer_mss, floor)
+    if tcb.max_segment and mss > tcb.max_segment:
+        mss = tcb.max_segment
     headers = headers_length(tcb)
     mss = min(mss, path_mtu(tcb) - headers)
     if tcb.ts_ok:
         mss -= TIMESTAMPS_LENGTH
+    if tcb.auth is not None:
+        mss -= tcb.auth.overhead
     tcb.mss = mss
     tcb.rcv_mss = min(536, mss)
-
-
-def path_mtu(tcb: Tcb) -> int:
-    """The path's MTU as far as it is known: the interface's for a promiscuous connection."""
-    if tcb.link_header is None and find_path(tcb.context, tcb):
-        return tcb.context.network.route(
-            join(tcb.raddr_hi, tcb.raddr_lo), join(tcb.laddr_hi, tcb.laddr_lo)
-        ).mtu
-    return tcb.interface.mtu if tcb.interface is not None else 1500
-
-
-def lower_mtu(tcb: Tcb, mtu: int) -> bool:
-    """The path carries only `mtu` bytes (RFC 1191, RFC 8201); whether that is news."""
-    mss = mtu - headers_length(tcb) - (TIMESTAMPS_LENGTH if tcb.ts_ok else 0)
-    mss = max(mss, tcb.context.settings.min_mss)
-    if mss >= tcb.mss:
-        return False
-    tcb.mss = mss
-    return True
+    tcb.peer_mss = max(peer_mss, floor)
 
 
 def established(tcb: Tcb) -> None:
     """The connection has become ESTABLISHED: congestion control and keepalive begin."""
     tcb.soft_error = None
+    begin(tcb)
     tcb.cwnd = initial_window(tcb.mss, tcb.context.settings.initial_window_segments)
     tcb.small_sent = tcb.snd_una
     if tcb.keepalive:

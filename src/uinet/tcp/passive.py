@@ -390,7 +390,7 @@ class Watch(Engine):
         primary.link_header = client_header
         primary.conn = other.conn = conn
         primary.other, other.other = other, primary
-        primary.limit = other.limit = listener.owner.config.receive_buffer
+        primary.limit = other.limit = listener.owner.watched_buffer
         primary.owner = listener
         primary.embryo = True
         listener.embryos[primary] = None

@@ -9,7 +9,7 @@ from uinet.errors import (
     ConnectionAborted,
 )
 from uinet.events import EV_ACCEPT, EV_CLOSED
-from uinet.ip.icmp import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, TOO_BIG, exception_of
+from uinet.ip.icmp import PORT_UNREACHABLE, PROHIBITED, PROTOCOL_UNREACHABLE, TOO_BIG, exception_of
 from uinet.ip.input import SegmentInput
 from uinet.ip.network import Network
 from uinet.seq import seq_geq, seq_lt
@@ -18,7 +18,10 @@ from uinet.tcp.calls import open_active
 from uinet.tcp.close import abort, finish, forget_unread, release
 from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.context import Context
+from uinet.tcp.cork import Corked
+from uinet.tcp.discovery import BELIEVED, REFUSED, too_big
 from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
+from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import is_v4
 from uinet.tcp.listen import (
     SynEntry,
@@ -34,15 +37,16 @@ from uinet.tcp.listen import (
     unfile,
 )
 from uinet.tcp.listener import Listener, Listeners
-from uinet.tcp.negotiate import agree, established, lower_mtu
+from uinet.tcp.negotiate import agree, established
 from uinet.tcp.notify import note_soft_error, notify
 from uinet.tcp.passive import Reception, Watch
 from uinet.tcp.ports import Ports
 from uinet.tcp.receive import take_data
 from uinet.tcp.recovery import send_all_again
-from uinet.tcp.reset import RstLimit, reset_for
+from uinet.tcp.reset import RstLimit, path_back, reset_for
 from uinet.tcp.rtt import sample
 from uinet.tcp.send import output, wants_output
+from uinet.tcp.signing import admitted
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry, Table
@@ -79,6 +83,7 @@ class Tcp(Context):
         self.watch: Watch | None = None  # made when first needed
         self.deferred = 0  # SYNs that wait for a verdict
         self.kept = 0  # bytes of segments kept for them
+        self.keyed = False  # some socket has had keys for signed segments
 
     # segments in
 
@@ -103,6 +108,8 @@ class Tcp(Context):
             return entry.watch.input(entry, packet, seg)
         elif isinstance(entry, SynEntry):
             return self.for_half_open(entry, packet, seg)
+        elif entry.auth is not None and not admitted(self, entry, packet, seg):
+            return True
         elif isinstance(entry, TimeWait) and segment_for(entry, seg, self.has_listener(packet, seg)):
             floor = (entry.snd_nxt + 65536) & MASK32
             self.end_time_wait(entry)
@@ -122,6 +129,8 @@ class Tcp(Context):
 
     def for_half_open(self, entry: SynEntry, packet: Packet, seg: Segment) -> bool:
         """A segment for an entry of the SYN cache; False if it is to be bridged: a passive listener holds nothing."""
+        if entry.auth is not None and not admitted(self, entry, packet, seg):
+            return True
         passes = entry.listener is not None and entry.listener.passive and packet.interface.bridge is not None
         if segment_for_entry(self, entry, packet, seg):
             self.complete(entry, packet, seg)
@@ -168,8 +177,25 @@ class Tcp(Context):
         if interface.promiscuous and not (interface.answer_any and packet.for_me(interface.mac)):
             return True  # somebody else's traffic: only an interface that claims every address may reset it
         if not packet.group:
-            reset_for(self, packet, seg)
+            self.reset_stranger(packet, seg)
         return True
+
+    def reset_stranger(self, packet: Packet, seg: Segment) -> None:
+        """Resets a segment of no connection. Where a listener has a key for its sender the segment has to be signed,
+        and the RST is: with TCP-AO nothing can sign one for who has no connection (RFC 5925, 7.7)."""
+        auth = None
+        listener = self.listener_for(packet, seg) if self.keyed else None
+        if listener is not None and listener.owner.config.keys is not NO_KEYS:
+            probe = Entry()
+            path_back(self, probe, packet, seg)
+            auth = probe.auth = listener.owner.config.keys.signer(probe.raddr_hi, probe.raddr_lo, probe.rport)
+            if auth is not None:
+                if not auth.stateless:
+                    self.stats.count("tcp_rst_unsigned")
+                    return
+                if not admitted(self, probe, packet, seg):
+                    return
+        reset_for(self, packet, seg, auth)
 
     def overheard(self, packet: Packet, seg: Segment) -> bool:
         """Whether a segment, no SYN, goes to or comes from where a passive listener listens: nobody answers it.
@@ -405,6 +431,9 @@ class Tcp(Context):
                 expire(timer, now)
         elif isinstance(timer, SynEntry):
             entry_due(self, timer)
+        elif isinstance(timer, Corked):
+            timer.due = True
+            wants_output(timer.tcb)
         elif isinstance(timer, TimeWait):
             self.end_time_wait(timer)
 
@@ -446,8 +475,9 @@ class Tcp(Context):
 
     def icmp_error(
         self, kind: int, code: int, info: int, source: bytes, destination: bytes, quoted: bytes, packet: Packet | None
-    ) -> bool:
-        """An ICMP error quotes a segment of ours (RFC 5927, RFC 5461); whether a connection believes it."""
+    ) -> int:
+        """An ICMP error quotes a segment of ours (RFC 5927, RFC 5461); whether a connection believes it, now or
+        later."""
         if len(quoted) < 8:
             return False
         cdom = packet.interface.cdom if packet is not None else 0
@@ -461,21 +491,37 @@ class Tcp(Context):
             return False
         tcb: Tcb = entry
         seq = load_u32(quoted, 4)
+        if tcb.auth is not None and self.ignored_by_auth(tcb, kind, code, packet):
+            self.stats.count("tcp_ao_icmp_ignored")
+            return False
         if not (seq_geq(seq, tcb.snd_una) and seq_lt(seq, tcb.snd_nxt)):
             self.stats.count("icmp_bad_quote")
             return False
         if kind == TOO_BIG:
-            self.too_big(tcb, info)
-        else:
-            self.unreachable(tcb, kind, packet is None)
-        return True
+            return self.too_big(tcb, info, seq)
+        self.unreachable(tcb, kind, packet is None)
+        return BELIEVED
 
-    def too_big(self, tcb: Tcb, mtu: int) -> None:
-        """The path carries only packets of `mtu` bytes: smaller segments from now on, and the lost ones again."""
-        floor = 552 if is_v4(tcb) else 1280
-        if lower_mtu(tcb, max(mtu, floor)) and tcb.state >= ESTABLISHED:
+    def ignored_by_auth(self, tcb: Tcb, kind: int, code: int, packet: Packet | None) -> bool:
+        """Whether a hard ICMP error does not count: anybody can send one, and TCP-AO is there because of that (RFC
+        5925, 7.8: ICMP type 3, codes 2 to 4; ICMPv6 type 1, codes 1 and 4; in the synchronized states)."""
+        if packet is None or tcb.state < ESTABLISHED or not tcb.auth.ignores_icmp:
+            return False
+        if is_v4(tcb):
+            return kind in (PROTOCOL_UNREACHABLE, PORT_UNREACHABLE, TOO_BIG)
+        return kind == PORT_UNREACHABLE or (kind == PROHIBITED and code == 1)
+
+    def too_big(self, tcb: Tcb, mtu: int, seq: int) -> int:
+        """The path carries only packets of `mtu` bytes: if that is believed now, what is outstanding goes in smaller
+        segments again. A SYN is never too large."""
+        if tcb.state < ESTABLISHED:
+            return REFUSED
+        verdict = too_big(tcb, mtu, seq)
+        if verdict == BELIEVED:
             send_all_again(tcb)
+        if verdict:
             wants_output(tcb)
+        return verdict
 
     def unreachable(self, tcb: Tcb, kind: int, own: bool) -> None:
         """Hard errors abort only a connection that is being opened; afterwards all are soft (RFC 5461, RFC 5927).

@@ -3,6 +3,8 @@ cimport cython
 from uinet.seq cimport seq_diff, seq_geq, seq_leq, seq_lt
 from uinet.tcp.buffer cimport ByteQueue
 
+cdef Py_ssize_t ISLAND_COST
+
 
 @cython.final
 cdef class Island:
@@ -20,6 +22,7 @@ cdef class Reassembly:
     cdef public list recent
     @cython.locals(island=Island, index=Py_ssize_t, taken=Py_ssize_t, held=Py_ssize_t, room=Py_ssize_t, gap=Py_ssize_t)
     cpdef Py_ssize_t add(self, unsigned int seq, bytes data, Py_ssize_t offset, Py_ssize_t length) except -2
+    cpdef Py_ssize_t charge(self) except -1
     @cython.locals(low=Py_ssize_t, high=Py_ssize_t, middle=Py_ssize_t)
     cdef Py_ssize_t _first_reaching(self, unsigned int seq)
     @cython.locals(island=Island, following=Island)

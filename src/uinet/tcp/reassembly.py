@@ -10,6 +10,8 @@ from __future__ import annotations
 from uinet.seq import seq_diff, seq_geq, seq_leq, seq_lt
 from uinet.tcp.buffer import ByteQueue
 
+ISLAND_COST = 1024  # bytes: the objects of an island, and the least block
+
 
 class Island:
     """Contiguous bytes from `start` to `end` (sequence numbers)."""
@@ -82,6 +84,10 @@ class Reassembly:
         if island is not None:
             self._touch(island if index < len(self.islands) and self.islands[index] is island else self.islands[index])
         return taken
+
+    def charge(self) -> int:
+        """Bytes of memory that all this takes, about."""
+        return self.length + ISLAND_COST * len(self.islands)
 
     def _first_reaching(self, seq: int) -> int:
         """Index of the first island that ends at or after `seq` (binary search)."""

@@ -14,12 +14,14 @@ cdef unsigned char CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN
 
 @cython.locals(skip=Py_ssize_t, room=Py_ssize_t, before=Py_ssize_t, gap=Py_ssize_t, end=cython.uint)
 cpdef take_data(Tcb tcb, unsigned int seq, bytes data, Py_ssize_t offset, Py_ssize_t length)
+@cython.locals(context=Context)
+cpdef bint no_room(Tcb tcb) except -1
 cpdef fin_reached(Tcb tcb)
 @cython.locals(most=Py_ssize_t)
 cpdef acknowledge_later(Tcb tcb, Py_ssize_t length)
 @cython.locals(held=Py_ssize_t)
 cpdef fill_hole(Tcb tcb)
-@cython.locals(context=Context, taken=Py_ssize_t)
+@cython.locals(context=Context, taken=Py_ssize_t, before=Py_ssize_t)
 cpdef keep_out_of_order(Tcb tcb, unsigned int seq, bytes data, Py_ssize_t offset, Py_ssize_t length)
 @cython.locals(state=cython.uchar)
 cpdef take_fin(Tcb tcb, unsigned int fin_seq)

@@ -49,6 +49,8 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
         return
     if tcb.rcv_buf is None:
         tcb.rcv_buf = ByteQueue()
+    elif no_room(tcb):
+        return
     before = tcb.rcv_buf.length
     end = (seq + length) & MASK32
     if tcb.reassembly is not None:
@@ -71,6 +73,17 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
         take_data(tcb, tcb.rcv_nxt, data, offset + seq_diff(tcb.rcv_nxt, seq), length)
     elif tcb.fin_held:
         fin_reached(tcb)
+
+
+def no_room(tcb: Tcb) -> bool:
+    """Whether all connections' memory is taken: what comes is dropped, and comes again, though it is in the window, as
+    a window that was offered is not taken back. (Who holds nothing may have a segment: everybody goes on.)"""
+    context = tcb.context
+    if context.received_bytes < context.settings.receive_memory:
+        return False
+    context.stats.count("tcp_memory_full")
+    tcb.ack_now = True
+    return True
 
 
 def came_twice(tcb: Tcb, seq: int, length: int) -> None:
@@ -107,9 +120,9 @@ def acknowledge_later(tcb: Tcb, length: int) -> None:
 def fill_hole(tcb: Tcb) -> None:
     """A hole was filled, at least in part: moves what follows it, and acknowledges at once (RFC 5681, 4.2)."""
     assert tcb.reassembly is not None and tcb.rcv_buf is not None
-    held = tcb.reassembly.length
+    held = tcb.reassembly.charge()
     tcb.rcv_nxt = tcb.reassembly.deliver(tcb.rcv_nxt, tcb.rcv_buf)
-    tcb.context.received_bytes -= held - tcb.reassembly.length
+    tcb.context.received_bytes -= held - tcb.reassembly.charge()
     if tcb.reassembly.length == 0:
         tcb.reassembly = None
     tcb.ack_now = True
@@ -123,13 +136,13 @@ def keep_out_of_order(tcb: Tcb, seq: int, data: bytes, offset: int, length: int)
         tcb.reassembly = Reassembly(context.settings.out_of_order_islands)
     taken = -1
     if context.received_bytes < context.settings.receive_memory:
+        before = tcb.reassembly.charge()
         taken = tcb.reassembly.add(seq, data, offset, length)
+        context.received_bytes += tcb.reassembly.charge() - before
     if taken < 0:
         context.stats.count("tcp_ooo_full")
-    else:
-        context.received_bytes += taken
-        if tcb.reassembly.twice_length:
-            came_twice(tcb, tcb.reassembly.twice, tcb.reassembly.twice_length)
+    elif tcb.reassembly.twice_length:
+        came_twice(tcb, tcb.reassembly.twice, tcb.reassembly.twice_length)
     send_ack(tcb)
 
 

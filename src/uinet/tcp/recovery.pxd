@@ -2,6 +2,7 @@ cimport cython
 
 from uinet.seq cimport seq_diff, seq_geq, seq_gt
 from uinet.tcp.congestion.base cimport CongestionControl
+from uinet.tcp.discovery cimport probe_lost
 from uinet.tcp.flight cimport Ack, Flight
 from uinet.tcp.rack cimport mark_on_timeout, recovered
 from uinet.tcp.tcb cimport Tcb
@@ -22,6 +23,8 @@ cpdef on_duplicate(Tcb tcb, Flight flight, Ack ack)
 cpdef on_partial(Tcb tcb, Flight flight, Ack ack)
 @cython.locals(state=cython.uchar)
 cpdef step(Tcb tcb, Flight flight, Ack ack)
+@cython.locals(notes=list, congestion=CongestionControl)
+cpdef tell_losses(Tcb tcb, Flight flight)
 cpdef in_recovery(Tcb tcb, Flight flight, Ack ack)
 @cython.locals(before=cython.uchar)
 cpdef enter(Tcb tcb, Flight flight, Ack ack)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_geq, seq_gt
 from uinet.tcp.constants import DUP_THRESH, FAST, NO_FRTO, OPEN, REDUCING, RESENT, TIMEOUT
+from uinet.tcp.discovery import probe_lost
 from uinet.tcp.flight import Ack, Flight
 from uinet.tcp.rack import mark_on_timeout, recovered
 from uinet.tcp.tcb import Tcb
@@ -76,11 +77,25 @@ def step(tcb: Tcb, flight: Flight, ack: Ack) -> None:
         undo_late(tcb, flight, ack)
     if tcb.recovering == OPEN or tcb.recovering == REDUCING:
         if flight.lost:
-            enter(tcb, flight, ack)
+            if tcb.path is None or not probe_lost(tcb, flight, ack):
+                enter(tcb, flight, ack)
         elif ack.acked:
             tcb.dup_acks = 0
-    if (tcb.recovering == FAST or tcb.recovering == REDUCING) and not flight.owns_window:
+    if flight.owns_window:
+        tell_losses(tcb, flight)
+    elif tcb.recovering == FAST or tcb.recovering == REDUCING:
         reduce_window(tcb, flight, ack)
+
+
+def tell_losses(tcb: Tcb, flight: Flight) -> None:
+    """Tells a congestion control that owns the window of each loss."""
+    notes = flight.lost_notes
+    congestion = tcb.congestion
+    if not notes or congestion is None:
+        return
+    flight.lost_notes = []
+    for start, length, in_flight, lost, app_limited in notes:
+        congestion.on_lost(tcb, start, length, in_flight, lost, app_limited)
 
 
 def in_recovery(tcb: Tcb, flight: Flight, ack: Ack) -> None:
@@ -120,6 +135,7 @@ def begin_reduction(tcb: Tcb, flight: Flight, ack: Ack, marked: bool) -> None:
     if flight.recover_fs < 1:
         flight.recover_fs = 1
     flight.reduced = True
+    tcb.ecn_reduced = True  # whatever it was that reduced the window (RFC 3168, 6.1.2)
 
 
 def on_mark(tcb: Tcb, flight: Flight, ack: Ack) -> None:
@@ -212,8 +228,10 @@ def on_timeout(tcb: Tcb) -> None:
     tcb.recover = tcb.snd_nxt
     tcb.dup_acks = 0
     flight.probed = False
-    if not flight.owns_window:
-        tcb.cwnd = pipe(tcb) + tcb.mss
+    tcb.ecn_reduced = True
+    if flight.owns_window:
+        tell_losses(tcb, flight)
+    tcb.cwnd = pipe(tcb) + tcb.mss
 
 
 def after_timeout(tcb: Tcb, flight: Flight, ack: Ack) -> None:
@@ -233,6 +251,8 @@ def send_all_again(tcb: Tcb) -> None:
     if flight is None or tcb.snd_una == tcb.snd_nxt:
         return
     flight.mark_all(None)
+    if flight.owns_window:
+        flight.lost_notes = []
     flight.undo = False
     flight.frto = NO_FRTO
     if tcb.recovering != FAST and tcb.recovering != TIMEOUT:

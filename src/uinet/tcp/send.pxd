@@ -3,8 +3,9 @@ cimport cython
 from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq
 from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.context cimport Context
+from uinet.tcp.discovery cimport probe_length, probe_sent, route_changed
 from uinet.tcp.flight cimport Flight, Sent
-from uinet.tcp.layout cimport begin, headers_length, mss_to_offer, put_syn_options, put_timestamps, transmit
+from uinet.tcp.layout cimport begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit
 from uinet.tcp.rack cimport schedule_probe
 from uinet.tcp.recovery cimport pipe, window_room
 from uinet.tcp.settings cimport Settings
@@ -57,6 +58,8 @@ cpdef bint window_opened(Tcb tcb) except -1
                sent=bint, length=Py_ssize_t, last=bint, flags=cython.uint, flight=Flight, limited=bint,
                in_flight=cython.longlong)
 cpdef bint send_new(Tcb tcb) except -1
+@cython.locals(sack=Py_ssize_t, length=Py_ssize_t, seq=cython.uint)
+cpdef Py_ssize_t send_larger(Tcb tcb, Flight flight, Py_ssize_t offset, Py_ssize_t available, long long room) except -1
 cpdef bint must_wait(Tcb tcb) except -1
 @cython.locals(earliest=cython.longlong)
 cpdef pace(Tcb tcb, long long length)

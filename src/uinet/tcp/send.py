@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_gt, seq_leq
 from uinet.tcp.constants import ECN_ASK, ECT_0, PROBING
+from uinet.tcp.cork import held_long_enough
+from uinet.tcp.discovery import probe_length, probe_sent, route_changed
 from uinet.tcp.fast_open import put_cookie, syn_payload
 from uinet.tcp.flight import Flight
-from uinet.tcp.layout import begin, headers_length, mss_to_offer, put_syn_options, put_timestamps, transmit
+from uinet.tcp.layout import begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit
 from uinet.tcp.rack import schedule_probe
 from uinet.tcp.recovery import pipe, window_room
 from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT
@@ -48,6 +50,10 @@ def sack_length(tcb: Tcb) -> int:
     if count == 0 or not tcb.sack_ok:
         return 0
     most = 3 if tcb.ts_ok else 4
+    if tcb.auth is not None:
+        most = (36 - (12 if tcb.ts_ok else 0) - tcb.auth.overhead) // 8  # none beside timestamps and an MD5 signature
+        if most == 0:
+            return 0
     return 4 + 8 * (count if count < most else most)
 
 
@@ -215,7 +221,8 @@ def send_syn(tcb: Tcb) -> None:
         offer_sack = tcb.sack_ok
         wscale = tcb.rcv_scale if tcb.rcv_scale or tcb.snd_scale else -1
     size = put_syn_options(
-        scratch, options, mss_to_offer(tcb), wscale, offer_sack, offer_ts, timestamp_now(tcb), tcb.ts_recent
+        scratch, options, mss_within(tcb, tcb.max_segment), wscale, offer_sack, offer_ts, timestamp_now(tcb),
+        tcb.ts_recent,
     )
     window = tcb.rcv_limit if tcb.rcv_limit < 0xFFFF else 0xFFFF
     tcb.segments_out += 1
@@ -302,6 +309,8 @@ def output(tcb: Tcb) -> None:
         output_early(tcb)
         return
     sent = False
+    if tcb.generation != tcb.context.network.generation and tcb.link_header is None:
+        route_changed(tcb)
     flight = tcb.flight
     if flight is not None and flight.lost and flight.frto != PROBING:
         sent = retransmit(tcb, flight)
@@ -350,6 +359,13 @@ def send_new(tcb: Tcb) -> bool:
     room = window_room(tcb)
     if flight.owns_window and available > 0 and tcb.congestion is not None:
         tcb.congestion.on_send(tcb, tcb.cwnd - room)
+    if tcb.path is not None and available > full:
+        length = send_larger(tcb, flight, offset, available, room)
+        if length:
+            sent = True
+            offset += length
+            available -= length
+            room -= length
     while available > 0:
         length = window_allows(tcb, full if available > full else available, tcb.snd_wnd - offset, full)
         if length == 0:
@@ -387,6 +403,17 @@ def send_new(tcb: Tcb) -> bool:
     return sent
 
 
+def send_larger(tcb: Tcb, flight: Flight, offset: int, available: int, room: int) -> int:
+    """Sends a probe of the path's MTU with the next bytes, if it is time for one (RFC 4821, 7.5); how many bytes."""
+    sack = sack_length(tcb)
+    length = probe_length(tcb, available, room, tcb.snd_wnd - offset, sack)
+    if length:
+        seq = tcb.snd_nxt
+        send_segment(tcb, flight, 0, offset, length)
+        probe_sent(tcb, seq, tcb.snd_nxt)
+    return length
+
+
 def must_wait(tcb: Tcb) -> bool:
     """Whether pacing says to wait before the next segment; a timer sends it then."""
     tcb.pacing = tcb.paced_until > tcb.context.now
@@ -414,7 +441,7 @@ def window_allows(tcb: Tcb, wanted: int, usable: int, full: int) -> int:
 def may_send_small(tcb: Tcb, offset: int) -> bool:
     """Nagle's rule (RFC 9293 3.7.4) as Minshall put it: one small segment in flight, not more."""
     if tcb.cork:
-        return tcb.closing
+        return tcb.closing or held_long_enough(tcb)
     if tcb.no_delay or tcb.closing or offset == 0 or tcb.urgent_out:
         return True
     return seq_leq(tcb.small_sent, tcb.snd_una)
@@ -430,6 +457,9 @@ def send_segment(tcb: Tcb, flight: Flight, flags: int, offset: int, length: int)
         end = (end + 1) & MASK32
     if length < tcb.mss:
         tcb.small_sent = end
+    elif flight.full == 0:
+        flight.full = 1
+        flight.full_end = end
     tcb.snd_nxt = end
     tcb.bytes_out += length
     now = tcb.context.now

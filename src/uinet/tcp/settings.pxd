@@ -1,11 +1,14 @@
 cdef class Settings:
-    cdef public object congestion
+    cdef public object _congestion
     cdef public long long ecn
-    cdef public bint dsack, frto, hystart, slow_start_after_idle
-    cdef public bint sack, syn_cookies, timestamps, window_scaling
+    cdef public bint dsack, frto, hystart, pacing, slow_start_after_idle
+    cdef public bint drop_unexpected_signatures, sack, syn_cookies, timestamps, window_scaling
     cdef public long long receive_buffer
     cdef public long long send_buffer
+    cdef public long long receive_buffer_max
+    cdef public long long send_buffer_max
     cdef public long long max_buffer
+    cdef public long long mtu_probing
     cdef public long long rto_initial
     cdef public long long rto_min
     cdef public long long rto_max
@@ -36,4 +39,6 @@ cdef class Settings:
     cdef public long long challenge_ack_interval
     cdef public long long rst_rate
     cdef public long long receive_memory
+    cdef public long long send_memory
+    cdef public long long watched_buffer
     cdef public object passive

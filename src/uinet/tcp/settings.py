@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from uinet.passive.options import Limits, Options
+from uinet.tcp.congestion.names import check_congestion
 from uinet.units import MILLISECOND, MINUTE, SECOND
 
 
@@ -12,10 +13,16 @@ class Settings:
     """The settings of one stack's TCP; change them before the sockets that they are to affect are made."""
 
     def __init__(self) -> None:
-        # buffers, in bytes; the advertised window never exceeds the receive buffer
-        self.receive_buffer = 1 << 20
-        self.send_buffer = 1 << 20
+        # buffers, in bytes; the advertised window never exceeds the receive buffer. They begin so large, and grow up
+        # to the maximum where a connection can use it (`autotune`), unless its user chooses a size
+        self.receive_buffer = 1 << 18
+        self.send_buffer = 1 << 18
+        self.receive_buffer_max = 1 << 24
+        self.send_buffer_max = 1 << 24
         self.max_buffer = 1 << 26  # the largest that setsockopt may ask for
+        # path MTU discovery by probes (RFC 4821): 0 never, 1 where full segments vanish or the path was smaller a while
+        # ago, 2 on every connection, from 1024 bytes on
+        self.mtu_probing = 1
         # options offered in our SYNs
         self.timestamps = True
         self.window_scaling = True
@@ -51,7 +58,8 @@ class Settings:
         self.port_low = 32768  # ephemeral ports
         self.port_high = 60999
         # congestion and loss recovery
-        self.congestion: Any = "cubic"  # a name (uinet.tcp.congestion.choice) or a factory
+        self._congestion: Any = "cubic"  # see `congestion`
+        self.pacing = False  # of algorithms that don't pace themselves: the window spread over the round trip
         self.hystart = True  # RFC 9406, with CUBIC
         self.frto = True  # RFC 5682
         self.slow_start_after_idle = True  # RFC 2861
@@ -62,6 +70,19 @@ class Settings:
         self.out_of_order_islands = 256  # pieces of out-of-order data a connection
         self.challenge_ack_interval = 500 * MILLISECOND  # per connection
         self.rst_rate = 1000  # RSTs a second to strangers
+        self.drop_unexpected_signatures = False  # SYNs that are signed though their sender has no key here
         self.receive_memory = 1 << 30  # unread and out-of-order bytes of all connections together
+        self.send_memory = 1 << 30  # queued and unacknowledged bytes, likewise: over half of it no buffer grows
+        self.watched_buffer = 1 << 20  # unread bytes of a watched direction, unless SO_RCVBUF says so
         # watched connections (passive sockets): times, policies and limits of putting their streams together
         self.passive = Options(limits=Limits(holes=16))
+
+    @property
+    def congestion(self) -> Any:
+        """Congestion control: a name (`uinet.tcp.congestion.names`), or a class of one's own, or what else makes an
+        object for a connection. InvalidArgument when it is set to something else."""
+        return self._congestion
+
+    @congestion.setter
+    def congestion(self, what: Any) -> None:
+        self._congestion = check_congestion(what)

@@ -4,8 +4,10 @@ from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.context cimport Context
 from uinet.tcp.flight cimport Flight
+from uinet.tcp.path cimport Path
 from uinet.tcp.reassembly cimport Reassembly
 from uinet.tcp.table cimport Entry
+from uinet.tcp.tuning cimport Tuning
 
 
 @cython.final
@@ -13,7 +15,7 @@ cdef class Tcb(Entry):
     cdef public Context context
     cdef public object owner, listener
     cdef public unsigned char state
-    cdef public unsigned char snd_scale, rcv_scale, backoff, recovering
+    cdef public unsigned char snd_scale, rcv_scale, backoff, recovering, send_auto, receive_auto, mtu_probing, mtu_discover
     cdef public bint ts_ok, sack_ok, timing, persisting, ack_now, closing, fin_sent, fin_acked
     cdef public bint lingering, fin_held, fin_received, receive_shut, orphan
     cdef public bint no_delay, cork, keepalive, quick_ack, ready_queued
@@ -27,16 +29,20 @@ cdef class Tcb(Entry):
     cdef public ByteQueue snd_buf, rcv_buf
     cdef public Reassembly reassembly
     cdef public Py_ssize_t snd_limit, rcv_limit
+    cdef public Tuning tuning
+    cdef public Path path
+    cdef public unsigned short peer_mss
     cdef public CongestionControl congestion
     cdef public object algorithm
     cdef public Flight flight
     cdef public unsigned int cwnd, ssthresh, dup_acks, recover, small_sent, dsack_left, dsack_right
-    cdef public long long pacing_rate, paced_until, loss_at
+    cdef public long long pacing_rate, max_pacing_rate, paced_until, loss_at
     cdef public bint pacing, ecn_ok, ecn_echo, ecn_reduced
     cdef public long long srtt, rttvar, rto, timed_at, unanswered_since
     cdef public long long rexmt_at, delack_at, keep_at, close_at, last_heard, challenge_after
     cdef public unsigned int keep_probes, keep_count
     cdef public long long keep_idle, keep_interval, user_timeout
-    cdef public object error, soft_error, user_context, splice, fast_open, auth
+    cdef public object error, soft_error, user_context, splice, fast_open, corked
+    cdef public unsigned int max_segment
     cdef public unsigned int events
     cdef public unsigned long long serial, bytes_in, bytes_out, segments_in, segments_out, retransmits

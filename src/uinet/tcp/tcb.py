@@ -11,8 +11,10 @@ from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.congestion.base import CongestionControl
 from uinet.tcp.context import Context
 from uinet.tcp.flight import Flight
+from uinet.tcp.path import Path
 from uinet.tcp.reassembly import Reassembly
 from uinet.tcp.table import Entry
+from uinet.tcp.tuning import Tuning
 from uinet.wire.kernels import untrack
 
 
@@ -35,6 +37,10 @@ class Tcb(Entry):
         self.snd_scale = 0
         self.max_snd_wnd = 0
         self.mss = 536  # effective send MSS: payload bytes of a full segment, options allowed for
+        self.peer_mss = 536  # what the peer takes, options not allowed for
+        self.path: Path | None = None  # made when the path is found to carry less than the interface
+        self.mtu_probing = context.settings.mtu_probing
+        self.mtu_discover = 1  # IP_MTU_DISCOVER
         # receive sequence space
         self.irs = 0
         self.rcv_nxt = 0
@@ -59,6 +65,9 @@ class Tcb(Entry):
         self.reassembly: Reassembly | None = None
         self.snd_limit = context.settings.send_buffer
         self.rcv_limit = context.settings.receive_buffer
+        self.send_auto = True  # the limit grows with what the connection can use (`autotune`)
+        self.receive_auto = True
+        self.tuning: Tuning | None = None
         # congestion and recovery (RFC 5681, 6675, 8985)
         self.congestion: CongestionControl | None = None  # made, as `flight`, when there is something to send
         self.algorithm: Any = None  # what makes it; None: the stack's
@@ -66,6 +75,7 @@ class Tcb(Entry):
         self.cwnd = 0
         self.ssthresh = 0x7FFFFFFF
         self.pacing_rate = 0  # bytes a second; 0: not paced
+        self.max_pacing_rate = 0  # SO_MAX_PACING_RATE; 0: none
         self.paced_until = 0  # nothing is sent before
         self.pacing = False  # something waits for that
         self.dup_acks = 0
@@ -127,8 +137,9 @@ class Tcb(Entry):
         self.serial = 0
         self.passive_open = False
         self.splice: Any = None
+        self.corked: Any = None  # a cork.Corked, while TCP_CORK holds something back
+        self.max_segment = 0  # the user's limit of segments (TCP_MAXSEG); 0: none
         self.fast_open: Any = None  # a fast_open.FastOpen, where that was asked for
-        self.auth: Any = None  # an auth.Signer, where segments are signed
         # counters for info()
         self.bytes_in = 0
         self.bytes_out = 0

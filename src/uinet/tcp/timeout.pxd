@@ -5,6 +5,7 @@ from uinet.tcp.flight cimport Ack, Flight
 from uinet.tcp.notify cimport note_soft_error
 from uinet.tcp.rack cimport detect_losses
 from uinet.tcp.recovery cimport on_timeout, pipe, step
+from uinet.tcp.discovery cimport timed_out
 from uinet.tcp.send cimport output, send_ack, send_keepalive, send_probe, send_syn, send_tail_probe
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.tcb cimport Tcb

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uinet.errors import TimedOut
 from uinet.tcp.close import abort, finish
+from uinet.tcp.discovery import timed_out
 from uinet.tcp.fast_open import silence, syn_lost
 from uinet.tcp.notify import note_soft_error
 from uinet.tcp.rack import detect_losses
@@ -80,6 +81,8 @@ def retransmission_due(tcb: Tcb, now: int) -> None:
     tcb.loss_at = 0
     if tcb.fast_open is not None:
         silence(tcb)
+    if tcb.flight is not None:
+        timed_out(tcb, tcb.flight)
     on_timeout(tcb)
     output(tcb)
 

@@ -11,6 +11,7 @@ from uinet.seq import seq_diff, seq_gt, seq_lt
 from uinet.tcp.constants import NO_FRTO, OPEN, PROBING, RESENT
 from uinet.tcp.flight import Ack, Flight
 from uinet.tcp.tcb import Tcb
+from uinet.units import MILLISECOND
 
 
 def arm(tcb: Tcb, flight: Flight) -> None:
@@ -40,10 +41,11 @@ def note_duplicate(flight: Flight, length: int) -> None:
 
 def echoed_before(tcb: Tcb, flight: Flight, ack: Ack) -> bool:
     """Eifel: the ACK echoes a timestamp from before the first retransmission, so the original has arrived (RFC 3522,
-    3.2, step 6)."""
+    3.2, step 6). Timestamps are compared as they were sent, in whole milliseconds: what was sent in the same one as the
+    retransmission says nothing."""
     if flight.again_at == 0 or ack.tsecr_age < 0 or ack.acked == 0:
         return False
-    return tcb.context.now - ack.tsecr_age < flight.again_at
+    return (tcb.context.now - ack.tsecr_age) // MILLISECOND < flight.again_at // MILLISECOND
 
 
 def all_came_twice(flight: Flight) -> bool:
@@ -52,8 +54,10 @@ def all_came_twice(flight: Flight) -> bool:
 
 
 def undo_fast(tcb: Tcb, flight: Flight, ack: Ack) -> bool:
-    """Whether fast recovery was unneeded; it is undone then."""
-    if not flight.undo or not (echoed_before(tcb, flight, ack) or (ack.dsack and all_came_twice(flight))):
+    """Whether fast recovery was unneeded; it is undone then. Where one segment was late and others were lost, what was
+    sent again of these is still on its way, and the recovery stands."""
+    late = flight.again_out == 0 and echoed_before(tcb, flight, ack)
+    if not flight.undo or not (late or (ack.dsack and all_came_twice(flight))):
         return False
     restore(tcb, flight)
     return True

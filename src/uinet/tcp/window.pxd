@@ -7,10 +7,15 @@ from uinet.tcp.context cimport Context
 from uinet.tcp.flight cimport Flight
 from uinet.tcp.tcb cimport Tcb
 
+cdef long long PACING_SLOW_START, PACING_AVOIDANCE
+
 @cython.locals(context=Context, flight=Flight)
 cpdef Flight begin_flight(Tcb tcb)
-@cython.locals(congestion=CongestionControl)
+@cython.locals(congestion=CongestionControl, flight=Flight)
 cpdef use(Tcb tcb, object algorithm)
+cpdef set_pacing(Tcb tcb, Flight flight)
+@cython.locals(outstanding=cython.longlong, window=cython.longlong, percent=cython.longlong, rate=cython.longlong)
+cpdef long long window_rate(Tcb tcb) except -1
 @cython.locals(window=cython.uint)
 cpdef unsigned int restart_window(Tcb tcb) except? 0
 cpdef bint cwnd_was_full(Tcb tcb, Flight flight) except -1

@@ -4,10 +4,13 @@ it)."""
 from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_geq
-from uinet.tcp.congestion.choice import choose
+from uinet.tcp.congestion.choice import make
 from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.flight import Flight
 from uinet.tcp.tcb import Tcb
+
+PACING_SLOW_START = 200  # percent of cwnd / srtt
+PACING_AVOIDANCE = 120
 
 
 def begin_flight(tcb: Tcb) -> Flight:
@@ -22,12 +25,38 @@ def begin_flight(tcb: Tcb) -> Flight:
 
 def use(tcb: Tcb, algorithm: object) -> None:
     """Gives the connection, which has a flight, another congestion control; a name or a factory."""
-    congestion = choose(algorithm)()  # type: ignore[arg-type]
+    congestion = make(algorithm)  # type: ignore[arg-type]
     tcb.congestion = congestion
     tcb.pacing_rate = 0
-    if tcb.flight is not None:
-        tcb.flight.owns_window = congestion.owns_window
+    flight = tcb.flight
+    if flight is not None:
+        if flight.owns_window:
+            flight.reduced = False  # whoever owned the window has set no ssthresh for it to come down to
+        flight.owns_window = congestion.owns_window
+        flight.lost_notes = [] if congestion.owns_window else None
+        flight.paces = congestion.paces
     congestion.start(tcb)
+    if flight is not None:
+        set_pacing(tcb, flight)
+
+
+def set_pacing(tcb: Tcb, flight: Flight) -> None:
+    """After each ACK: the pacing rate, in bytes a second, that cwnd gives if congestion control leaves that to the
+    setting `pacing`; and SO_MAX_PACING_RATE, which bounds any."""
+    if not flight.paces:
+        tcb.pacing_rate = window_rate(tcb) if tcb.context.settings.pacing and tcb.srtt else 0
+    most = tcb.max_pacing_rate
+    if most and (tcb.pacing_rate == 0 or tcb.pacing_rate > most):
+        tcb.pacing_rate = most
+
+
+def window_rate(tcb: Tcb) -> int:
+    """A window in half a round trip while slow start will double it in the next, else in five sixths of one."""
+    outstanding = seq_diff(tcb.snd_nxt, tcb.snd_una)
+    window = tcb.cwnd if tcb.cwnd > outstanding else outstanding
+    percent = PACING_SLOW_START if tcb.cwnd < tcb.ssthresh // 2 else PACING_AVOIDANCE
+    rate = window * percent * 10_000_000 // tcb.srtt
+    return rate if rate else 1
 
 
 def restart_window(tcb: Tcb) -> int:

@@ -102,6 +102,20 @@ def walk(data: bytes, offset: int = 0, end: int | None = None) -> Chain:
     )
 
 
+def upper_layer(data: bytes, offset: int = 0, end: int | None = None) -> tuple[int, int]:
+    """The protocol behind all extension headers and where it starts, whatever is in them; where that can't be told,
+    the last header that can be, and where it starts.
+    """
+    stop = limit(data, end)
+    kind, at = ipv6.next_header(data, offset), offset + ipv6.HEADER_LENGTH
+    for _ in range(MAX_EXTENSIONS):
+        length = header_length(data, at, stop, kind) if kind in EXTENSIONS else 0
+        if length == 0:
+            break
+        kind, at = load_u8(data, at), at + length
+    return kind, at
+
+
 class _Walker:
     """The state of one walk."""
 

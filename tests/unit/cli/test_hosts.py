@@ -54,6 +54,31 @@ def test_options_know_our_addresses() -> None:
     options = HostOptions("memory:x", ("fd00::1/64", "10.0.0.1/24"), (), None, None)
     assert (options.address(4), options.address(6)) == ("10.0.0.1", "fd00::1")
     assert seed_bytes(None) is None
+    assert HostOptions("memory:x", ("dhcp", "10.0.0.1/24"), (), None, None).address(4) == "10.0.0.1"
+
+
+def test_serve_without_a_dhcp_server_is_one_line(tmp_path: Path) -> None:
+    async def main() -> None:
+        options = HostOptions("memory:line", ("dhcp",), (), None, 1)
+        with pytest.raises(TimedOut, match="memory:line: no DHCP server has answered within 30 s"):
+            await serve.serve(options, StaticSite(tmp_path), 80, print)
+
+    run(main)
+
+
+def test_serve_tells_an_address_that_it_found_itself(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    async def main() -> None:
+        options = HostOptions("memory:line", ("link-local",), (), None, 1)
+        serving = asyncio.create_task(serve.serve(options, StaticSite(tmp_path), 80, said.append))
+        await asyncio.sleep(5)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    run(main)
+    (line,) = said
+    assert line.startswith(f"serving {tmp_path} on fe80::") and line.endswith("/64, port 80")
 
 
 # ping

@@ -20,6 +20,7 @@ def p(address: str) -> bytes:
     return pack_address(address)
 
 
+@pytest.mark.rfc("826", "-", "a request for our address is answered to who asked")
 def test_request_for_our_address_is_answered_to_the_asker(bench: Bench) -> None:
     bench.receive(arp_request("10.0.0.1", "10.0.0.2", PEER))
     (frame,) = bench.sent()
@@ -52,12 +53,14 @@ def test_request_for_an_address_of_another_interface_is_ignored(bench: Bench) ->
     assert bench.sent() == []
 
 
+@pytest.mark.rfc("5227", "2.5", "a probe for an address in use is answered")
 def test_probe_of_our_address_is_answered(bench: Bench) -> None:
     bench.receive(arp_request("0.0.0.0", "10.0.0.2", PEER))
     (frame,) = bench.sent()
     assert frame.arp.op == arp.REPLY and frame.arp.tpa == bytes(4)
 
 
+@pytest.mark.rfc("826", "-", "what was not asked for makes no entry")
 def test_unsolicited_reply_of_an_unknown_host_is_ignored(bench: Bench) -> None:
     bench.receive(arp_reply("10.0.0.1", "10.0.0.2", PEER))
     assert list(bench.network.neighbors) == [] and bench.stats["arp_ignored"] == 1
@@ -69,6 +72,7 @@ def test_own_request_come_back_is_ignored(bench: Bench) -> None:
     assert bench.stats["arp_ignored"] == 1 and bench.stats["arp_conflict"] == 0
 
 
+@pytest.mark.rfc("5227", "2.4", "(c) an address is defended, at most once in DEFEND_INTERVAL")
 def test_conflict_is_counted_and_defended_once_in_ten_seconds(bench: Bench) -> None:
     for _ in range(3):
         bench.receive(arp_request("10.0.0.2", "10.0.0.2", PEER))

@@ -321,6 +321,7 @@ NAMES = p("2001:db8::53")
         nd.Option(nd.DNSSL, bytes(2) + b"\0\0\1\0" + b"\3abc\3abc"),
     ],
 )
+@pytest.mark.threat(83)
 def test_threat_83_malformed_name_options_are_ignored_and_the_rest_is_taken(lan: Lan, option: nd.Option) -> None:
     lan.advertise(option)
     assert lan.network.name_servers.servers() == [] and lan.network.name_servers.domains() == []
@@ -363,6 +364,7 @@ def test_interface_that_is_not_autoconfigured_ignores_routers() -> None:
 
 
 @pytest.mark.rfc("6104", "1", "a flood of rogue advertisements is bounded")
+@pytest.mark.threat(15)
 def test_threat_15_flood_of_routers_prefixes_and_servers_is_bounded(lan: Lan) -> None:
     for number in range(300):
         prefix = nd.PrefixInformation(p(f"2001:db8:{number:x}::"), 64, 0xC0, 86400, 14400)

@@ -24,6 +24,8 @@ def packet(*extensions: Extension, proto: int = 99, payload: bytes = b"payload."
     return frame(ip("2001:db8::1", to, proto, payload, extensions=extensions))
 
 
+@pytest.mark.rfc("8200", "4.1", "MUST accept extension headers in any order and number, but for hop-by-hop")
+@pytest.mark.rfc("8200", "4.4", "an unrecognized routing type without segments left is ignored")
 @pytest.mark.parametrize(
     "extensions",
     [
@@ -43,6 +45,9 @@ def test_chain_that_leads_to_a_transport_is_taken(ready: Bench, extensions: tupl
     assert transport.segments == [b"payload."] and ready.sent() == []
 
 
+@pytest.mark.rfc("8200", "4.2", "unknown options of action 10 and 11: discard and answer with parameter problem code 2")
+@pytest.mark.rfc("8200", "4.4", "an unrecognized routing type with segments left: discard, parameter problem code 0")
+@pytest.mark.rfc("8200", "4.3", "a hop-by-hop header that is not first: parameter problem code 1")
 @pytest.mark.parametrize(
     ("extensions", "code", "pointer"),
     [
@@ -66,6 +71,7 @@ def test_chain_with_a_problem_is_dropped_and_answered(
     assert sent.icmpv6.payload == data[14:] and sent.checksums_ok
 
 
+@pytest.mark.rfc("8200", "4.2", "unknown options of action 01: discard")
 @pytest.mark.parametrize(
     "extensions",
     [
@@ -88,6 +94,7 @@ def test_chain_cut_off_is_dropped(ready: Bench) -> None:
     assert ready.sent() == [] and ready.stats["ip_bad_options"] == 1
 
 
+@pytest.mark.rfc("8200", "4.2", "action 11 is not answered if the destination was a multicast address")
 @pytest.mark.parametrize(("option", "answered"), [(0x9E, True), (0xDE, False)])
 def test_unknown_option_sent_to_a_group_is_answered_for_action_10_alone(
     ready: Bench, option: int, answered: bool
@@ -99,6 +106,10 @@ def test_unknown_option_sent_to_a_group_is_answered_for_action_10_alone(
         assert sent[0].source == ready.network.route(sent[0].destination).source
 
 
+@pytest.mark.rfc(
+    "8200", "4.5",
+    "a first fragment without all headers SHOULD be discarded with parameter problem code 3",
+)
 def test_first_fragment_without_the_whole_chain_is_answered_with_code_3(ready: Bench) -> None:
     ready.receive(packet(FragmentHeader(6, 0, True, 1), proto=6, payload=bytes(16)))  # a TCP header has 20
     (sent,) = ready.sent()

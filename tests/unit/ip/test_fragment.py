@@ -31,6 +31,7 @@ def v6(payload: bytes, mtu: int, *, df: bool = False) -> list[bytes]:
     )
 
 
+@pytest.mark.rfc("6864", "4.1", "an atomic datagram's identification has no meaning")
 def test_ipv4_may_not_be_fragmented_has_df_and_identification_0() -> None:
     (packet,) = v4(b"x", 1500, df=True)
     header = ipv4.parse(packet)
@@ -80,12 +81,15 @@ def test_ipv6_fragments_are_whole_and_make_the_payload(payload: bytes, mtu: int)
     assert rebuilt == payload
 
 
+@pytest.mark.threat(31)
 def test_threat_31_identifications_of_one_flow_do_not_repeat_soon() -> None:
     ids = Identifications(Random(b"s"))
     seen = [ids.next(A4, B4, 17) & 0xFFFF for _ in range(5000)]
     assert len(set(seen)) == 5000
 
 
+@pytest.mark.rfc("7739", "5", "fragment identifications are not predictable")
+@pytest.mark.threat(31)
 def test_threat_31_identifications_depend_on_secret_addresses_and_protocol() -> None:
     firsts = {
         Identifications(Random(seed)).next(source, destination, proto)
@@ -95,6 +99,7 @@ def test_threat_31_identifications_depend_on_secret_addresses_and_protocol() -> 
     assert len(firsts) == 8
 
 
+@pytest.mark.threat(31)
 def test_threat_31_steps_between_identifications_vary() -> None:
     ids = Identifications(Random(b"s"))
     seen = [ids.next(A6, B6, 17) for _ in range(200)]

@@ -136,6 +136,7 @@ def trusting(lan: Lan) -> Lan:
     return lan
 
 
+@pytest.mark.threat(35)
 def test_threat_35_redirects_are_ignored_by_default(lan: Lan) -> None:
     redirect(lan, ROUTER2)
     assert gateway(lan) == p(ROUTER) and lan.stats["redirect_ignored"] == 1 and lan.stats["nd_ignored"] == 1

@@ -29,6 +29,11 @@ def p(address: str) -> bytes:
 # echo
 
 
+@pytest.mark.rfc("1122", "3.2.2.6", "MUST answer echo requests, with all the data that they carry")
+@pytest.mark.rfc(
+    "4443", "4.2",
+    "MUST answer echo requests; the reply comes from the request's destination, with its data unchanged",
+)
 @pytest.mark.parametrize("size", [0, 1, 56, 1452])
 @pytest.mark.parametrize(("source", "destination"), [(A4, B4), (A6, B6)])
 def test_echo_is_answered_with_what_it_carried(ready: Bench, source: str, destination: str, size: int) -> None:
@@ -42,6 +47,8 @@ def test_echo_is_answered_with_what_it_carried(ready: Bench, source: str, destin
     assert ready.stats["icmp_rx"] == 1 and ready.stats["icmp_tx"] == 1
 
 
+@pytest.mark.rfc("1122", "3.2.2.6", "an echo request may be as large as reassembly allows")
+@pytest.mark.rfc("8200", "5", "reassembly of more than 1500 bytes")
 @pytest.mark.parametrize(("source", "destination", "size"), [(A4, B4, 65507), (A6, B6, 65527)])
 def test_echo_of_64_kib_in_fragments_is_answered_in_fragments(
     ready: Bench, source: str, destination: str, size: int
@@ -60,6 +67,7 @@ def test_echo_with_options_is_answered_without_them(ready: Bench) -> None:
     assert sent.ipv4.options == b"" and sent.icmp.payload == b"abc"
 
 
+@pytest.mark.rfc("1122", "3.2.2.6", "an echo request to a broadcast or multicast address MAY be silently discarded")
 @pytest.mark.parametrize(
     ("source", "destination"),
     [
@@ -108,6 +116,8 @@ class Waiter:
         self.errors.append((kind, code, info, destination, sequence))
 
 
+@pytest.mark.rfc("1122", "3.2.2.6", "MUST pass echo replies to whoever asked")
+@pytest.mark.rfc("4443", "4.2", "MUST pass echo replies to the process that asked")
 @pytest.mark.parametrize(("ours", "peer"), [(B4, A4), (B6, A6)])
 def test_ping_sends_and_hears_the_reply_for_its_identifier(ready: Bench, ours: str, peer: str) -> None:
     waiter = ready.network.icmp.waiters[77] = Waiter()
@@ -120,6 +130,7 @@ def test_ping_sends_and_hears_the_reply_for_its_identifier(ready: Bench, ours: s
     assert waiter.replies == [(p(peer), 5, b"hello")] and ready.stats["icmp_ignored"] == 1
 
 
+@pytest.mark.rfc("1122", "3.2.4", "errors about requests reach who pings")
 @pytest.mark.parametrize(("ours", "peer", "type_code"), [(B4, A4, (3, 1)), (B6, A6, (1, 3))])
 def test_ping_hears_errors_about_its_requests(
     ready: Bench, ours: str, peer: str, type_code: tuple[int, int]
@@ -150,6 +161,7 @@ def test_reply_quoted_in_an_error_is_no_request_of_ours(ready: Bench) -> None:
 
 
 @pytest.mark.parametrize(("source", "destination", "proto"), [(A4, B4, 1), (A6, B6, 58)])
+@pytest.mark.threat(83)
 def test_threat_83_short_message_is_dropped(ready: Bench, source: str, destination: str, proto: int) -> None:
     request = b"\x08\0\xf7\xff\0\0\0\0" if proto == 1 else b"\x80\0\0\0\0\0\0\0"
     for length in range(8):
@@ -157,6 +169,7 @@ def test_threat_83_short_message_is_dropped(ready: Bench, source: str, destinati
     assert ready.stats["icmp_short"] == 8 and ready.sent() == []
 
 
+@pytest.mark.rfc("4443", "2.3", "the checksum covers the message and a pseudo-header; what fails is dropped")
 @pytest.mark.parametrize(("source", "destination"), [(A4, B4), (A6, B6)])
 def test_bad_checksum_is_dropped(ready: Bench, source: str, destination: str) -> None:
     data = icmp_echo(source, destination, payload=b"abc")
@@ -164,6 +177,9 @@ def test_bad_checksum_is_dropped(ready: Bench, source: str, destination: str) ->
     assert ready.stats["icmp_bad_checksum"] == 1 and ready.sent() == []
 
 
+@pytest.mark.rfc("1122", "3.2.2", "MUST silently discard ICMP messages of an unknown type")
+@pytest.mark.rfc("1122", "3.2.2.7", "SHOULD NOT implement information requests and replies")
+@pytest.mark.rfc("1122", "3.2.2.9", "MUST NOT answer address mask requests unless it is an agent for that")
 @pytest.mark.parametrize("kind", [4, 5, 9, 10, 13, 14, 15, 17, 40, 255])
 def test_deprecated_and_unknown_types_are_ignored(ready: Bench, kind: int) -> None:
     quote = udp(B4, A4, 5, 6, layer=3)
@@ -172,10 +188,22 @@ def test_deprecated_and_unknown_types_are_ignored(ready: Bench, kind: int) -> No
     assert transport.errors == [] and ready.sent() == [] and ready.stats["icmp_ignored"] == 1
 
 
-@pytest.mark.parametrize("kind", [0, 5, 127, 130, 131, 143, 200, 255])
+@pytest.mark.rfc("4443", "2.4", "(b) MUST silently discard informational messages of an unknown type")
+@pytest.mark.parametrize("kind", [130, 131, 143, 200, 255])
 def test_unknown_types_of_icmpv6_are_ignored(ready: Bench, kind: int) -> None:
     ready.receive(icmp_message(A6, B6, kind, 0, 0, bytes(40)))
     assert ready.sent() == [] and ready.stats["icmp_ignored"] == 1
+
+
+@pytest.mark.rfc("4443", "2.4", "(a) MUST pass errors of an unknown type to the upper layer")
+@pytest.mark.parametrize("kind", [0, 5, 100, 127])
+def test_icmpv6_errors_of_unknown_types_reach_the_transport_as_transient(ready: Bench, kind: int) -> None:
+    transport = ready.handler(17)
+    quote = udp(B6, "2001:db8:9::1", 1000, 53, b"query", layer=3)
+    ready.receive(icmp_message("2001:db8::fe", B6, kind, 0, 0, quote))
+    assert [error[0] for error in transport.errors] == [icmp.TIME_EXCEEDED]
+    ready.receive(icmp_message("2001:db8::fe", B6, kind, 0, 0, bytes(40)))
+    assert len(transport.errors) == 1 and ready.stats["icmp_bad_quote"] == 1
 
 
 def test_icmp_of_the_other_family_is_ignored(ready: Bench) -> None:
@@ -205,6 +233,9 @@ V6_CODES = [
 ]
 
 
+@pytest.mark.rfc("1122", "3.2.2.1", "MUST report destination unreachable to the transport")
+@pytest.mark.rfc("1122", "3.2.2.4", "MUST pass time exceeded to the transport")
+@pytest.mark.rfc("1122", "3.2.2", "MUST demultiplex errors by the transport header that they quote")
 @pytest.mark.parametrize(("kind", "code", "means"), V4_CODES)
 def test_error_reaches_the_transport_it_is_about(
     ready: Bench, transport: Transport, kind: int, code: int, means: int
@@ -215,6 +246,9 @@ def test_error_reaches_the_transport_it_is_about(
     assert ready.stats["icmp_bad_quote"] == 0
 
 
+@pytest.mark.rfc("4443", "3.1", "MUST notify the upper layer of destination unreachable")
+@pytest.mark.rfc("4443", "3.3", "MUST notify the upper layer of time exceeded")
+@pytest.mark.rfc("4443", "2.4", "(d) the upper layer is found by the next header of the packet that the error quotes")
 @pytest.mark.parametrize(("kind", "code", "means"), V6_CODES)
 def test_icmpv6_error_reaches_the_transport_it_is_about(
     ready: Bench, transport: Transport, kind: int, code: int, means: int
@@ -224,6 +258,8 @@ def test_icmpv6_error_reaches_the_transport_it_is_about(
     assert transport.errors == [(means, code, 0, p(B6), p("2001:db8:9::1"), quote[40:])]
 
 
+@pytest.mark.rfc("1122", "3.2.2.5", "MUST pass parameter problems to the transport")
+@pytest.mark.rfc("4443", "3.4", "MUST notify the upper layer of parameter problems")
 def test_error_of_parameters_tells_the_pointer(ready: Bench, transport: Transport) -> None:
     ready.receive(icmp_message("10.0.0.254", B4, 12, 0, 20 << 24, udp(B4, "8.8.8.8", 1, 2, layer=3)))
     ready.receive(icmp_message("2001:db8::fe", B6, 4, 0, 6, udp(B6, "2001:db8:9::1", 1, 2, layer=3)))
@@ -282,10 +318,12 @@ def too_big(ready: Bench, mtu: int, size: int = 1500, *, code: int = 4) -> None:
     ready.receive(icmp_message("10.0.0.254", B4, 3, code, mtu, quote))
 
 
+@pytest.mark.rfc("4443", "3.2", "MUST pass Packet Too Big to the upper layer")
 @pytest.mark.parametrize(
     ("mtu", "path"),
     [(1400, 1400), (552, 552), (551, 552), (68, 552), (1, 552), (0, 1492), (1499, 1499), (0xABCD0000 | 1300, 1300)],
 )
+@pytest.mark.threat(34)
 def test_threat_34_too_big_lowers_the_path_mtu_to_the_floor_at_most(
     ready: Bench, transport: Transport, mtu: int, path: int
 ) -> None:
@@ -296,20 +334,26 @@ def test_threat_34_too_big_lowers_the_path_mtu_to_the_floor_at_most(
     assert ready.network.route(p("8.8.8.8")).mtu == path and ready.network.route(p("8.8.4.4")).mtu == 1500
 
 
+@pytest.mark.rfc("8201", "4", "MUST NOT raise the path MTU by a Packet Too Big")
 @pytest.mark.parametrize("mtu", [1500, 1501, 9000, 65535])
+@pytest.mark.threat(34)
 def test_threat_34_too_big_never_raises(ready: Bench, transport: Transport, mtu: int) -> None:
     too_big(ready, mtu)
     assert transport.errors == [] and ready.stats["icmp_bad_quote"] == 1
     assert ready.network.route(p("8.8.8.8")).mtu == 1500
 
 
+@pytest.mark.threat(34)
 def test_threat_34_too_big_that_nobody_believes_changes_nothing(ready: Bench, transport: Transport) -> None:
     transport.believes = False
     too_big(ready, 1000)
     assert ready.network.route(p("8.8.8.8")).mtu == 1500
 
 
+@pytest.mark.rfc("8201", "4", "MUST discard a Packet Too Big of less than 1280")
+@pytest.mark.rfc("5927", "7.2", "a reported MTU that the packet would have fitted is ignored")
 @pytest.mark.parametrize(("mtu", "path"), [(1400, 1400), (1280, 1280), (1279, 1500), (0, 1500), (1500, 1500)])
+@pytest.mark.threat(34)
 def test_threat_34_packet_too_big_below_1280_or_not_below_the_packet_is_discarded(
     ready: Bench, transport: Transport, mtu: int, path: int
 ) -> None:

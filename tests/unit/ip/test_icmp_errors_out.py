@@ -37,6 +37,8 @@ KINDS: list[tuple[str, Callable[[icmp.Icmp, Packet], bool], tuple[int, int, int]
 ]
 
 
+@pytest.mark.rfc("1122", "3.2.2", "an error MUST quote the IP header and at least 8 bytes of what it is about")
+@pytest.mark.rfc("4443", "3.1", "port unreachable SHOULD be sent where nobody listens, with code 4")
 @pytest.mark.parametrize(("say", "four", "six"), [kind[1:] for kind in KINDS], ids=[kind[0] for kind in KINDS])
 def test_error_has_its_type_code_and_quote(
     ready: Bench, say: Callable[[icmp.Icmp, Packet], bool], four: tuple[int, int, int], six: tuple[int, int, int]
@@ -52,6 +54,7 @@ def test_error_has_its_type_code_and_quote(
     assert ready.stats["icmp_tx"] == 2
 
 
+@pytest.mark.rfc("4443", "2.4", "(c) as much of the packet as fits the minimum IPv6 MTU")
 @pytest.mark.parametrize(("source", "destination", "size"), [(A4, B4, 576), (A6, B6, 1280)])
 def test_quote_is_as_large_as_is_allowed(ready: Bench, source: str, destination: str, size: int) -> None:
     data = udp(source, destination, 1000, 2000, bytes(1400))
@@ -61,6 +64,11 @@ def test_quote_is_as_large_as_is_allowed(ready: Bench, source: str, destination:
     assert len(sent.packet) == size and sent.packet[headers:] == data[14 : 14 + size - headers]
 
 
+@pytest.mark.rfc(
+    "8200", "4",
+    "an unrecognized next header: parameter problem code 1, pointing to it, and the packet is discarded",
+)
+@pytest.mark.rfc("4443", "3.4", "the pointer identifies the offending octet")
 def test_ipv6_pointer_of_an_unknown_protocol_is_the_byte_that_names_it(ready: Bench) -> None:
     extensions = (OptionsHeader(60, 0, (Option(1, bytes(4)),)),)
     ready.receive(frame(ip(A6, B6, 99, b"what is this", extensions=extensions)))
@@ -68,6 +76,7 @@ def test_ipv6_pointer_of_an_unknown_protocol_is_the_byte_that_names_it(ready: Be
     assert (sent.icmpv6.type, sent.icmpv6.code, sent.icmpv6.pointer) == (4, 1, 40)
 
 
+@pytest.mark.rfc("1122", "3.2.2.1", "SHOULD send protocol unreachable where there is no such transport")
 def test_unknown_protocol_is_answered(ready: Bench) -> None:
     ready.receive(frame(ip(A4, B4, 99, b"what is this")))
     assert (ready.sent()[0].icmp.type, ready.stats["icmp_tx"]) == (3, 1)
@@ -76,6 +85,14 @@ def test_unknown_protocol_is_answered(ready: Bench) -> None:
 L2_BROADCAST = L2Info.make("02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff")
 
 
+@pytest.mark.rfc(
+    "1122", "3.2.2",
+    "MUST NOT send an error about an error, a broadcast, a later fragment, or a packet from no single host",
+)
+@pytest.mark.rfc(
+    "4443", "2.4",
+    "(e) no errors about errors, redirects, groups, link-layer broadcasts, or packets from no single node",
+)
 @pytest.mark.parametrize(
     "data",
     [
@@ -116,6 +133,7 @@ def test_echo_request_may_get_an_error(ready: Bench) -> None:
     assert len(ready.sent()) == 2
 
 
+@pytest.mark.rfc("4443", "2.4", "(e.3) but for Packet Too Big and unknown options of action 10")
 def test_packet_too_big_is_sent_even_about_a_group(ready: Bench) -> None:
     """RFC 4443, section 2.4 (e.3): path MTU discovery of multicast needs it; IPv4 has no such exception."""
     assert ready.network.icmp.too_big(ready.parse(udp(A6, "ff02::1", 1, 2)), 1280)
@@ -124,6 +142,7 @@ def test_packet_too_big_is_sent_even_about_a_group(ready: Bench) -> None:
     assert not ready.network.icmp.too_big(ready.parse(udp(A4, "224.0.0.1", 1, 2)), 1280)
 
 
+@pytest.mark.rfc("4443", "2.2", "the source of an error is an address of this node")
 def test_error_about_a_packet_not_to_us_comes_from_our_address(ready: Bench) -> None:
     ready.network.neighbors.add("fe80::1", "02:00:00:00:00:01", ready.eth0)
     ready.network.icmp.time_exceeded(ready.parse(udp(A4, "192.0.2.1", 1, 2)))
@@ -156,6 +175,7 @@ def test_error_on_a_promiscuous_interface_is_sent_as_the_host_that_was_asked(rea
 # rate
 
 
+@pytest.mark.rfc("4443", "2.4", "(f) MUST limit the rate of errors")
 def test_errors_to_one_host_are_limited_to_a_burst_and_one_a_second(ready: Bench) -> None:
     packet = ready.parse(udp(A4, B4, 1, 2))
     sent = sum(ready.network.icmp.port_unreachable(packet) for _ in range(100))
@@ -164,6 +184,7 @@ def test_errors_to_one_host_are_limited_to_a_burst_and_one_a_second(ready: Bench
     assert sum(ready.network.icmp.port_unreachable(packet) for _ in range(100)) == 3
 
 
+@pytest.mark.threat(36)
 def test_threat_36_errors_to_all_hosts_are_limited_at_a_price_that_varies(ready: Bench) -> None:
     bursts = []
     for second in range(20):
@@ -186,6 +207,7 @@ def test_errors_to_ourselves_are_not_limited(bench: Bench) -> None:
     assert all(network.icmp.port_unreachable(packet) for _ in range(50))
 
 
+@pytest.mark.threat(14)
 def test_threat_14_limits_of_many_hosts_take_bounded_memory(ready: Bench) -> None:
     for number in range(3000):
         source = f"11.0.{number >> 8}.{number & 255}"

@@ -33,6 +33,11 @@ def is_answer(frame: Dissected, flags: int, destination: str, target: str = "200
     ) and (frame.source, frame.destination) == (p(target), p(destination))
 
 
+@pytest.mark.rfc(
+    "4861", "7.2.4",
+    "a solicitation is answered to its source, solicited and override set, with the target link-layer address",
+)
+@pytest.mark.rfc("4861", "7.2.3", "SHOULD make an entry for the source of a solicitation for us, STALE")
 def test_solicitation_for_our_address_is_answered_to_the_asker(bench: Bench) -> None:
     bench.receive(nd_message("2001:db8::1", "ff02::1:ff00:2", solicitation()))
     (frame,) = bench.sent()
@@ -55,6 +60,7 @@ def test_solicitation_without_a_mac_is_answered_to_the_frames_sender(bench: Benc
     assert frame.ethernet.destination == PEER
 
 
+@pytest.mark.rfc("4861", "7.2.4", "a solicitation from :: is answered to all nodes, solicited clear")
 def test_solicitation_of_address_detection_is_answered_to_all_nodes(bench: Bench) -> None:
     bench.receive(nd_message("::", "ff02::1:ff00:2", solicitation(options=())))
     (frame,) = bench.sent()
@@ -62,11 +68,14 @@ def test_solicitation_of_address_detection_is_answered_to_all_nodes(bench: Bench
     assert str(frame.ethernet.destination) == "33:33:00:00:00:01"
 
 
+@pytest.mark.rfc("4861", "7.2.3", "MUST silently discard solicitations for targets that are not ours")
 def test_solicitation_for_another_address_is_ignored(bench: Bench) -> None:
     bench.receive(nd_message("2001:db8::1", "ff02::1:ff00:2", solicitation("2001:db8::9")))
     assert bench.sent() == [] and bench.stats["nd_ignored"] == 1
 
 
+@pytest.mark.rfc("4861", "7.1.1", "MUST silently discard solicitations that are not valid")
+@pytest.mark.rfc("4861", "7.1.2", "MUST silently discard advertisements that are not valid")
 @pytest.mark.parametrize(
     ("source", "destination", "message", "ttl"),
     [
@@ -91,6 +100,7 @@ def test_invalid_is_dropped_and_counted(
     assert bench.sent() == [] and bench.stats["nd_malformed"] == 1
 
 
+@pytest.mark.rfc("4861", "4.6", "MUST silently discard packets with an option of length 0")
 @pytest.mark.parametrize(
     ("code", "tail"),
     [(1, b""), (0, b"\x01"), (0, b"\x01\x00" + bytes(6)), (0, b"\x01\x02" + bytes(6)), (0, b"\x19\x00" * 4)],
@@ -105,6 +115,7 @@ def test_truncated_solicitation_is_malformed(bench: Bench) -> None:
     assert bench.stats["nd_malformed"] == 1
 
 
+@pytest.mark.rfc("4861", "7.2.5", "SHOULD silently discard an advertisement without an entry")
 def test_advertisement_of_an_unknown_host_is_ignored(bench: Bench) -> None:
     bench.receive(nd_message("2001:db8::1", "ff02::1", nd.NeighborAdvertisement(p("2001:db8::1"), nd.FLAG_OVERRIDE)))
     assert list(bench.network.neighbors) == [] and bench.stats["nd_ignored"] == 1
@@ -126,6 +137,7 @@ def test_advertisement_of_our_address_is_a_conflict(bench: Bench) -> None:
         nd.Redirect(p("fe80::9"), p("2001:db8:9::1")),
     ],
 )
+@pytest.mark.threat(35)
 def test_threat_35_routers_words_are_ignored(bench: Bench, message: nd.Message) -> None:
     routes = [str(route) for route in bench.network.routes]
     bench.receive(nd_message("fe80::1", "ff02::1", message))
@@ -140,12 +152,17 @@ def test_nd_on_a_layer_3_link_is_ignored(bench: Bench) -> None:
     assert bench.sent(tun) == [] and bench.stats["nd_ignored"] == 1
 
 
+@pytest.mark.rfc("4861", "7.2.6", "unsolicited advertisements to all nodes")
 def test_add_address_announces_when_asked(bench: Bench) -> None:
     bench.eth0.add_address("2001:db8::7/64", announce=True)
     (frame,) = bench.sent()
     assert is_answer(frame, nd.FLAG_OVERRIDE, "ff02::1", "2001:db8::7")
 
 
+@pytest.mark.rfc(
+    "4861", "7.2.2",
+    "multicast solicitations go to the solicited-node group and say the source's link-layer address",
+)
 def test_question_comes_from_the_address_on_the_targets_link(bench: Bench) -> None:
     bench.network.send_ip(None, p("2001:db8::9"), 99, b"x")
     (frame,) = bench.sent()
@@ -155,9 +172,16 @@ def test_question_comes_from_the_address_on_the_targets_link(bench: Bench) -> No
     assert str(frame.ethernet.destination) == "33:33:ff:00:00:09"
 
 
-def test_question_about_another_prefix_comes_from_the_link_local_address(bench: Bench) -> None:
+def test_question_about_another_prefix_comes_from_the_packets_source(bench: Bench) -> None:
     bench.network.routes.add("2001:db8:7::/64", interface=bench.eth0)
     bench.network.send_ip(None, p("2001:db8:7::9"), 99, b"x")
+    assert bench.sent()[0].source == p("2001:db8::2")
+
+
+def test_question_without_a_packet_comes_from_the_link_local_address(bench: Bench) -> None:
+    bench.network.routes.add("2001:db8:7::/64", interface=bench.eth0)
+    neighbors = bench.network.neighbors
+    neighbors.probe(neighbors.lookup(bench.eth0, p("2001:db8:7::9")))
     assert bench.sent()[0].source == p("fe80::ff:fe00:2")
 
 

@@ -91,6 +91,8 @@ def reachable(peer: Peer) -> Peer:
     return peer
 
 
+@pytest.mark.rfc("1122", "2.3.2.2", "SHOULD keep at least the latest packet while an address is resolved")
+@pytest.mark.rfc("4861", "7.2.2", "MUST keep packets while an address is resolved, at least one")
 def test_incomplete_first_packet_asks_everybody_and_waits(peer: Peer) -> None:
     peer.send()
     assert peer.hop.state == INCOMPLETE and peer.hop.link_header is None
@@ -113,6 +115,7 @@ def test_incomplete_answer_sends_what_waits_as_it_was_given(peer: Peer) -> None:
     assert [(frame.checksum, frame.gso_size) for frame in frames] == [(CHECKSUM_NEEDED, 1400)] * 2
 
 
+@pytest.mark.rfc("4861", "7.2.2", "where the queue overflows the new packet SHOULD replace the oldest")
 def test_incomplete_queue_overflow_drops_the_oldest(peer: Peer) -> None:
     for mark in range(5):
         peer.send(mark)
@@ -122,6 +125,11 @@ def test_incomplete_queue_overflow_drops_the_oldest(peer: Peer) -> None:
     assert peer.bench.stats["neighbor_queue_full"] == 2
 
 
+@pytest.mark.rfc(
+    "4861", "7.2.2",
+    "after MAX_MULTICAST_SOLICIT without answer: destination unreachable, code 3, for what waits",
+)
+@pytest.mark.rfc("1122", "2.3.2.1", "MUST NOT ask for one address more often than once a second")
 def test_incomplete_without_answer_asks_three_times_and_gives_up(peer: Peer) -> None:
     transport = peer.bench.handler(17)
     network = peer.bench.network
@@ -148,6 +156,7 @@ def test_incomplete_that_gave_up_asks_anew_with_the_next_packet(peer: Peer) -> N
     assert peer.hop.state == REACHABLE
 
 
+@pytest.mark.rfc("4861", "6.3.2", "ReachableTime is between MIN_ and MAX_RANDOM_FACTOR times the base")
 def test_reachable_time_is_15_to_45_seconds(peer: Peer) -> None:
     lengths = set()
     for _ in range(50):
@@ -158,6 +167,8 @@ def test_reachable_time_is_15_to_45_seconds(peer: Peer) -> None:
     assert 15 * SECOND <= min(lengths) < 20 * SECOND and 40 * SECOND < max(lengths) <= 45 * SECOND
 
 
+@pytest.mark.rfc("1122", "2.3.2.1", "MUST have a way to flush entries that are out of date")
+@pytest.mark.rfc("4861", "7.3.3", "the first packet to a stale neighbour is sent, and starts DELAY")
 def test_reachable_too_old_turns_delay_and_still_sends(reachable: Peer) -> None:
     reachable.bench.advance(46)
     assert reachable.hop.state == REACHABLE  # nothing happens before it is used
@@ -166,6 +177,7 @@ def test_reachable_too_old_turns_delay_and_still_sends(reachable: Peer) -> None:
     assert [frame.data[-1] for frame in reachable.bench.eth0.take_output()] == [7]
 
 
+@pytest.mark.rfc("4861", "7.3.1", "hints of forward progress confirm reachability")
 def test_delay_forward_progress_makes_it_reachable_without_a_probe(reachable: Peer) -> None:
     reachable.bench.advance(46)
     reachable.send()
@@ -176,6 +188,7 @@ def test_delay_forward_progress_makes_it_reachable_without_a_probe(reachable: Pe
     assert reachable.hop.state == REACHABLE and reachable.questions() == []
 
 
+@pytest.mark.rfc("4861", "7.3.3", "after DELAY_FIRST_PROBE_TIME a unicast probe is sent, every RetransTimer")
 def test_delay_of_5_seconds_turns_probe_and_asks_the_neighbour_itself(reachable: Peer) -> None:
     reachable.bench.advance(46)
     reachable.send()
@@ -196,6 +209,7 @@ def test_probe_answer_makes_it_reachable(reachable: Peer) -> None:
     assert reachable.hop.state == REACHABLE and reachable.hop.deadline == 0
 
 
+@pytest.mark.rfc("4861", "7.3.3", "after MAX_UNICAST_SOLICIT probes address resolution begins anew")
 def test_probe_without_answer_forgets_the_mac_and_asks_everybody_next(reachable: Peer) -> None:
     reachable.bench.advance(46)
     reachable.send()
@@ -243,12 +257,14 @@ def nd_peer(bench: Bench) -> Peer:
     return Peer(bench, "2001:db8::1", "2001:db8::2")
 
 
+@pytest.mark.rfc("4861", "7.2.5", "INCOMPLETE, solicited flag clear: the address is kept, STALE")
 def test_incomplete_unsolicited_advertisement_makes_it_stale(nd_peer: Peer) -> None:
     nd_peer.send()
     nd_peer.advertise(0)
     assert nd_peer.hop.state == STALE and nd_peer.hop.link_header
 
 
+@pytest.mark.rfc("4861", "7.2.5", "INCOMPLETE, without a link-layer address: SHOULD be silently discarded")
 def test_incomplete_advertisement_without_a_mac_is_ignored(nd_peer: Peer) -> None:
     nd_peer.send()
     nd_peer.advertise(nd.FLAG_SOLICITED, None)
@@ -263,11 +279,13 @@ def nd_reachable(nd_peer: Peer) -> Peer:
     return nd_peer
 
 
+@pytest.mark.rfc("4861", "7.2.5", "override clear, another address, REACHABLE: STALE, and nothing else")
 def test_reachable_other_mac_without_override_makes_it_stale_and_keeps_the_mac(nd_reachable: Peer) -> None:
     nd_reachable.advertise(0, OTHER)
     assert nd_reachable.hop.state == STALE and nd_reachable.hop.mac == bytes.fromhex("020000000001")
 
 
+@pytest.mark.rfc("4861", "7.2.5", "override clear, another address, not REACHABLE: ignored")
 def test_stale_other_mac_without_override_is_ignored(nd_reachable: Peer) -> None:
     nd_reachable.advertise(0, OTHER)
     nd_reachable.advertise(0, OTHER)
@@ -275,6 +293,7 @@ def test_stale_other_mac_without_override_is_ignored(nd_reachable: Peer) -> None
     assert nd_reachable.bench.stats["nd_ignored"] == 1
 
 
+@pytest.mark.rfc("4861", "7.2.5", "override set, another address, not solicited: taken, STALE")
 def test_reachable_other_mac_with_override_is_taken_but_not_trusted(nd_reachable: Peer) -> None:
     nd_reachable.advertise(nd.FLAG_OVERRIDE, OTHER)
     assert nd_reachable.hop.state == STALE and nd_reachable.hop.mac == bytes.fromhex("020000000055")
@@ -287,6 +306,7 @@ def test_reachable_solicited_flag_without_a_question_proves_nothing(nd_reachable
     assert nd_reachable.hop.reachable_until == until
 
 
+@pytest.mark.rfc("4861", "7.2.5", "solicited: REACHABLE")
 def test_probe_solicited_advertisement_without_a_mac_confirms(nd_reachable: Peer) -> None:
     nd_reachable.bench.advance(46)
     nd_reachable.send()
@@ -341,6 +361,8 @@ def test_static_neighbour_off_every_link_is_refused(bench: Bench) -> None:
         bench.network.neighbors.add("172.16.0.1", OTHER, bench.network.add_interface("wire", cdom=1))
 
 
+@pytest.mark.rfc("6583", "4", "the neighbour table is bounded")
+@pytest.mark.threat(15)
 def test_threat_15_table_is_bounded_and_keeps_who_answers(bench: Bench) -> None:
     table = bench.network.neighbors
     bench.eth0.add_address("10.1.0.1/16")

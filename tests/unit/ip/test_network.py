@@ -62,6 +62,7 @@ def test_network_interface_named_finds_it_or_nothing(bench: Bench) -> None:
     assert bench.network.interface_named("eth9") is None
 
 
+@pytest.mark.rfc("1122", "3.2.1.3", "MUST silently discard what is not for this host")
 @pytest.mark.parametrize(
     ("address", "ours"),
     [
@@ -106,6 +107,7 @@ def test_network_address_on_two_interfaces_survives_the_loss_of_one(bench: Bench
 # routing
 
 
+@pytest.mark.rfc("1122", "3.3.1.1", "a destination on a connected network is sent to directly")
 def test_route_on_link_goes_to_the_destination_itself(bench: Bench) -> None:
     route = bench.network.route(p("10.0.0.7"))
     assert (route.next_hop.address, route.source, route.interface, route.mtu) == (
@@ -113,6 +115,7 @@ def test_route_on_link_goes_to_the_destination_itself(bench: Bench) -> None:
     )
 
 
+@pytest.mark.rfc("1122", "3.3.1.1", "any other destination is sent to a gateway")
 def test_route_off_link_goes_to_the_gateway(bench: Bench) -> None:
     route = bench.network.route(p("2001:4860::8"))
     assert route.next_hop.address == p("2001:db8::fe") and route.source == p("2001:db8::2")
@@ -234,6 +237,7 @@ def test_source_selection_of_ipv6(bench: Bench, destination: str, source: str) -
     assert bench.network.route(p(destination), None, interface).source == p(source)
 
 
+@pytest.mark.rfc("1122", "3.3.4.3", "SHOULD choose the source that belongs to the link of the first hop")
 def test_source_selection_of_ipv4_prefers_the_gateways_prefix(bench: Bench) -> None:
     network = Network(b"s")
     eth0 = network.add_interface("eth0")
@@ -287,6 +291,7 @@ def test_send_ip_larger_than_any_packet_is_too_long(ready: Bench) -> None:
             ready.network.send_ip(None, p(destination), 99, bytes(size))
 
 
+@pytest.mark.rfc("1112", "6.1", "the TTL of multicast is 1 by default")
 def test_send_ip_to_a_group_has_ttl_1(ready: Bench) -> None:
     ready.network.send_ip(None, p("224.0.0.251"), 99, b"x")
     ready.network.send_ip(None, p("ff0e::1"), 99, b"x")

@@ -42,6 +42,8 @@ def test_pmtu_update_makes_routes_stale(bench: Bench) -> None:
     assert route.generation != bench.network.generation and bench.network.route(FAR).mtu == 1400
 
 
+@pytest.mark.rfc("8201", "5.3", "a path MTU is forgotten after about ten minutes")
+@pytest.mark.rfc("1191", "6.3", "a path MTU is forgotten after about ten minutes")
 def test_pmtu_is_forgotten_after_ten_minutes_each_at_its_time(bench: Bench) -> None:
     table = bench.network.pmtu
     table.update(FAR, 1400)
@@ -58,6 +60,7 @@ def test_pmtu_is_forgotten_after_ten_minutes_each_at_its_time(bench: Bench) -> N
     assert table.table == {} and bench.network.wheel.count == 0
 
 
+@pytest.mark.threat(14)
 def test_threat_14_pmtu_table_is_bounded_and_forgets_the_oldest(bench: Bench) -> None:
     table = bench.network.pmtu
     for number in range(pmtu.LIMIT + 10):

@@ -54,6 +54,8 @@ def nothing_left(bench: Bench) -> bool:
     return (made.cost, made.datagrams, made.sources, made.source_costs, bench.network.wheel.count) == (0, {}, {}, {}, 0)
 
 
+@pytest.mark.rfc("1122", "3.3.2", "MUST implement reassembly")
+@pytest.mark.rfc("8200", "4.5", "the destination reassembles fragments")
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_pieces_in_any_order_make_the_datagram(
     ready: Bench, transport: Transport, family: int, order: tuple[int, ...]
@@ -111,10 +113,12 @@ def test_same_piece_twice_is_harmless(ready: Bench, transport: Transport, family
     assert transport.segments == [BODY[:808]] and ready.stats["frag_overlap"] == 0
 
 
+@pytest.mark.rfc("8200", "4.5", "MUST abandon reassembly where fragments overlap, and discard what else comes")
 @pytest.mark.parametrize(
     "second",
     [(792, 16, True), (0, 808, True), (8, 8, True), (8, 16, False), (400, 800, True), (0, 800, True)],
 )
+@pytest.mark.threat(77)
 def test_threat_77_overlap_condemns_the_datagram_until_its_time_is_up(
     ready: Bench, transport: Transport, family: int, second: tuple[int, int, bool]
 ) -> None:
@@ -151,6 +155,7 @@ def test_ends_that_contradict_condemn_the_datagram(
     assert transport.segments == [] and ready.stats["frag_overlap"] == 2
 
 
+@pytest.mark.threat(76)
 def test_threat_76_first_and_last_piece_alone_cost_little_and_time_out(
     ready: Bench, transport: Transport, family: int
 ) -> None:
@@ -161,6 +166,11 @@ def test_threat_76_first_and_last_piece_alone_cost_little_and_time_out(
     assert nothing_left(ready) and ready.stats["frag_timeout"] == 1
 
 
+@pytest.mark.rfc("1122", "3.3.2", "MUST send time exceeded when reassembly times out, if the first fragment has come")
+@pytest.mark.rfc(
+    "8200", "4.5",
+    "60 s after the first fragment: discard, and time exceeded code 1 if the first fragment has come",
+)
 def test_timeout_is_told_if_the_first_piece_has_come(ready: Bench, family: int) -> None:
     ready.receive(piece(0, 1000, True, family=family))
     ready.advance(29 if family == 4 else 59)
@@ -177,6 +187,7 @@ def test_timeout_is_told_if_the_first_piece_has_come(ready: Bench, family: int) 
     assert nothing_left(ready)
 
 
+@pytest.mark.rfc("792", "3", "no time exceeded without fragment zero")
 def test_timeout_without_the_first_piece_is_silent(ready: Bench, family: int) -> None:
     ready.receive(piece(800, 8, True, family=family))
     ready.advance(61)
@@ -190,6 +201,7 @@ def test_timeout_on_a_promiscuous_interface_is_silent(ready: Bench, family: int)
     assert ready.sent(wire) == [] and ready.stats["frag_timeout"] == 1
 
 
+@pytest.mark.threat(75)
 def test_threat_75_fragments_of_a_datagram_are_bounded(ready: Bench, transport: Transport, family: int) -> None:
     for number in range(70):
         ready.receive(piece(number * 16, 8, True, family=family))
@@ -197,6 +209,7 @@ def test_threat_75_fragments_of_a_datagram_are_bounded(ready: Bench, transport: 
     assert ready.network.reassembler.cost == reassembly.DATAGRAM_COST
 
 
+@pytest.mark.threat(75)
 def test_threat_75_memory_of_one_source_is_bounded(ready: Bench, family: int) -> None:
     ready.receive(piece(0, 800, True, family=family, source="10.0.0.254" if family == 4 else "2001:db8::fe"))
     for ident in range(2000):
@@ -207,6 +220,7 @@ def test_threat_75_memory_of_one_source_is_bounded(ready: Bench, family: int) ->
     assert len(made.sources) == 2  # the other's is still there
 
 
+@pytest.mark.threat(75)
 def test_threat_75_memory_of_many_sources_is_bounded_and_the_newest_stay(ready: Bench, transport: Transport) -> None:
     ready.network.reassembler.memory_limit = 100_000
     for number in range(500):
@@ -227,11 +241,13 @@ def test_condemned_datagrams_count_against_the_memory_too(ready: Bench) -> None:
     assert len(ready.network.reassembler.datagrams) <= 20
 
 
+@pytest.mark.threat(78)
 def test_threat_78_beyond_64_kib_is_dropped(ready: Bench, transport: Transport) -> None:
     ready.receive(piece(65528, 1000, False))
     assert ready.stats["frag_bad"] == 1 and nothing_left(ready)
 
 
+@pytest.mark.threat(78)
 def test_threat_78_beyond_64_kib_with_the_headers_is_dropped(ready: Bench, transport: Transport) -> None:
     """The options of the first piece make the whole longer than the last one could know."""
     last = 65480
@@ -243,6 +259,7 @@ def test_threat_78_beyond_64_kib_with_the_headers_is_dropped(ready: Bench, trans
     assert nothing_left(ready)
 
 
+@pytest.mark.rfc("8200", "4.5", "more than 65,535 bytes: discard, parameter problem code 0 at the fragment offset")
 def test_ipv6_beyond_64_kib_is_a_problem_of_the_offset_field(ready: Bench) -> None:
     ready.receive(piece(65528, 1000, False, family=16))
     (sent,) = ready.sent()
@@ -255,6 +272,10 @@ def test_piece_not_in_units_of_8_is_dropped(ready: Bench) -> None:
     assert ready.stats["frag_bad"] == 1 and ready.sent() == [] and nothing_left(ready)
 
 
+@pytest.mark.rfc(
+    "8200", "4.5",
+    "a fragment not in units of 8 bytes: discard, parameter problem code 0 at the payload length",
+)
 def test_ipv6_piece_not_in_units_of_8_is_a_problem_of_the_length_field(ready: Bench) -> None:
     ready.receive(piece(0, 801, True, family=16))
     (sent,) = ready.sent()
@@ -268,6 +289,8 @@ def test_piece_of_nothing_is_dropped(ready: Bench, family: int) -> None:
     assert ready.stats["frag_bad"] == 2 and nothing_left(ready)
 
 
+@pytest.mark.rfc("1122", "3.3.2", "fragments are told apart by source, destination, protocol and identification")
+@pytest.mark.rfc("8200", "4.5", "fragments are told apart by source, destination and identification")
 @pytest.mark.parametrize("other", [{"ident": 8}, {"source": "10.0.0.254"}, {"proto": 98}, {"vlans": (5,)}])
 def test_pieces_of_different_datagrams_do_not_mix(ready: Bench, other: dict[str, object]) -> None:
     ready.receive(piece(0, 800, True))
@@ -284,12 +307,15 @@ def test_pieces_of_different_interfaces_do_not_mix(ready: Bench) -> None:
     assert len(ready.network.reassembler.datagrams) == 1
 
 
+@pytest.mark.threat(84)
 def test_threat_84_priority_tag_does_not_part_pieces(ready: Bench, transport: Transport) -> None:
     ready.receive(piece(0, 800, True, vlans=(0,)))
     ready.receive(piece(800, 8, False))
     assert len(transport.segments) == 1
 
 
+@pytest.mark.rfc("8200", "4.5", "a fragment that is the whole packet is processed by itself")
+@pytest.mark.threat(80)
 def test_threat_80_atomic_fragment_is_handled_alone(ready: Bench, transport: Transport) -> None:
     ready.receive(piece(0, 800, True, family=16))
     ready.receive(piece(0, 24, False, family=16))  # the same identification: RFC 6946
@@ -311,6 +337,7 @@ def test_frames_are_kept_where_there_is_a_bridge(ready: Bench) -> None:
     assert [kept.data for kept in ready.whole[1].frames] == frames
 
 
+@pytest.mark.threat(79)
 def test_threat_79_fragmented_neighbour_discovery_is_reassembled_and_no_more(ready: Bench) -> None:
     """A control: what is cut small works like any datagram, headers included."""
     whole = nd_message("2001:db8::1", "2001:db8::2", NeighborSolicitation(pack_address("2001:db8::2")), layer=3)

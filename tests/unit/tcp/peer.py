@@ -41,6 +41,9 @@ class Peer:
         self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer", **settings: Any
     ) -> None:
         self.stack = Stack(seed, now)
+        for name in ("receive_buffer", "send_buffer"):
+            if name in settings:  # a test that says how large a buffer is wants it to stay so
+                settings.setdefault(f"{name}_max", settings[name])
         for name, value in settings.items():
             assert hasattr(self.stack.tcp.settings, name)
             setattr(self.stack.tcp.settings, name, value)
@@ -296,7 +299,7 @@ class Peer:
         tcp = self.stack.tcp
         assert list(tcp.table) == []
         assert (tcp.connections, tcp.syn_count, len(tcp.time_wait)) == (0, 0, 0)
-        assert tcp.received_bytes == 0
+        assert tcp.received_bytes == 0 and tcp.queued_bytes == 0
         assert not tcp.pending and not tcp.ready
         assert self.stack.wheel.count == 0
 

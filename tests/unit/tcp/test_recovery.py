@@ -303,6 +303,8 @@ def test_flight_agrees_with_a_set_of_bytes() -> None:
 def check(flight: Flight, base: int, una: int, held: set[int], lost: set[int]) -> None:
     """The runs cover [una, 200) without gap, and are marked as `held` and `lost` say; the order of time is right."""
     assert (flight.sacked, flight.lost) == (len(held), len(lost))
+    again = [run for run in flight.runs[flight.first :] if run.again and not run.sacked and not run.lost]
+    assert flight.again_out == sum((run.end - run.start) & MASK32 for run in again)
     at = una
     ranges = 0
     waiting = []

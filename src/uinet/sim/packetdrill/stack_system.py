@@ -62,6 +62,10 @@ class StackSystem:
         self.server_fast_open = True
         self.unasked_fast_open = False
 
+    @property
+    def send_waits(self) -> bool:
+        return self.persona.name == "linux"
+
     def allow_fast_open(self, clients: bool, servers: bool, unasked: bool = False) -> None:
         """Whether sockets from now on may use Fast Open. `unasked`: listeners do so without TCP_FASTOPEN."""
         self.client_fast_open = clients

@@ -104,6 +104,7 @@ SYSCTLS: dict[str, Setter] = {
     "net.ipv4.tcp_rmem": _default_of_three("receive_buffer"),
     "net.ipv4.tcp_wmem": _default_of_three("send_buffer"),
     "net.ipv4.tcp_syncookies": _flag("syn_cookies"),
+    "net.ipv4.tcp_mtu_probing": _setting("mtu_probing"),
     "net.ipv4.tcp_ecn": _ecn,
     "net.inet.tcp.ecn.enable": _ecn,
     "net.inet.tcp.rfc1323": _rfc1323,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff
 from uinet.socket import Socket
+from uinet.tcp.discovery import path_mtu
 from uinet.tcp.layout import mss_to_offer
-from uinet.tcp.negotiate import path_mtu
 from uinet.tcp.state import NAMES
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32, MICROSECOND, MILLISECOND

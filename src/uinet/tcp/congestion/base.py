@@ -14,13 +14,15 @@ class CongestionControl:
     `pacing_rate` (bytes a second, 0: not paced) are for it to set; `ack`: a :class:`uinet.tcp.flight.Ack`, what an
     ACK has told, good only during the call.
 
-    `owns_window`: cwnd is all its own. Otherwise loss recovery brings cwnd down to the ssthresh that `on_loss` sets, by
-    proportional rate reduction (RFC 9937), and `on_ack` is only called outside of it, and only if cwnd was what
-    limited.
+    `owns_window`: cwnd is all its own, but for a timeout, after which it is one segment: `on_ack` is called for every
+    ACK that tells something, and `on_lost` for what is lost. Otherwise loss recovery brings cwnd down to the ssthresh
+    that `on_loss` sets, by proportional rate reduction (RFC 9937), and `on_ack` is only called outside of it, and only
+    if cwnd was what limited. `paces`: it sets `pacing_rate`; otherwise the setting `pacing` does, or nobody.
     """
 
     name = "none"
     owns_window = False
+    paces = False
 
     def start(self, tcb: Any) -> None:
         """The connection is about to send its first data; cwnd is the initial window (RFC 6928). Or an algorithm is
@@ -32,6 +34,11 @@ class CongestionControl:
     def on_loss(self, tcb: Any, ack: Any) -> None:
         """Recovery begins: set ssthresh."""
 
+    def on_lost(self, tcb: Any, start: int, length: int, in_flight: int, lost: int, app_limited: bool) -> None:
+        """`length` bytes from sequence number `start`, sent in one go, count as lost. When they were sent `in_flight`
+        bytes were, with them, and `lost` were lost since, with them. Called only if `owns_window`, after `on_loss` or
+        `on_timeout`."""
+
     def on_mark(self, tcb: Any, ack: Any) -> None:
         """The network has marked a packet (ECN); at most once a round trip: set ssthresh. A loss, unless said
         otherwise."""
@@ -39,7 +46,7 @@ class CongestionControl:
 
     def on_timeout(self, tcb: Any, first: bool) -> None:
         """The retransmission timer fired, `first`: for data that no recovery was about. Set ssthresh if `first`; cwnd
-        will be one segment, unless `owns_window`."""
+        will be one segment."""
 
     def on_recovered(self, tcb: Any) -> None:
         """Recovery is over."""
