@@ -72,18 +72,25 @@ __all__ = [
     "SO_L2INFO",
     "SO_LINGER",
     "SO_MAX_PACING_RATE",
+    "SO_OOBINLINE",
     "SO_PASSIVE",
     "SO_PROMISC",
     "SO_PROTOCOL",
     "SO_RCVBUF",
+    "SO_RCVLOWAT",
     "SO_REUSEADDR",
     "SO_REUSEPORT",
     "SO_SETFIB",
     "SO_SNDBUF",
     "SO_TYPE",
     "SO_VLANS",
+    "TCP_AO_ADD_KEY",
+    "TCP_AO_DEL_KEY",
+    "TCP_AO_GET_KEYS",
+    "TCP_AO_INFO",
     "TCP_CONGESTION",
     "TCP_CORK",
+    "TCP_DEFER_ACCEPT",
     "TCP_FASTOPEN",
     "TCP_FASTOPEN_CONNECT",
     "TCP_FASTOPEN_KEY",
@@ -93,17 +100,23 @@ __all__ = [
     "TCP_KEEPIDLE",
     "TCP_KEEPINTVL",
     "TCP_MAXSEG",
+    "TCP_MD5SIG",
     "TCP_MTU_PROBING",
     "TCP_NODELAY",
     "TCP_NOPUSH",
+    "TCP_NOTSENT_LOWAT",
     "TCP_QUICKACK",
     "TCP_REASSDL",
     "TCP_USER_TIMEOUT",
+    "TCP_UTO",
+    "TCP_WINDOW_CLAMP",
     "AddressConflict",
     "AddressError",
     "AddressInUse",
     "AddressNotAvailable",
     "AlreadyConnected",
+    "AoInfo",
+    "AoKey",
     "BadSocket",
     "BrokenPipe",
     "CaptureError",
@@ -126,6 +139,7 @@ __all__ = [
     "L2Info",
     "LinkEvent",
     "Mac",
+    "Md5Key",
     "MessageTooLong",
     "NetworkUnreachable",
     "NotConnected",
@@ -256,10 +270,12 @@ if TYPE_CHECKING:
         SO_L2INFO,
         SO_LINGER,
         SO_MAX_PACING_RATE,
+        SO_OOBINLINE,
         SO_PASSIVE,
         SO_PROMISC,
         SO_PROTOCOL,
         SO_RCVBUF,
+        SO_RCVLOWAT,
         SO_REUSEADDR,
         SO_REUSEPORT,
         SO_SETFIB,
@@ -269,8 +285,13 @@ if TYPE_CHECKING:
         SOCK_DGRAM,
         SOCK_STREAM,
         SOL_SOCKET,
+        TCP_AO_ADD_KEY,
+        TCP_AO_DEL_KEY,
+        TCP_AO_GET_KEYS,
+        TCP_AO_INFO,
         TCP_CONGESTION,
         TCP_CORK,
+        TCP_DEFER_ACCEPT,
         TCP_FASTOPEN,
         TCP_FASTOPEN_CONNECT,
         TCP_FASTOPEN_KEY,
@@ -280,17 +301,26 @@ if TYPE_CHECKING:
         TCP_KEEPIDLE,
         TCP_KEEPINTVL,
         TCP_MAXSEG,
+        TCP_MD5SIG,
         TCP_MTU_PROBING,
         TCP_NODELAY,
         TCP_NOPUSH,
+        TCP_NOTSENT_LOWAT,
         TCP_QUICKACK,
         TCP_REASSDL,
         TCP_USER_TIMEOUT,
+        TCP_UTO,
+        TCP_WINDOW_CLAMP,
     )
     from uinet.splicing import Splice, splice
     from uinet.stack import Stack
     from uinet.tcp.congestion.base import CongestionControl
     from uinet.tcp.info import TcpInfo
+    from uinet.tcp.keys import (
+        AoInfo,
+        AoKey,
+        Md5Key,
+    )
     from uinet.tcp.syn import Syn, Verdict
     from uinet.version import __version__, compiled
     from uinet.wire.addresses import ANY, L2Info, Mac, VlanTag
@@ -320,14 +350,17 @@ _MODULES = {
         "IP_PMTUDISC_DONT IP_PMTUDISC_PROBE IP_PMTUDISC_WANT IP_RECVERR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL "
         "MSG_DONTWAIT MSG_FASTOPEN MSG_HOLE_BREAK MSG_OOB MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM "
         "SOCK_STREAM SOL_SOCKET SO_ACCEPTCONN SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER "
-        "SO_MAX_PACING_RATE SO_PASSIVE SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_REUSEADDR SO_REUSEPORT SO_SETFIB "
-        "SO_SNDBUF SO_TYPE SO_VLANS TCP_CONGESTION TCP_CORK TCP_FASTOPEN TCP_FASTOPEN_CONNECT TCP_FASTOPEN_KEY "
-        "TCP_HOLE TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_MTU_PROBING TCP_NODELAY "
-        "TCP_NOPUSH TCP_QUICKACK TCP_REASSDL TCP_USER_TIMEOUT"
+        "SO_MAX_PACING_RATE SO_OOBINLINE SO_PASSIVE SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_RCVLOWAT SO_REUSEADDR "
+        "SO_REUSEPORT SO_SETFIB SO_SNDBUF SO_TYPE SO_VLANS TCP_AO_ADD_KEY TCP_AO_DEL_KEY TCP_AO_GET_KEYS "
+        "TCP_AO_INFO TCP_CONGESTION TCP_CORK TCP_DEFER_ACCEPT TCP_FASTOPEN TCP_FASTOPEN_CONNECT TCP_FASTOPEN_KEY "
+        "TCP_HOLE TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_MD5SIG TCP_MTU_PROBING "
+        "TCP_NODELAY TCP_NOPUSH TCP_NOTSENT_LOWAT TCP_QUICKACK TCP_REASSDL TCP_USER_TIMEOUT TCP_UTO "
+        "TCP_WINDOW_CLAMP"
     ),
     "uinet.splicing": "Splice splice",
     "uinet.stack": "Stack",
     "uinet.tcp.congestion.base": "CongestionControl",
+    "uinet.tcp.keys": "AoInfo AoKey Md5Key",
     "uinet.tcp.info": "TcpInfo",
     "uinet.tcp.syn": "Syn Verdict",
     "uinet.version": "__version__ compiled",

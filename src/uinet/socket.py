@@ -17,6 +17,7 @@ from uinet.errors import (
     AlreadyConnected,
     BadSocket,
     BrokenPipe,
+    Error,
     InvalidArgument,
     NotConnected,
     NotSupported,
@@ -27,8 +28,10 @@ from uinet.ip.interface import hop_limit
 from uinet.placement import check_domain, free_port, pattern_of, place_promiscuous, place_routed
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, Config
 from uinet.tcp import calls
+from uinet.tcp import keys as ao_keys
 from uinet.tcp.close import abort, forget_unread
 from uinet.tcp.congestion.choice import make
+from uinet.tcp.cork import pull
 from uinet.tcp.discovery import packet_size, path_mtu
 from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
@@ -43,6 +46,7 @@ from uinet.tcp.timers import rearm, start_keepalive
 from uinet.tcp.urgent import mark_urgent, urgent_left
 from uinet.tcp.window import set_pacing, use
 from uinet.udp.endpoint import UdpEndpoint
+from uinet.units import SECOND
 from uinet.wire.addresses import (
     ANY,
     L2Info,
@@ -62,6 +66,11 @@ if TYPE_CHECKING:
 
 IpAddress = IPv4Address | IPv6Address
 
+# options whose value, while they are not set, is a setting of the stack: (setting, its unit in the option's)
+KEEPALIVE = {
+    sockopt.TCP_KEEPIDLE: ("keepalive_idle", SECOND), sockopt.TCP_KEEPINTVL: ("keepalive_interval", SECOND),
+    sockopt.TCP_KEEPCNT: ("keepalive_count", 1),
+}
 MAX_BACKLOG = 1 << 20
 
 
@@ -129,6 +138,11 @@ class Socket:
         return self.tcb.soft_error if self.tcb is not None else None
 
     @property
+    def at_mark(self) -> bool:
+        """Whether the last byte of urgent data is the next one to read (SIOCATMARK)."""
+        return self.urgent_left == 1
+
+    @property
     def urgent_left(self) -> int:
         """Bytes to read until the end of the urgent data that the peer has announced, arrived or not; 0: none."""
         return urgent_left(self.tcb) if self.tcb is not None else 0
@@ -154,7 +168,11 @@ class Socket:
         tcb = self.tcb
         if tcb is None:
             return False
-        return (tcb.rcv_buf is not None and tcb.rcv_buf.length > 0) or calls.at_end(tcb)
+        held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
+        if held == 0:
+            return calls.at_end(tcb)
+        low = self.config.receive_low
+        return low <= 1 or held >= min(low, tcb.rcv_limit // 2) or tcb.fin_received or tcb.state == CLOSED
 
     @property
     def writable(self) -> bool:
@@ -174,7 +192,38 @@ class Socket:
         tcb = self.tcb
         if tcb is None or tcb.closing or tcb.state == CLOSED:
             return 0
+        if self.config.not_sent_low and self.unsent >= self.config.not_sent_low:
+            return 0
         return max(0, tcb.snd_limit - (tcb.snd_buf.length if tcb.snd_buf is not None else 0))
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have arrived in sequence and wait to be read (SIOCINQ)."""
+        tcb = self.tcb
+        return tcb.rcv_buf.length if tcb is not None and tcb.rcv_buf is not None else 0
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes that were given to send and are not acknowledged, sent or not (SIOCOUTQ)."""
+        tcb = self.tcb
+        return tcb.snd_buf.length if tcb is not None and tcb.snd_buf is not None else 0
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were given to send and were not sent (SIOCOUTQNSD)."""
+        return calls.unsent(self.tcb) if self.tcb is not None else 0
+
+    def above_low_water(self, events: int) -> int:
+        """What is left of events with SO_RCVLOWAT and TCP_NOTSENT_LOWAT."""
+        if events & EV_READABLE and not self.readable:
+            events &= ~EV_READABLE
+        if events & EV_WRITABLE and self.tcb is not None and not self.writable:
+            events &= ~EV_WRITABLE
+            if self.tcb.pending_queued:
+                notify(self.tcb, EV_WRITABLE)  # asked again when the batch has sent what it may
+            else:
+                self.tcb.wants_write = True  # the next ACK asks again
+        return events
 
     @property
     def passive(self) -> bool:
@@ -191,11 +240,17 @@ class Socket:
         return self.config.receive_buffer
 
     @property
+    def receive_window(self) -> int:
+        """The largest window to advertise to begin with: the receive buffer's size, or TCP_WINDOW_CLAMP."""
+        clamp = self.config.window_clamp
+        return min(clamp, self.config.receive_buffer) if clamp else self.config.receive_buffer
+
+    @property
     def receive_buffer_max(self) -> int:
         """How large the receive buffer may become."""
         config = self.config
-        if not config.receive_auto:
-            return config.receive_buffer
+        if not config.receive_auto or config.window_clamp:
+            return self.receive_window
         return max(config.receive_buffer, self.stack.tcp.settings.receive_buffer_max)
 
     @property
@@ -266,9 +321,23 @@ class Socket:
             return
         if (level, name) in sockopt.BEFORE_BIND and self._placed(name):
             raise InvalidArgument("this option says where a socket belongs: set it before bind, listen and connect")
+        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_AO_INFO):
+            ao_keys.choose(self.tcb, value)
+            return
         if self.shared:
             self.config = self.config.copy()
             self.shared = False
+        if (level, name) in sockopt.KEY_CHANGES:
+            before = self.config.keys
+            sockopt.apply(self.config, level, name, value)
+            self.stack.tcp.keyed = True
+            if self.tcb is not None:
+                try:
+                    ao_keys.changed(self.tcb, self.config.keys)
+                except Error:
+                    self.config.keys = before
+                    raise
+            return
         attribute = sockopt.apply(self.config, level, name, value)
         if self.listener is not None:
             self.listener.syn_filter = self.config.syn_filter
@@ -280,6 +349,11 @@ class Socket:
             if attribute in ("keepalive", "keep_idle") and self.tcb.state >= ESTABLISHED:
                 start_keepalive(self.tcb)
                 rearm(self.tcb)
+            if attribute == "cork" and not self.config.cork:
+                pull(self.tcb)
+            if attribute == "max_segment" and self.tcb.max_segment:
+                self.tcb.mss = min(self.tcb.mss, self.tcb.max_segment)
+                self.tcb.peer_mss = min(self.tcb.peer_mss, self.tcb.max_segment)
             flight = self.tcb.flight
             if attribute == "congestion" and flight is not None:
                 use(self.tcb, self.config.congestion)
@@ -318,8 +392,10 @@ class Socket:
             return multicast.get_option(self, level, name)
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_INFO):
             return self.info()
+        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_AO_INFO):
+            return ao_keys.info(self.tcb)
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_MAXSEG):
-            return self.tcb.mss if self.tcb is not None else 0
+            return self.tcb.mss if self.tcb is not None else self.config.max_segment
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_CONGESTION):
             return self._congestion_name()
         if (level, name) in ((sockopt.IPPROTO_IP, sockopt.IP_MTU), (sockopt.IPPROTO_IPV6, sockopt.IPV6_MTU)):
@@ -328,7 +404,11 @@ class Socket:
             return packet_size(self.tcb) if self.tcb.path is not None else path_mtu(self.tcb)
         if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
             return self.serialno
-        return sockopt.read(self.config, level, name)
+        value = sockopt.read(self.config, level, name)
+        if not value and level == sockopt.IPPROTO_TCP and name in KEEPALIVE:
+            setting, unit = KEEPALIVE[name]
+            value = getattr(self.stack.tcp.settings, setting) // unit  # not set: what the stack does
+        return value
 
     def _congestion_name(self) -> str:
         """The name of the congestion control that is in use, or will be once there is something to send."""
@@ -347,13 +427,15 @@ class Socket:
         tcb.keep_idle = config.keep_idle
         tcb.keep_interval = config.keep_interval
         tcb.keep_count = config.keep_count
-        tcb.user_timeout = config.user_timeout
+        if config.user_timeout or not config.user_timeout_option:
+            tcb.user_timeout = config.user_timeout  # else what was agreed on stays
         if tcb.state < ESTABLISHED or not config.send_auto:
             tcb.snd_limit = config.send_buffer
         tcb.send_auto = config.send_auto
-        if tcb.state < ESTABLISHED or config.receive_buffer > tcb.rcv_limit:
-            tcb.rcv_limit = config.receive_buffer  # a window that was offered is not taken back
-        tcb.receive_auto = config.receive_auto
+        if tcb.state < ESTABLISHED or self.receive_window > tcb.rcv_limit or config.window_clamp:
+            tcb.rcv_limit = self.receive_window  # a window that was offered is not taken back
+        tcb.receive_auto = config.receive_auto and not config.window_clamp
+        tcb.max_segment = config.max_segment
         tcb.ttl = hop_limit(config.ttl, tcb.interface, not is_v4(tcb))
         tcb.tos = config.tos & ~3  # the ECN field is TCP's own (RFC 3168, 6.1)
         tcb.algorithm = config.congestion
@@ -515,6 +597,7 @@ class Socket:
             place_promiscuous(self.stack, tcb, self.config, self.bound, remote, port)
         else:
             place_routed(self.stack, tcb, self.bound, remote, port)
+        tcb.auth = self.config.keys.signer(tcb.raddr_hi, tcb.raddr_lo, tcb.rport)
         tcb.owner = self
         self.stack.tcp.connect(tcb, fast_open, hold)
         self.tcb = tcb
@@ -545,6 +628,9 @@ class Socket:
             data = bytes(memoryview(data))  # a subclass may do what it likes with its length; an int is no data
         if len(data) == 0:
             return 0
+        if self.config.not_sent_low and self.unsent >= self.config.not_sent_low:
+            tcb.wants_write = True
+            raise WouldBlock()
         count = calls.send(tcb, data, 0, len(data))
         if count == 0:
             raise WouldBlock()
@@ -608,6 +694,8 @@ class Socket:
             raise InvalidArgument("urgent data is read in line: Socket.urgent_left tells how much")
         queue = tcb.rcv_buf
         if queue is not None and queue.length and not self.closed:
+            if tcb.urgent_in and self.config.oob_inline:
+                limit = self._to_mark(tcb, limit)
             if not flags & sockopt.MSG_PEEK:
                 return calls.receive(tcb, limit)
             limit = min(limit, queue.length)
@@ -629,9 +717,17 @@ class Socket:
             return len(data)
         tcb = self._connected()
         if tcb.rcv_buf is not None and tcb.rcv_buf.length and not self.closed:
+            if tcb.urgent_in and self.config.oob_inline:
+                view = view[: self._to_mark(tcb, len(view))]
             return calls.receive_into(tcb, view)
         self._nothing_to_read(tcb)
         return 0
+
+    @staticmethod
+    def _to_mark(tcb: Tcb, limit: int) -> int:
+        """How much of `limit` bytes one read takes with SO_OOBINLINE: none crosses the mark (RFC 6093, 2)."""
+        left = urgent_left(tcb)
+        return min(limit, left - 1) if left > 1 else limit
 
     def _nothing_to_read(self, tcb: Tcb) -> None:
         """Returns at the end of the stream, raises otherwise."""

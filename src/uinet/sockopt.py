@@ -11,6 +11,7 @@ from typing import Any
 
 from uinet.errors import InvalidArgument, NotSupported
 from uinet.tcp.congestion.names import check_congestion
+from uinet.tcp.keys import NO_KEYS, Keys
 from uinet.units import MILLISECOND, SECOND
 from uinet.wire.addresses import ANY, L2Info, VlanTag, parse_vlans
 from uinet.wire.addresses import Any as AnyType
@@ -44,8 +45,10 @@ SO_BROADCAST = 6
 SO_SNDBUF = 7
 SO_RCVBUF = 8
 SO_KEEPALIVE = 9
+SO_OOBINLINE = 10  # urgent data is always read in line; with it set a read ends before the last urgent byte
 SO_LINGER = 13
 SO_REUSEPORT = 15
+SO_RCVLOWAT = 18  # a socket is readable from so many bytes on
 SO_ACCEPTCONN = 30
 SO_PROTOCOL = 38
 SO_DOMAIN = 39
@@ -93,16 +96,25 @@ TCP_CORK = 3
 TCP_KEEPIDLE = 4
 TCP_KEEPINTVL = 5
 TCP_KEEPCNT = 6
+TCP_DEFER_ACCEPT = 9  # seconds for which a connection has to bring data before it is accepted; 0: it need not
+TCP_WINDOW_CLAMP = 10  # the largest window to advertise; 0: the receive buffer
 TCP_INFO = 11
 TCP_QUICKACK = 12
 TCP_CONGESTION = 13  # a name, or a class of one's own
 TCP_USER_TIMEOUT = 18  # milliseconds
+TCP_MD5SIG = 14  # an Md5Key more (or less), RFC 2385; read: all of them
+TCP_AO_ADD_KEY = 38  # an AoKey more, RFC 5925
+TCP_AO_DEL_KEY = 39  # an AoKey less
+TCP_AO_INFO = 40  # of a connection: an AoInfo, with the keys in use
+TCP_AO_GET_KEYS = 41  # read: all AoKeys
 TCP_FASTOPEN = 23  # of a listener: how many Fast Open connections may be pending; 0: none
+TCP_NOTSENT_LOWAT = 25  # a socket is writable while less than so many bytes wait to be sent; 0: no matter
 TCP_FASTOPEN_CONNECT = 30  # connect sends nothing if a cookie is known: the SYN goes with the first data
 TCP_FASTOPEN_KEY = 33  # of a listener: its own key for cookies, 16 bytes, or 32 with the one before
+TCP_UTO = 0x1022  # our user timeout is told to the peer, and the peer's taken, in SYNs (RFC 5482)
 TCP_NOPUSH = TCP_CORK
 TCP_REASSDL = 0x1020  # milliseconds for which a passive socket waits for missing bytes
-TCP_MTU_PROBING = 0x1022  # probes of the path MTU: 0 never, 1 after a black hole, 2 always; -1 as the stack
+TCP_MTU_PROBING = 0x1023  # probes of the path MTU: 0 never, 1 after a black hole, 2 always; -1 as the stack
 TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
 
 MIN_BUFFER = 2048
@@ -164,18 +176,25 @@ __all__ = [
     "SO_L2INFO",
     "SO_LINGER",
     "SO_MAX_PACING_RATE",
+    "SO_OOBINLINE",
     "SO_PASSIVE",
     "SO_PROMISC",
     "SO_PROTOCOL",
     "SO_RCVBUF",
+    "SO_RCVLOWAT",
     "SO_REUSEADDR",
     "SO_REUSEPORT",
     "SO_SETFIB",
     "SO_SNDBUF",
     "SO_TYPE",
     "SO_VLANS",
+    "TCP_AO_ADD_KEY",
+    "TCP_AO_DEL_KEY",
+    "TCP_AO_GET_KEYS",
+    "TCP_AO_INFO",
     "TCP_CONGESTION",
     "TCP_CORK",
+    "TCP_DEFER_ACCEPT",
     "TCP_FASTOPEN",
     "TCP_FASTOPEN_CONNECT",
     "TCP_FASTOPEN_KEY",
@@ -185,12 +204,16 @@ __all__ = [
     "TCP_KEEPIDLE",
     "TCP_KEEPINTVL",
     "TCP_MAXSEG",
+    "TCP_MD5SIG",
     "TCP_MTU_PROBING",
     "TCP_NODELAY",
     "TCP_NOPUSH",
+    "TCP_NOTSENT_LOWAT",
     "TCP_QUICKACK",
     "TCP_REASSDL",
     "TCP_USER_TIMEOUT",
+    "TCP_UTO",
+    "TCP_WINDOW_CLAMP",
 ]
 
 
@@ -217,6 +240,14 @@ class Config:
         self.fast_open = 0
         self.fast_open_connect = False
         self.fast_open_key = b""
+        self.keys = NO_KEYS
+        self.user_timeout_option = False
+        self.max_segment = 0
+        self.window_clamp = 0
+        self.defer_accept = 0
+        self.receive_low = 1
+        self.not_sent_low = 0
+        self.oob_inline = False
         self.no_delay = False
         self.cork = False
         self.quick_ack = False
@@ -295,6 +326,14 @@ def _fast_open_key(value: Any) -> bytes:
     return bytes(value)
 
 
+def _segment(value: Any) -> int:
+    return _within(0 if value == 0 else 88, 65495, "TCP_MAXSEG")(value)
+
+
+def _clamp(value: Any) -> int:
+    return _within(0 if value == 0 else MIN_BUFFER // 2, 1 << 30, "TCP_WINDOW_CLAMP")(value)
+
+
 def _buffer(value: Any) -> int:
     return _within(1, 1 << 31, "a buffer's size")(value)
 
@@ -330,6 +369,13 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_FASTOPEN_KEY): ("fast_open_key", _fast_open_key),
     (IPPROTO_TCP, TCP_NODELAY): ("no_delay", _flag),
     (IPPROTO_TCP, TCP_CORK): ("cork", _flag),
+    (IPPROTO_TCP, TCP_UTO): ("user_timeout_option", _flag),
+    (IPPROTO_TCP, TCP_MAXSEG): ("max_segment", _segment),
+    (IPPROTO_TCP, TCP_WINDOW_CLAMP): ("window_clamp", _clamp),
+    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): ("not_sent_low", _within(0, 1 << 31, "TCP_NOTSENT_LOWAT")),
+    (IPPROTO_TCP, TCP_DEFER_ACCEPT): ("defer_accept", _duration("TCP_DEFER_ACCEPT", SECOND, "seconds")),
+    (SOL_SOCKET, SO_RCVLOWAT): ("receive_low", lambda value: max(1, _within(0, 1 << 31, "SO_RCVLOWAT")(value))),
+    (SOL_SOCKET, SO_OOBINLINE): ("oob_inline", _flag),
     (IPPROTO_TCP, TCP_CONGESTION): ("congestion", check_congestion),
     (IPPROTO_TCP, TCP_QUICKACK): ("quick_ack", _flag),
     (IPPROTO_TCP, TCP_KEEPIDLE): ("keep_idle", _duration("TCP_KEEPIDLE", SECOND, "seconds")),
@@ -339,6 +385,13 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_REASSDL): ("reassembly_deadline", _duration("TCP_REASSDL", MILLISECOND, "milliseconds")),
 }
 
+# what makes the socket's keys anew
+KEY_CHANGES: dict[tuple[int, int], Callable[[Keys, Any], Keys]] = {
+    (IPPROTO_TCP, TCP_MD5SIG): Keys.with_md5,
+    (IPPROTO_TCP, TCP_AO_ADD_KEY): Keys.with_ao,
+    (IPPROTO_TCP, TCP_AO_DEL_KEY): Keys.without_ao,
+}
+
 # where a socket belongs: not to be changed once it is there
 BEFORE_BIND = {
     (SOL_SOCKET, SO_PROMISC), (SOL_SOCKET, SO_PASSIVE), (SOL_SOCKET, SO_SETFIB), (SOL_SOCKET, SO_VLANS),
@@ -346,12 +399,16 @@ BEFORE_BIND = {
 }
 
 NANOSECONDS = {
-    "keep_idle": SECOND, "keep_interval": SECOND, "user_timeout": MILLISECOND, "reassembly_deadline": MILLISECOND,
+    "defer_accept": SECOND, "keep_idle": SECOND, "keep_interval": SECOND, "user_timeout": MILLISECOND,
+    "reassembly_deadline": MILLISECOND,
 }
 
 
 def apply(config: Config, level: int, name: int, value: Any) -> str:
     """Sets an option; the name of the attribute it has changed. InvalidArgument, NotSupported."""
+    if (level, name) in KEY_CHANGES:
+        config.keys = KEY_CHANGES[level, name](config.keys, value)
+        return "keys"
     if (level, name) not in SETTABLE:
         raise NotSupported(f"there is no option {name} at level {level}")
     attribute, convert = SETTABLE[level, name]
@@ -365,6 +422,10 @@ def apply(config: Config, level: int, name: int, value: Any) -> str:
 
 def read(config: Config, level: int, name: int) -> Any:
     """The value of an option, in the form in which it is set. NotSupported."""
+    if (level, name) == (IPPROTO_TCP, TCP_MD5SIG):
+        return tuple(key for _, key in config.keys.md5)
+    if (level, name) == (IPPROTO_TCP, TCP_AO_GET_KEYS):
+        return tuple(key for _, key, _ in config.keys.ao)
     if (level, name) not in SETTABLE:
         raise NotSupported(f"there is no option {name} at level {level}")
     attribute = SETTABLE[level, name][0]

@@ -346,6 +346,8 @@ class Stack:
         """
         if sock.closed:
             events &= EV_CLOSED | EV_ERROR
+        if sock.config.receive_low > 1 or sock.config.not_sent_low:
+            events = sock.above_low_water(events)
         if events == 0:
             return
         if sock.on_event is None:
@@ -493,6 +495,8 @@ class Stack:
             return
         self.closed = True
         self.tcp.on_pending = None
+        self.network.on_link_event = self.network.on_kick = self.network.on_refresh = None
+        self.link_watchers = []
         self.tcp.busy = True
         self.tcp.shut_down()
         for client in list(self.dhcp.clients.values()):

@@ -171,7 +171,7 @@ class Channel:
         self._mtu = min(conditions.mtu, conditions.path_mtu or conditions.mtu)
         self._byte_time = 0.0 if conditions.rate is None else 8e9 / conditions.rate
         self._delay = seconds(conditions.delay)
-        self._mark = conditions.mark
+        self._mark = -1 if conditions.mark is None else conditions.mark
         self._loss, self._corrupt_chance = conditions.loss, conditions.corrupt
         self._duplicate, self._reorder = conditions.duplicate, conditions.reorder
 
@@ -197,7 +197,7 @@ class Channel:
         if departure < 0:
             counters["queue_full"] += 1
             return
-        if self._mark is not None and max(0, len(self._departures) - 2) >= self._mark:  # itself, and the wire's
+        if self._mark >= 0 and (self._mark == 0 or len(self._departures) - 2 >= self._mark):  # itself, and the wire's
             marked = marked_copy(frame, self.layer)
             if marked is not None:
                 counters["marked"] += 1

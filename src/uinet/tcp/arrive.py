@@ -20,6 +20,7 @@ from uinet.tcp.receive import came_twice, fin_reached, take_data, take_fin, wind
 from uinet.tcp.reset import reset_for
 from uinet.tcp.rtt import from_timestamp, sample
 from uinet.tcp.send import challenge_ack, send_ack, wants_output
+from uinet.tcp.signing import admitted
 from uinet.tcp.state import (
     CLOSED,
     CLOSING,
@@ -46,6 +47,8 @@ PAWS_IDLE = 24 * 86_400 * 1_000_000_000  # RFC 7323 5.5: after 24 days a timesta
 
 def segment_arrives(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     """One segment for a connection."""
+    if tcb.auth is not None and not admitted(tcb.context, tcb, packet, seg):
+        return
     now = tcb.context.now
     tcb.segments_in += 1
     tcb.last_heard = now
@@ -110,10 +113,13 @@ def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         take_ecn(tcb, packet, seg)
     if seg.flags & URG:
         sixth_check_urg(tcb, seg)
+    sent = tcb.segments_out
     if seg.length:
         seventh_process_text(tcb, packet, seg)
     if seg.flags & FIN and tcb.state >= ESTABLISHED:
         take_fin(tcb, (seg.seq + seg.length) & MASK32)
+        if tcb.fin_held and tcb.segments_out != sent:
+            tcb.ack_now = False  # its data lies beyond a hole, and was answered: one duplicate ACK for each segment
 
 
 def take_ecn(tcb: Tcb, packet: Packet, seg: Segment) -> None:
@@ -134,7 +140,7 @@ def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         acceptable = seq_lt(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt)
         if not acceptable:
             if not seg.flags & RST:
-                reset_for(context, packet, seg)
+                reset_for(context, packet, seg, tcb.auth)
             return
     if seg.flags & RST:
         context.stats.count("tcp_rst_in")
@@ -345,7 +351,7 @@ def fifth_check_ack(tcb: Tcb, packet: Packet, seg: Segment) -> bool:
     context = tcb.context
     if tcb.state == SYN_RECEIVED:
         if not (seq_lt(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt)):
-            reset_for(context, packet, seg)
+            reset_for(context, packet, seg, tcb.auth)
             return False
         become_established(tcb, seg)
     if seq_gt(seg.ack, tcb.snd_nxt):

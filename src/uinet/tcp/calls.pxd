@@ -1,6 +1,6 @@
 cimport cython
 
-from uinet.seq cimport seq_lt
+from uinet.seq cimport seq_diff, seq_lt
 from uinet.tcp.autotune cimport most_to_receive, user_has_read
 from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.context cimport Context

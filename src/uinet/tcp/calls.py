@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from uinet.errors import BrokenPipe, NotConnected
-from uinet.seq import seq_lt
+from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.autotune import most_to_receive, user_has_read
 from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.close import abort, finish, forget_unread
@@ -33,6 +33,8 @@ def open_active(context: Context, tcb: Tcb, floor: int) -> None:
     tcb.iss = context.secrets.isn(tcb, context.now)
     if floor >= 0 and seq_lt(tcb.iss, floor):
         tcb.iss = floor
+    if tcb.auth is not None:
+        tcb.auth.begin(tcb.iss, -1)
     tcb.ts_offset = context.secrets.timestamp_offset(tcb)
     tcb.snd_una = tcb.snd_nxt = tcb.iss
     tcb.rcv_scale = scale_for(most_to_receive(tcb))
@@ -74,6 +76,16 @@ def send(tcb: Tcb, data: bytes | bytearray, offset: int, length: int) -> int:
     tcb.context.queued_bytes += length
     wants_output(tcb)
     return length
+
+
+def unsent(tcb: Tcb) -> int:
+    """Bytes that are queued and were never sent."""
+    if tcb.snd_buf is None:
+        return 0
+    sent = seq_diff(tcb.snd_nxt, tcb.snd_una)
+    if tcb.state < ESTABLISHED and sent:
+        sent -= 1  # the SYN
+    return max(0, tcb.snd_buf.length - sent)
 
 
 def receive(tcb: Tcb, limit: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uinet.errors import ConnectionAborted
 from uinet.events import EV_CLOSED, EV_ERROR, EV_READABLE, EV_WRITABLE
+from uinet.tcp.cork import forget
 from uinet.tcp.fast_open import ended
 from uinet.tcp.notify import notify
 from uinet.tcp.send import send_rst
@@ -17,6 +18,7 @@ def release(tcb: Tcb) -> None:
     context.wheel.disarm(tcb)
     if tcb.fast_open is not None:
         ended(tcb)
+    forget(tcb)
     tcb.rexmt_at = 0
     tcb.delack_at = 0
     tcb.keep_at = 0

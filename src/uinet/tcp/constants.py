@@ -15,7 +15,6 @@ PROBING = 2  # new data was sent to see what its ACKs say
 
 DUP_THRESH = 3  # RFC 5681, RFC 6675
 MAX_CWND = 1 << 30
-TIMESTAMPS_LENGTH = 12  # bytes of the option, aligned
 
 # the ECN field (RFC 3168, 5)
 ECT_0 = 2
@@ -25,3 +24,5 @@ CE = 3
 ECN_NEVER = 0
 ECN_ASK = 1
 ECN_ANSWER = 2
+
+TIMESTAMPS_LENGTH = 12  # bytes of the option, aligned (RFC 7323, appendix A)

@@ -21,7 +21,7 @@ def may_open_early(tcp: Tcp, listener: Listener, entry: SynEntry, packet: Packet
     """
     stats = tcp.stats
     limit = listener.owner.config.fast_open
-    if limit == 0 or seg.cookie_length < 0:
+    if limit == 0 or seg.cookie_length < 0 or entry.auth is not None:  # no room for both options
         return False
     if seg.cookie_length == 0:
         entry.gives_cookie = True

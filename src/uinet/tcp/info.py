@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from uinet.tcp.state import NAMES
+from uinet.tcp.discovery import path_mtu
+from uinet.tcp.layout import mss_within
+from uinet.tcp.state import ESTABLISHED, NAMES, SYN_RECEIVED, SYN_SENT
 from uinet.tcp.tcb import Tcb
+from uinet.tcp.timers import patience
+from uinet.tcp.urgent import urgent_left
 from uinet.units import MASK32, SECOND
 
 
 class TcpInfo(NamedTuple):
-    """What is known of a connection. Times in seconds, sizes in bytes, counts of segments."""
+    """What is known of a connection. Times in seconds, sizes in bytes, counts of segments.
+
+    `unacked`, `unsent`: of what was given to send. `ato`: the delay of ACKs. `idle`: since the peer was last heard.
+    `pmtu`: the path's MTU as far as it is known. `advmss`: what our SYN offers. `user_timeout`: after which nothing
+    that is not acknowledged ends the connection. `probes`: keepalive or window probes that were not answered.
+    `persisting`: the peer's window is shut. `urgent_left`: bytes to read until the end of urgent data. `fast_open`: "",
+    or what became of Fast Open: "asked" (for a cookie, or none was known), "taken" (data of the SYN), "refused".
+    `signed`: "", "md5" or "ao".
+    """
 
     state: str
     rtt: float
@@ -36,10 +48,27 @@ class TcpInfo(NamedTuple):
     timestamps: bool
     sack: bool
     backoff: int
+    bytes_acked: int
+    ato: float
+    idle: float
+    pmtu: int
+    advmss: int
+    user_timeout: float
+    probes: int
+    persisting: bool
+    ecn: bool
+    urgent_left: int
+    send_buffer: int
+    receive_buffer: int
+    islands: int
+    fast_open: str
+    signed: str
+    passive_open: bool
 
 
 def tcp_info(tcb: Tcb) -> TcpInfo:
     """What is known of `tcb` now."""
+    context = tcb.context
     outstanding = (tcb.snd_nxt - tcb.snd_una) & MASK32
     queued = tcb.snd_buf.length if tcb.snd_buf is not None else 0
     return TcpInfo(
@@ -50,5 +79,29 @@ def tcp_info(tcb: Tcb) -> TcpInfo:
         out_of_order=tcb.reassembly.length if tcb.reassembly is not None else 0, bytes_sent=tcb.bytes_out,
         bytes_received=tcb.bytes_in, segments_out=tcb.segments_out, segments_in=tcb.segments_in,
         retransmits=tcb.retransmits, snd_wscale=tcb.snd_scale, rcv_wscale=tcb.rcv_scale, timestamps=tcb.ts_ok,
-        sack=tcb.sack_ok, backoff=tcb.backoff,
+        sack=tcb.sack_ok, backoff=tcb.backoff, bytes_acked=max(0, tcb.bytes_out - unacked_data(tcb, outstanding)),
+        ato=0.0 if tcb.quick_ack else context.settings.delayed_ack / SECOND,
+        idle=(context.now - tcb.last_heard) / SECOND if tcb.last_heard else 0.0, pmtu=path_mtu(tcb),
+        advmss=mss_within(tcb, tcb.max_segment), user_timeout=patience(tcb) / SECOND,
+        probes=tcb.backoff if tcb.persisting else tcb.keep_probes, persisting=tcb.persisting, ecn=tcb.ecn_ok,
+        urgent_left=urgent_left(tcb), send_buffer=tcb.snd_limit, receive_buffer=tcb.rcv_limit,
+        islands=len(tcb.reassembly.islands) if tcb.reassembly is not None else 0, fast_open=fast_open_of(tcb),
+        signed="" if tcb.auth is None else tcb.auth.name, passive_open=tcb.passive_open,
     )
+
+
+def unacked_data(tcb: Tcb, outstanding: int) -> int:
+    """Of `outstanding` sequence numbers those that are data: SYN and FIN are not."""
+    if tcb.state in (SYN_SENT, SYN_RECEIVED) and outstanding:
+        outstanding -= 1
+    return outstanding - 1 if tcb.fin_sent and not tcb.fin_acked and outstanding else outstanding
+
+
+def fast_open_of(tcb: Tcb) -> str:
+    """What became of Fast Open."""
+    fast = tcb.fast_open
+    if fast is None:
+        return ""
+    if fast.taken:
+        return "taken"
+    return "refused" if fast.sent and tcb.state >= ESTABLISHED else "asked"

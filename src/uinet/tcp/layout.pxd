@@ -29,5 +29,7 @@ cpdef Py_ssize_t put_timestamps(bytearray scratch, Py_ssize_t at, unsigned int t
 cpdef Py_ssize_t put_syn_options(
     bytearray scratch, Py_ssize_t at, unsigned int mss, int wscale, bint sack, bint timestamps, unsigned int tsval,
     unsigned int tsecr) except -1
+@cython.locals(mss=Py_ssize_t)
+cpdef Py_ssize_t mss_within(Entry entry, Py_ssize_t limit) except -1
 @cython.locals(mtu=Py_ssize_t)
 cpdef Py_ssize_t mss_to_offer(Entry entry) except -1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from uinet.errors import Error
 from uinet.ip.neighbors import STATIC
 from uinet.tcp.context import Context
+from uinet.tcp.signing import sign
 from uinet.tcp.table import Entry
 from uinet.units import MASK32
 from uinet.wire.addresses import join
@@ -72,6 +73,11 @@ def transmit(
     value. The payload is `length` bytes of `source` at `offset`.
     """
     scratch = context.scratch
+    if entry.auth is not None:
+        options = sign(
+            entry, scratch, at + headers_length(entry), options, seq, ack, flags, window, context.urgent, source,
+            offset, length,
+        )
     v4 = is_v4(entry)
     header = 20 + options
     size = header + length
@@ -150,7 +156,19 @@ def put_syn_options(
     return at - start
 
 
+def mss_within(entry: Entry, limit: int) -> int:
+    """The MSS option's value where the user has set a limit (TCP_MAXSEG; 0: none)."""
+    mss = mss_to_offer(entry)
+    return limit if 0 < limit < mss else mss
+
+
 def mss_to_offer(entry: Entry) -> int:
     """The MSS option's value: what a packet of the interface's MTU holds (RFC 9293 3.7.1, MUST-67)."""
-    mtu = entry.interface.mtu if entry.interface is not None else 1500
+    interface = entry.interface
+    mtu = 1500
+    if interface is not None:
+        mtu = interface.mtu
+        said = interface.mtu_v4 if is_v4(entry) else interface.mtu_v6
+        if 0 < said < mtu:
+            mtu = said  # a router or DHCP server knows the link better
     return mtu - headers_length(entry)

@@ -7,7 +7,7 @@ TCB, and only a listener whose user accepts gets one.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uinet.ip.interface import Interface, hop_limit
 from uinet.seq import seq_diff, seq_lt
@@ -15,12 +15,15 @@ from uinet.tcp.constants import ECN_NEVER
 from uinet.tcp.context import Context
 from uinet.tcp.fast_listen import may_open_early
 from uinet.tcp.fast_open import put_cookie
-from uinet.tcp.layout import begin, headers_length, is_v4, mss_to_offer, put_syn_options, transmit
+from uinet.tcp.keys import NO_KEYS
+from uinet.tcp.layout import begin, headers_length, is_v4, mss_within, put_syn_options, transmit
 from uinet.tcp.listener import Listener
 from uinet.tcp.negotiate import scale_for
 from uinet.tcp.reset import path_back, send_reset
+from uinet.tcp.signing import GOOD, UNKNOWN, admitted
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry
+from uinet.tcp.user_timeout import advertised, put_user_timeout
 from uinet.units import MASK32, MILLISECOND, MINUTE, SECOND
 from uinet.wire.constants import ACK, CWR, ECE, FIN, NO_WSCALE, RST, SYN
 from uinet.wire.frame import Frame
@@ -62,6 +65,8 @@ class SynEntry(Entry):
         self.sent_at = 0
         self.challenged_at = 0
         self.kept: list[Frame] | None = None  # segments that came while it was deferred
+        self.deferred_until = 0  # TCP_DEFER_ACCEPT: a bare ACK does not complete the handshake before
+        self.user_timeout = seg.user_timeout
         self.gives_cookie = False  # the SYN,ACK brings a Fast Open cookie
 
     def expire(self, now: int) -> None:
@@ -97,6 +102,16 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     if seg.flags & (FIN | RST) or not source_is_sound(packet, seg):
         stats.count("tcp_syn_dropped")
         return unbridged
+    auth: Any = None
+    if listener.owner.config.keys is not NO_KEYS and not listener.passive:
+        probe = Entry()
+        path_back(tcp, probe, packet, seg)
+        if not keyed_syn(tcp, listener, probe, packet, seg):
+            return unbridged
+        auth = probe.auth
+    elif seg.signed and tcp.settings.drop_unexpected_signatures and not listener.passive:
+        stats.count("tcp_signature_unexpected")
+        return unbridged
     if len(listener.accepted) >= listener.backlog:
         stats.count("passive_overflow" if listener.passive else "tcp_listen_overflow")
         return unbridged if listener.passive else True
@@ -119,10 +134,13 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     path_back(tcp, entry, packet, seg)
     entry.ttl = hop_limit(listener.owner.config.ttl, entry.interface, packet.version == 6)
     entry.tos = listener.owner.config.tos & ~3  # the ECN field is TCP's own
+    entry.auth = auth
     entry.syn = syn
     if verdict is Verdict.REJECT_RST:
         stats.count("tcp_syn_rejected_rst")
-        if tcp.rst_limit.allow(tcp):
+        if auth is not None and not auth.stateless:
+            stats.count("tcp_rst_unsigned")
+        elif tcp.rst_limit.allow(tcp):
             send_reset(tcp, entry, seg)
     elif syn is None or still_wanted(tcp, entry):
         early = seg.cookie_length >= 0 and may_open_early(tcp, listener, entry, packet, seg)
@@ -136,6 +154,23 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
             file(tcp, entry)
             send_syn_ack(tcp, entry)
     return unbridged if listener.passive else True
+
+
+def keyed_syn(tcp: Tcp, listener: Listener, entry: Entry, packet: Packet, seg: Segment) -> bool:
+    """Whether a SYN for a listener with keys is signed as it should be; `entry`, which has the key of its connection,
+    gets what signs the answers (None: the peer has no key)."""
+    entry.auth = listener.owner.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
+    if entry.auth is None:
+        if seg.signed and tcp.settings.drop_unexpected_signatures:
+            tcp.stats.count("tcp_signature_unexpected")
+            return False
+        return True
+    if not admitted(tcp, entry, packet, seg):
+        return False
+    if not entry.auth.accept(packet.data, seg):
+        tcp.stats.count("tcp_ao_unknown_key")
+        return False
+    return True
 
 
 def as_passive(verdict: Verdict) -> Verdict:
@@ -244,6 +279,8 @@ def prepare(tcp: Tcp, entry: SynEntry, floor: int) -> None:
     entry.iss = tcp.secrets.isn(entry, tcp.now)
     if floor >= 0 and seq_lt(entry.iss, floor):
         entry.iss = floor
+    if entry.auth is not None:
+        entry.auth.begin(entry.iss, entry.irs)
     entry.ts_offset = tcp.secrets.timestamp_offset(entry)
     settings = tcp.settings
     entry.sack = entry.sack and settings.sack
@@ -261,8 +298,11 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
         tsval = (tcp.now // MILLISECOND + entry.ts_offset) & MASK32
         wscale = entry.rcv_scale if entry.peer_wscale != NO_WSCALE else -1
         size = put_syn_options(
-            tcp.scratch, options, mss_to_offer(entry), wscale, entry.sack, entry.timestamps, tsval, entry.tsval
+            tcp.scratch, options, mss_within(entry, segment_limit(entry)), wscale, entry.sack, entry.timestamps, tsval,
+            entry.tsval,
         )
+        if entry.user_timeout > 0 and entry.auth is None and not entry.gives_cookie:
+            size += answer_user_timeout(tcp, entry, options + size)
         if entry.gives_cookie and entry.retries == 0:  # an option may be why the first was lost
             size += put_cookie(tcp.scratch, options + size, cookie_for(tcp, entry))
         window = min(receive_limit(tcp, entry), 0xFFFF)
@@ -270,6 +310,14 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
         transmit(tcp, entry, at, entry.iss, (entry.irs + 1) & MASK32, flags, window, size, b"", 0, 0)
     entry.sent_at = tcp.now
     tcp.wheel.arm(entry, tcp.now + (tcp.settings.rto_initial << entry.retries))
+
+
+def answer_user_timeout(tcp: Tcp, entry: SynEntry, at: int) -> int:
+    """Writes the user timeout option of a SYN,ACK, where the SYN had one and the listener has asked for it; its
+    length."""
+    if entry.listener is None or not entry.listener.owner.config.user_timeout_option:
+        return 0
+    return put_user_timeout(tcp.scratch, at, advertised(entry.listener.owner.config, tcp.settings.user_timeout))
 
 
 def receive_most(tcp: Tcp, entry: SynEntry) -> int:
@@ -284,9 +332,14 @@ def cookie_for(tcp: Tcp, entry: SynEntry) -> bytes:
     return cookie
 
 
+def segment_limit(entry: SynEntry) -> int:
+    """The listener's limit of segments (TCP_MAXSEG)."""
+    return int(entry.listener.owner.config.max_segment) if entry.listener is not None else 0
+
+
 def receive_limit(tcp: Tcp, entry: SynEntry) -> int:
     """The receive buffer that the connection will begin with."""
-    return int(entry.listener.owner.receive_buffer) if entry.listener is not None else tcp.settings.receive_buffer
+    return int(entry.listener.owner.receive_window) if entry.listener is not None else tcp.settings.receive_buffer
 
 
 def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
@@ -306,11 +359,13 @@ def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
     entry.rcv_scale = scale_for(receive_most(tcp, entry)) if wscale != NO_WSCALE else 0
     options = at + headers_length(entry)
     size = put_syn_options(
-        tcp.scratch, options, mss_to_offer(entry), entry.rcv_scale if wscale != NO_WSCALE else -1, sack, timestamps,
-        tsval, entry.tsval,
+        tcp.scratch, options, mss_within(entry, segment_limit(entry)),
+        entry.rcv_scale if wscale != NO_WSCALE else -1, sack, timestamps, tsval, entry.tsval,
     )
     peer_mss = entry.peer_mss or (536 if is_v4(entry) else 1220)
     cookie = tcp.secrets.cookie(entry, entry.irs, peer_mss, tcp.now)
+    if entry.auth is not None:
+        entry.auth.begin(cookie, entry.irs)
     window = min(receive_limit(tcp, entry), 0xFFFF)
     transmit(tcp, entry, at, cookie, (entry.irs + 1) & MASK32, SYN | ACK, window, size, b"", 0, 0)
 
@@ -330,8 +385,17 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
     if entry.peer_mss == 0:
         tcp.stats.count("tcp_syncookie_bad")
         return None
+    entry.auth = listener.owner.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
+    if entry.auth is not None:
+        entry.auth.begin(entry.iss, entry.irs)
+        answer = entry.auth.check(entry, packet, seg)
+        if answer != GOOD or not entry.auth.accept(packet.data, seg):
+            if not entry.auth.stateless:  # else it is counted where it is not answered
+                tcp.stats.count(entry.auth.counters[answer or UNKNOWN])
+            return None
     entry.sack = False
     entry.ecn_asked = False
+    entry.user_timeout = -1
     entry.peer_wscale = NO_WSCALE
     entry.timestamps = seg.has_timestamps
     if seg.has_timestamps:
@@ -392,6 +456,21 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
     if listener is None or len(listener.accepted) >= listener.backlog:
         stats.count("tcp_listen_overflow")  # the peer sends again; meanwhile somebody may accept
         return False
+    return not waits_for_data(tcp, entry, listener, seg)
+
+
+def waits_for_data(tcp: Tcp, entry: SynEntry, listener: Listener, seg: Segment) -> bool:
+    """TCP_DEFER_ACCEPT: whether the connection has to bring data first. If none comes in time the SYN,ACK goes again,
+    and what answers it completes the handshake."""
+    wait = listener.owner.config.defer_accept
+    if wait == 0 or seg.length or seg.flags & FIN:
+        return False
+    if entry.deferred_until == 0:
+        entry.deferred_until = tcp.now + wait
+        tcp.wheel.arm(entry, entry.deferred_until)
+    if tcp.now >= entry.deferred_until:
+        return False
+    tcp.stats.count("tcp_accept_deferred")
     return True
 
 
@@ -517,7 +596,11 @@ def watch(tcp: Tcp, listener: Listener, interface: Interface, syn: Syn, kept: li
 
 
 def reject(tcp: Tcp, entry: SynEntry) -> None:
-    """Answers a deferred SYN with a RST."""
+    """Answers a deferred SYN with a RST. With TCP-AO there is none that the peer could check: it knows no ISN of
+    ours."""
+    if entry.auth is not None and not entry.auth.stateless:
+        tcp.stats.count("tcp_rst_unsigned")
+        return
     at = begin(tcp, entry)
     if at >= 0:
         tcp.stats.count("tcp_rst_out")

@@ -28,6 +28,7 @@ cdef class Tcp(Context):
     cdef public unsigned long long rx
     cdef public Py_ssize_t connections, deferred, kept
     cdef public Watch watch
+    cdef public bint keyed
     @cython.locals(seg=Segment, code=cython.int, interface=Interface, entry=Entry)
     cpdef bint input(self, Packet packet) except -1
     @cython.locals(pending=list, rounds=cython.int, tcb=Tcb)

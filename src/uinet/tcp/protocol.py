@@ -9,7 +9,7 @@ from uinet.errors import (
     ConnectionAborted,
 )
 from uinet.events import EV_ACCEPT, EV_CLOSED
-from uinet.ip.icmp import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, TOO_BIG, exception_of
+from uinet.ip.icmp import PORT_UNREACHABLE, PROHIBITED, PROTOCOL_UNREACHABLE, TOO_BIG, exception_of
 from uinet.ip.input import SegmentInput
 from uinet.ip.network import Network
 from uinet.seq import seq_geq, seq_lt
@@ -18,8 +18,11 @@ from uinet.tcp.calls import open_active
 from uinet.tcp.close import abort, finish, forget_unread, release
 from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.context import Context
+from uinet.tcp.cork import Corked
 from uinet.tcp.discovery import BELIEVED, REFUSED, too_big
 from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
+from uinet.tcp.keys import NO_KEYS
+from uinet.tcp.layout import is_v4
 from uinet.tcp.listen import (
     SynEntry,
     cookie_for,
@@ -40,9 +43,10 @@ from uinet.tcp.passive import Reception, Watch
 from uinet.tcp.ports import Ports
 from uinet.tcp.receive import take_data
 from uinet.tcp.recovery import send_all_again
-from uinet.tcp.reset import RstLimit, reset_for
+from uinet.tcp.reset import RstLimit, path_back, reset_for
 from uinet.tcp.rtt import sample
 from uinet.tcp.send import output, wants_output
+from uinet.tcp.signing import admitted
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry, Table
@@ -50,6 +54,7 @@ from uinet.tcp.tcb import Tcb
 from uinet.tcp.time_wait import TimeWait, segment_for
 from uinet.tcp.timeout import expire
 from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit
+from uinet.tcp.user_timeout import adopt
 from uinet.units import MASK32
 from uinet.wheel import Timer
 from uinet.wire.addresses import split
@@ -79,6 +84,7 @@ class Tcp(Context):
         self.watch: Watch | None = None  # made when first needed
         self.deferred = 0  # SYNs that wait for a verdict
         self.kept = 0  # bytes of segments kept for them
+        self.keyed = False  # some socket has had keys for signed segments
 
     # segments in
 
@@ -103,6 +109,8 @@ class Tcp(Context):
             return entry.watch.input(entry, packet, seg)
         elif isinstance(entry, SynEntry):
             return self.for_half_open(entry, packet, seg)
+        elif entry.auth is not None and not admitted(self, entry, packet, seg):
+            return True
         elif isinstance(entry, TimeWait) and segment_for(entry, seg, self.has_listener(packet, seg)):
             floor = (entry.snd_nxt + 65536) & MASK32
             self.end_time_wait(entry)
@@ -122,6 +130,8 @@ class Tcp(Context):
 
     def for_half_open(self, entry: SynEntry, packet: Packet, seg: Segment) -> bool:
         """A segment for an entry of the SYN cache; False if it is to be bridged: a passive listener holds nothing."""
+        if entry.auth is not None and not admitted(self, entry, packet, seg):
+            return True
         passes = entry.listener is not None and entry.listener.passive and packet.interface.bridge is not None
         if segment_for_entry(self, entry, packet, seg):
             self.complete(entry, packet, seg)
@@ -168,8 +178,25 @@ class Tcp(Context):
         if interface.promiscuous and not (interface.answer_any and packet.for_me(interface.mac)):
             return True  # somebody else's traffic: only an interface that claims every address may reset it
         if not packet.group:
-            reset_for(self, packet, seg)
+            self.reset_stranger(packet, seg)
         return True
+
+    def reset_stranger(self, packet: Packet, seg: Segment) -> None:
+        """Resets a segment of no connection. Where a listener has a key for its sender the segment has to be signed,
+        and the RST is: with TCP-AO nothing can sign one for who has no connection (RFC 5925, 7.7)."""
+        auth = None
+        listener = self.listener_for(packet, seg) if self.keyed else None
+        if listener is not None and listener.owner.config.keys is not NO_KEYS:
+            probe = Entry()
+            path_back(self, probe, packet, seg)
+            auth = probe.auth = listener.owner.config.keys.signer(probe.raddr_hi, probe.raddr_lo, probe.rport)
+            if auth is not None:
+                if not auth.stateless:
+                    self.stats.count("tcp_rst_unsigned")
+                    return
+                if not admitted(self, probe, packet, seg):
+                    return
+        reset_for(self, packet, seg, auth)
 
     def overheard(self, packet: Packet, seg: Segment) -> bool:
         """Whether a segment, no SYN, goes to or comes from where a passive listener listens: nobody answers it.
@@ -222,6 +249,8 @@ class Tcp(Context):
         if entry.sent_at and not entry.retries and self.now > entry.sent_at:
             sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
         unfile(self, entry)
+        if entry.sent_at and not entry.retries and self.now > entry.sent_at:
+            sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
         if entry.retries and tcb.rto < RTO_AFTER_LOST_SYN:
             tcb.rto = RTO_AFTER_LOST_SYN
         self.admit(tcb)
@@ -293,6 +322,7 @@ class Tcp(Context):
             tcb, entry.peer_mss, entry.peer_wscale, entry.sack, entry.timestamps, entry.tsval,
         )
         tcb.ecn_ok = entry.ecn_asked
+        adopt(tcb, listener.owner.config, entry.user_timeout)
         syn = entry.syn
         if syn is not None:
             tcb.user_context = syn.context
@@ -403,6 +433,9 @@ class Tcp(Context):
                 expire(timer, now)
         elif isinstance(timer, SynEntry):
             entry_due(self, timer)
+        elif isinstance(timer, Corked):
+            timer.due = True
+            wants_output(timer.tcb)
         elif isinstance(timer, TimeWait):
             self.end_time_wait(timer)
 
@@ -445,7 +478,8 @@ class Tcp(Context):
     def icmp_error(
         self, kind: int, code: int, info: int, source: bytes, destination: bytes, quoted: bytes, packet: Packet | None
     ) -> int:
-        """An ICMP error quotes a segment of ours (RFC 5927, RFC 5461): whether a connection believes it, or may yet."""
+        """An ICMP error quotes a segment of ours (RFC 5927, RFC 5461); whether a connection believes it, now or
+        later."""
         if len(quoted) < 8:
             return False
         cdom = packet.interface.cdom if packet is not None else 0
@@ -459,6 +493,9 @@ class Tcp(Context):
             return False
         tcb: Tcb = entry
         seq = load_u32(quoted, 4)
+        if tcb.auth is not None and self.ignored_by_auth(tcb, kind, code, packet):
+            self.stats.count("tcp_ao_icmp_ignored")
+            return REFUSED
         if not (seq_geq(seq, tcb.snd_una) and seq_lt(seq, tcb.snd_nxt)):
             self.stats.count("icmp_bad_quote")
             return False
@@ -466,6 +503,15 @@ class Tcp(Context):
             return self.too_big(tcb, info, seq)
         self.unreachable(tcb, kind, packet is None)
         return BELIEVED
+
+    def ignored_by_auth(self, tcb: Tcb, kind: int, code: int, packet: Packet | None) -> bool:
+        """Whether a hard ICMP error does not count: anybody can send one, and TCP-AO is there because of that (RFC
+        5925, 7.8: ICMP type 3, codes 2 to 4; ICMPv6 type 1, codes 1 and 4; in the synchronized states)."""
+        if packet is None or tcb.state < ESTABLISHED or not tcb.auth.ignores_icmp:
+            return False
+        if is_v4(tcb):
+            return kind in (PROTOCOL_UNREACHABLE, PORT_UNREACHABLE, TOO_BIG)
+        return kind == PORT_UNREACHABLE or (kind == PROHIBITED and code == 1)
 
     def too_big(self, tcb: Tcb, mtu: int, seq: int) -> int:
         """The path carries only packets of `mtu` bytes: if that is believed now, what is outstanding goes in smaller

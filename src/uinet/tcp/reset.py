@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from uinet.tcp.context import Context
 from uinet.tcp.layout import begin, transmit
 from uinet.tcp.table import Entry
@@ -51,12 +53,13 @@ class RstLimit:
         return True
 
 
-def reset_for(context: Context, packet: Packet, seg: Segment) -> None:
-    """Sends the RST that `seg`, which is not acceptable, calls for; none for a RST."""
+def reset_for(context: Context, packet: Packet, seg: Segment, auth: Any = None) -> None:
+    """Sends the RST that `seg`, which is not acceptable, calls for; none for a RST. `auth`: what signs it."""
     if seg.flags & RST or not context.rst_limit.allow(context):
         return
     entry = Entry()
     path_back(context, entry, packet, seg)
+    entry.auth = auth
     send_reset(context, entry, seg)
 
 

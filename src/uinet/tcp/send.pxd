@@ -5,7 +5,7 @@ from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.context cimport Context
 from uinet.tcp.discovery cimport probe_length, probe_sent, route_changed
 from uinet.tcp.flight cimport Flight, Sent
-from uinet.tcp.layout cimport begin, headers_length, mss_to_offer, put_syn_options, put_timestamps, transmit
+from uinet.tcp.layout cimport begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit
 from uinet.tcp.rack cimport schedule_probe
 from uinet.tcp.recovery cimport pipe, window_room
 from uinet.tcp.settings cimport Settings

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_gt, seq_leq
 from uinet.tcp.constants import ECN_ASK, ECT_0, PROBING
+from uinet.tcp.cork import held_long_enough
 from uinet.tcp.discovery import probe_length, probe_sent, route_changed
 from uinet.tcp.fast_open import put_cookie, syn_payload
 from uinet.tcp.flight import Flight
-from uinet.tcp.layout import begin, headers_length, mss_to_offer, put_syn_options, put_timestamps, transmit
+from uinet.tcp.layout import begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit
 from uinet.tcp.rack import schedule_probe
 from uinet.tcp.recovery import pipe, window_room
 from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT
@@ -19,6 +20,7 @@ from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, restart_after_probe, start_persist, start_retransmit, stop_persist
 from uinet.tcp.undo import note_again
 from uinet.tcp.urgent import urgent_pointer
+from uinet.tcp.user_timeout import advertised, put_user_timeout
 from uinet.tcp.window import after_idle, begin_flight, validate
 from uinet.units import MASK32
 from uinet.wire.constants import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
@@ -49,6 +51,10 @@ def sack_length(tcb: Tcb) -> int:
     if count == 0 or not tcb.sack_ok:
         return 0
     most = 3 if tcb.ts_ok else 4
+    if tcb.auth is not None:
+        most = (36 - (12 if tcb.ts_ok else 0) - tcb.auth.overhead) // 8  # none beside timestamps and an MD5 signature
+        if most == 0:
+            return 0
     return 4 + 8 * (count if count < most else most)
 
 
@@ -190,6 +196,7 @@ def send_rst(tcb: Tcb) -> None:
     if tcb.ts_ok:
         size = put_timestamps(context.scratch, at + headers_length(tcb), timestamp_now(tcb), tcb.ts_recent)
     context.stats.count("tcp_rst_out")
+    tcb.ecn = 0
     transmit(context, tcb, at, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, size, EMPTY, 0, 0)
 
 
@@ -216,14 +223,25 @@ def send_syn(tcb: Tcb) -> None:
         offer_sack = tcb.sack_ok
         wscale = tcb.rcv_scale if tcb.rcv_scale or tcb.snd_scale else -1
     size = put_syn_options(
-        scratch, options, mss_to_offer(tcb), wscale, offer_sack, offer_ts, timestamp_now(tcb), tcb.ts_recent
+        scratch, options, mss_within(tcb, tcb.max_segment), wscale, offer_sack, offer_ts, timestamp_now(tcb),
+        tcb.ts_recent,
     )
     window = tcb.rcv_limit if tcb.rcv_limit < 0xFFFF else 0xFFFF
     tcb.segments_out += 1
+    size += syn_user_timeout(tcb, options + size)
     if tcb.fast_open is not None:
         send_fast_syn(tcb, at, ack, flags, size)
         return
     transmit(context, tcb, at, tcb.iss, ack, flags, window, size, EMPTY, 0, 0)
+
+
+def syn_user_timeout(tcb: Tcb, at: int) -> int:
+    """Writes the user timeout option of a SYN if the socket has asked for it and there is room; its length."""
+    config = tcb.owner.config if tcb.owner is not None and tcb.state == SYN_SENT else None
+    if config is None or not config.user_timeout_option or tcb.auth is not None or tcb.fast_open is not None:
+        return 0
+    context = tcb.context
+    return put_user_timeout(context.scratch, at, advertised(config, context.settings.user_timeout))
 
 
 def send_fast_syn(tcb: Tcb, at: int, ack: int, flags: int, size: int) -> None:
@@ -439,7 +457,7 @@ def window_allows(tcb: Tcb, wanted: int, usable: int, full: int) -> int:
 def may_send_small(tcb: Tcb, offset: int) -> bool:
     """Nagle's rule (RFC 9293 3.7.4) as Minshall put it: one small segment in flight, not more."""
     if tcb.cork:
-        return tcb.closing
+        return tcb.closing or held_long_enough(tcb)
     if tcb.no_delay or tcb.closing or offset == 0 or tcb.urgent_out:
         return True
     return seq_leq(tcb.small_sent, tcb.snd_una)
@@ -508,7 +526,7 @@ def resend(tcb: Tcb, flight: Flight, seq: int, end: int) -> None:
     emit(tcb, seq, flags, position, length)
     in_flight = pipe(tcb)
     flight.resent(seq, (seq + covered) & MASK32, context.now, in_flight + covered if flight.lost else in_flight)
-    note_again(tcb, flight, covered)
+    note_again(tcb, flight, seq, covered)
     if tcb.recovering:
         flight.prr_out += covered
     if tcb.pacing_rate:

@@ -34,6 +34,8 @@ class Settings:
         self.rto_max = 60 * SECOND
         # RFC 9293 3.8.3: give up after R2; for a SYN at least 3 minutes
         self.user_timeout = 15 * MINUTE
+        self.user_timeout_low = 100 * SECOND  # what a peer's user timeout option may ask for (RFC 5482, 3.1)
+        self.user_timeout_high = 60 * MINUTE
         self.connect_timeout = 3 * MINUTE + 10 * SECOND
         self.orphan_timeout = 2 * MINUTE  # a closed socket whose peer lets nothing drain (threat: sockstress)
         self.delayed_ack = 40 * MILLISECOND
@@ -70,6 +72,7 @@ class Settings:
         self.out_of_order_islands = 256  # pieces of out-of-order data a connection
         self.challenge_ack_interval = 500 * MILLISECOND  # per connection
         self.rst_rate = 1000  # RSTs a second to strangers
+        self.drop_unexpected_signatures = False  # SYNs that are signed though their sender has no key here
         self.receive_memory = 1 << 30  # unread and out-of-order bytes of all connections together
         self.send_memory = 1 << 30  # queued and unacknowledged bytes, likewise: over half of it no buffer grows
         self.watched_buffer = 1 << 20  # unread bytes of a watched direction, unless SO_RCVBUF says so

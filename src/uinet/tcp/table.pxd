@@ -15,6 +15,7 @@ cdef class Entry(Node):
     cdef public unsigned int generation, cdom
     cdef public unsigned short lport, rport
     cdef public unsigned char ttl, tos, ecn
+    cdef public object auth
     cpdef copy_key(self, Entry other)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from uinet.hashing import Buckets, Node
 from uinet.ip.interface import Interface
 from uinet.ip.neighbors import NextHop
@@ -12,7 +14,8 @@ class Entry(Node):
     """A key of the table, and how to reach the peer: what TCBs, SYN cache entries and TIME-WAITs have in common.
 
     `link_header`: on a promiscuous interface the verbatim Ethernet header of what is sent; None where frames are
-    routed, and then `next_hop` is the cached way there, good while `generation` is the network's.
+    routed, and then `next_hop` is the cached way there, good while `generation` is the network's. `auth`: a
+    signing.Signer where segments are signed, else None.
     """
 
     def __init__(self) -> None:
@@ -32,6 +35,7 @@ class Entry(Node):
         self.ttl = 64
         self.tos = 0
         self.ecn = 0  # the ECN field of what is sent next (RFC 3168, 5)
+        self.auth: Any = None
 
     def copy_key(self, other: Entry) -> None:
         """Takes the key, hash and path of `other`."""
@@ -50,6 +54,7 @@ class Entry(Node):
         self.generation = other.generation
         self.ttl = other.ttl
         self.tos = other.tos
+        self.auth = other.auth
 
 
 class Table(Buckets):

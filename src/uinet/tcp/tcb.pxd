@@ -42,6 +42,7 @@ cdef class Tcb(Entry):
     cdef public long long rexmt_at, delack_at, keep_at, close_at, last_heard, challenge_after
     cdef public unsigned int keep_probes, keep_count
     cdef public long long keep_idle, keep_interval, user_timeout
-    cdef public object error, soft_error, user_context, splice, fast_open, auth
+    cdef public object error, soft_error, user_context, splice, fast_open, corked
+    cdef public unsigned int max_segment
     cdef public unsigned int events
     cdef public unsigned long long serial, bytes_in, bytes_out, segments_in, segments_out, retransmits

@@ -137,8 +137,9 @@ class Tcb(Entry):
         self.serial = 0
         self.passive_open = False
         self.splice: Any = None
+        self.corked: Any = None  # a cork.Corked, while TCP_CORK holds something back
+        self.max_segment = 0  # the user's limit of segments (TCP_MAXSEG); 0: none
         self.fast_open: Any = None  # a fast_open.FastOpen, where that was asked for
-        self.auth: Any = None  # an auth.Signer, where segments are signed
         # counters for info()
         self.bytes_in = 0
         self.bytes_out = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uinet.seq import seq_gt, seq_lt
+from uinet.seq import seq_diff, seq_gt, seq_lt
 from uinet.tcp.context import Context
 from uinet.tcp.layout import begin, headers_length, put_timestamps, transmit
 from uinet.tcp.table import Entry
@@ -25,6 +25,7 @@ class TimeWait(Entry):
         self.ts_recent = tcb.ts_recent
         self.ts_offset = tcb.ts_offset
         offered = (tcb.rcv_adv - tcb.rcv_nxt) & MASK32  # the peer's FIN may have been the last octet of the window
+        self.space = offered
         self.window = (offered + (1 << tcb.rcv_scale) - 1) >> tcb.rcv_scale
         self.challenge_after = 0
 
@@ -39,13 +40,12 @@ def segment_for(entry: TimeWait, seg: Segment, wanted: bool) -> bool:
     context = entry.context
     if seg.flags & RST:
         return False  # RFC 1337: TIME-WAIT is not assassinated
-    if seg.flags & SYN and not seg.flags & ACK and wanted:
-        if entry.ts_ok and seg.has_timestamps:
-            if seq_gt(seg.tsval, entry.ts_recent) or (seg.tsval == entry.ts_recent and seq_gt(seg.seq, entry.rcv_nxt)):
-                return True  # RFC 6191
-        elif seq_gt(seg.seq, entry.rcv_nxt):
-            return True  # RFC 1122 4.2.2.13
-    elif entry.ts_ok and seg.has_timestamps and seq_lt(seg.tsval, entry.ts_recent):
+    if not seg.flags & (SYN | ACK) and 0 <= seq_diff(seg.seq, entry.rcv_nxt) < max(1, entry.space):
+        context.stats.count("tcp_no_ack")  # RFC 9293 3.10.7.4, fifth
+        return False
+    if seg.flags & (SYN | ACK) == SYN and wanted and gives_way(entry, seg):
+        return True
+    if entry.ts_ok and seg.has_timestamps and seq_lt(seg.tsval, entry.ts_recent):
         context.stats.count("tcp_paws")
     if seg.flags & FIN:
         context.wheel.arm(entry, context.now + 2 * context.settings.msl)
@@ -56,6 +56,16 @@ def segment_for(entry: TimeWait, seg: Segment, wanted: bool) -> bool:
         entry.challenge_after = context.now + context.settings.challenge_ack_interval
         acknowledge(entry)
     return False
+
+
+def gives_way(entry: TimeWait, seg: Segment) -> bool:
+    """Whether a SYN can't be an old one, so that a new connection may begin with it (RFC 6191, 2)."""
+    if seg.has_timestamps and entry.context.settings.timestamps:
+        if not entry.ts_ok:
+            return True  # what is still on its way of the old connection has no timestamp, and will not be taken
+        if seg.tsval != entry.ts_recent:
+            return seq_gt(seg.tsval, entry.ts_recent)
+    return seq_gt(seg.seq, entry.rcv_nxt)
 
 
 def acknowledge(entry: TimeWait) -> None:
