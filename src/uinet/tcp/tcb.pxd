@@ -15,7 +15,8 @@ cdef class Tcb(Entry):
     cdef public Context context
     cdef public object owner, listener
     cdef public unsigned char state
-    cdef public unsigned char snd_scale, rcv_scale, backoff, recovering, send_auto, receive_auto, mtu_probing, mtu_discover
+    cdef public unsigned char snd_scale, rcv_scale, backoff, recovering
+    cdef public unsigned char send_auto, receive_auto, mtu_probing, mtu_discover
     cdef public bint ts_ok, sack_ok, timing, persisting, ack_now, closing, fin_sent, fin_acked
     cdef public bint lingering, fin_held, fin_received, receive_shut, orphan
     cdef public bint no_delay, cork, keepalive, quick_ack, ready_queued
