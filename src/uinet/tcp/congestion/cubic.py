@@ -129,9 +129,8 @@ class Cubic(CongestionControl):
         self.w_max = self.before_w_max
         self.epoch_start = self.before_epoch
         self.k = self.before_k
-        if self.before_hystart is not None:  # slow start goes on, and not without what ends it
-            self.hystart = self.before_hystart
-            self.first = True
+        self.hystart = self.before_hystart  # slow start may go on, and has to end somewhere
+        self.first = self.hystart is not None
 
     def on_idle(self, tcb: Tcb, idle: int) -> None:
         if self.epoch_start:
