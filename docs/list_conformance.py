@@ -23,7 +23,14 @@ ITEMS = TESTS / "conformance" / "rfc9293" / "items.tsv"
 CASES = TESTS / "conformance" / "threats" / "cases.tsv"
 MADE = "Made from a run of the tests by `docs/list_conformance.py`; a test sees to it that this page is up to date.\n"
 TITLES = {
-    "768": "UDP", "791": "IPv4", "792": "ICMP", "815": "reassembly", "826": "ARP", "1112": "IGMP", "1122": "hosts",
+    "768": "UDP", "791": "IPv4", "792": "ICMP", "815": "reassembly", "826": "ARP", "894": "IP over Ethernet",
+    "1112": "multicast", "1122": "hosts", "2236": "IGMPv2", "3442": "classless routes of DHCP",
+    "3493": "socket options of IPv6", "3590": "source addresses of MLD", "4191": "router preferences",
+    "4291": "IPv6 addresses", "5095": "routing header type 0", "5453": "reserved identifiers",
+    "5942": "what is on the link", "6104": "rogue router advertisements", "6583": "neighbour tables under attack",
+    "6724": "source addresses", "6864": "IPv4 identifications", "7217": "stable identifiers",
+    "7527": "probes that loop back", "7559": "router solicitations", "7739": "fragment identifications",
+    "8106": "name servers of routers", "8504": "IPv6 nodes", "8981": "temporary addresses",
     "1191": "path MTU, IPv4", "1337": "TIME-WAIT assassination", "2018": "SACK", "2131": "DHCP",
     "2132": "DHCP options", "2385": "MD5 signatures", "2710": "MLD", "2883": "duplicate SACK",
     "3042": "limited transmit", "3168": "ECN", "3203": "DHCP force renew", "3376": "IGMPv3",

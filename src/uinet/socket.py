@@ -342,15 +342,16 @@ class Socket:
             if attribute in ("keepalive", "keep_idle") and self.tcb.state >= ESTABLISHED:
                 start_keepalive(self.tcb)
                 rearm(self.tcb)
+            if attribute == "cork" and not self.config.cork:
+                pull(self.tcb)
+            if attribute == "max_segment" and self.tcb.max_segment:
+                self.tcb.mss = min(self.tcb.mss, self.tcb.max_segment)
+                self.tcb.peer_mss = min(self.tcb.peer_mss, self.tcb.max_segment)
             flight = self.tcb.flight
             if attribute == "congestion" and flight is not None:
                 use(self.tcb, self.config.congestion)
             elif attribute == "max_pacing_rate" and flight is not None:
                 set_pacing(self.tcb, flight)
-            if attribute == "cork" and not self.config.cork:
-                pull(self.tcb)
-            if attribute == "max_segment" and self.tcb.max_segment:
-                self.tcb.mss = min(self.tcb.mss, self.tcb.max_segment)
             wants_output(self.tcb)
 
     def _placed(self, name: int) -> bool:
@@ -411,7 +412,8 @@ class Socket:
         tcb.keep_idle = config.keep_idle
         tcb.keep_interval = config.keep_interval
         tcb.keep_count = config.keep_count
-        tcb.user_timeout = config.user_timeout
+        if config.user_timeout or not config.user_timeout_option:
+            tcb.user_timeout = config.user_timeout  # else what was agreed on stays
         if tcb.state < ESTABLISHED or not config.send_auto:
             tcb.snd_limit = config.send_buffer
         tcb.send_auto = config.send_auto

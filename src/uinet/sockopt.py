@@ -103,6 +103,7 @@ TCP_FASTOPEN = 23  # of a listener: how many Fast Open connections may be pendin
 TCP_NOTSENT_LOWAT = 25  # a socket is writable while less than so many bytes wait to be sent; 0: no matter
 TCP_FASTOPEN_CONNECT = 30  # connect sends nothing if a cookie is known: the SYN goes with the first data
 TCP_FASTOPEN_KEY = 33  # of a listener: its own key for cookies, 16 bytes, or 32 with the one before
+TCP_UTO = 0x1022  # our user timeout is told to the peer, and the peer's taken, in SYNs (RFC 5482)
 TCP_NOPUSH = TCP_CORK
 TCP_REASSDL = 0x1020  # milliseconds for which a passive socket waits for missing bytes
 TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
@@ -193,6 +194,7 @@ __all__ = [
     "TCP_QUICKACK",
     "TCP_REASSDL",
     "TCP_USER_TIMEOUT",
+    "TCP_UTO",
     "TCP_WINDOW_CLAMP",
 ]
 
@@ -221,6 +223,7 @@ class Config:
         self.fast_open_connect = False
         self.fast_open_key = b""
         self.keys = NO_KEYS
+        self.user_timeout_option = False
         self.max_segment = 0
         self.window_clamp = 0
         self.defer_accept = 0
@@ -343,13 +346,14 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_FASTOPEN_KEY): ("fast_open_key", _fast_open_key),
     (IPPROTO_TCP, TCP_NODELAY): ("no_delay", _flag),
     (IPPROTO_TCP, TCP_CORK): ("cork", _flag),
-    (IPPROTO_TCP, TCP_CONGESTION): ("congestion", check_congestion),
+    (IPPROTO_TCP, TCP_UTO): ("user_timeout_option", _flag),
     (IPPROTO_TCP, TCP_MAXSEG): ("max_segment", _segment),
     (IPPROTO_TCP, TCP_WINDOW_CLAMP): ("window_clamp", _clamp),
     (IPPROTO_TCP, TCP_NOTSENT_LOWAT): ("not_sent_low", _within(0, 1 << 31, "TCP_NOTSENT_LOWAT")),
     (IPPROTO_TCP, TCP_DEFER_ACCEPT): ("defer_accept", _duration("TCP_DEFER_ACCEPT", SECOND, "seconds")),
     (SOL_SOCKET, SO_RCVLOWAT): ("receive_low", lambda value: max(1, _within(0, 1 << 31, "SO_RCVLOWAT")(value))),
     (SOL_SOCKET, SO_OOBINLINE): ("oob_inline", _flag),
+    (IPPROTO_TCP, TCP_CONGESTION): ("congestion", check_congestion),
     (IPPROTO_TCP, TCP_QUICKACK): ("quick_ack", _flag),
     (IPPROTO_TCP, TCP_KEEPIDLE): ("keep_idle", _duration("TCP_KEEPIDLE", SECOND, "seconds")),
     (IPPROTO_TCP, TCP_KEEPINTVL): ("keep_interval", _duration("TCP_KEEPINTVL", SECOND, "seconds")),

@@ -12,7 +12,7 @@ cdef class Channel:
     cdef public int layer
     cdef public object drop
     cdef public dict counters
-    cdef object _departures
+    cdef object _departures, _mark
     cdef object _sizes
     cdef Py_ssize_t _queued
     cdef long long _last_arrival
@@ -21,6 +21,7 @@ cdef class Channel:
     cdef Py_ssize_t _mtu
     cdef double _byte_time, _loss, _corrupt_chance, _duplicate, _reorder
     cdef long long _delay
+    cdef object _mark
     cdef _adopt(self, conditions)
     @cython.locals(size=cython.Py_ssize_t, departure=cython.longlong)
     cpdef send(self, Frame frame)

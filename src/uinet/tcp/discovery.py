@@ -58,8 +58,8 @@ def path_mtu(tcb: Tcb) -> int:
 
 def overhead(tcb: Tcb) -> int:
     """Bytes of a full packet that are no data: IP, TCP and the options that every segment has."""
-    length = headers_length(tcb) + (TIMESTAMPS_LENGTH if tcb.ts_ok else 0)
-    return length + tcb.auth.overhead if tcb.auth is not None else length
+    signature = tcb.auth.overhead if tcb.auth is not None else 0
+    return headers_length(tcb) + (TIMESTAMPS_LENGTH if tcb.ts_ok else 0) + signature
 
 
 def packet_size(tcb: Tcb) -> int:

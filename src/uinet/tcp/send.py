@@ -20,6 +20,7 @@ from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, restart_after_probe, start_persist, start_retransmit, stop_persist
 from uinet.tcp.undo import note_again
 from uinet.tcp.urgent import urgent_pointer
+from uinet.tcp.user_timeout import advertised, put_user_timeout
 from uinet.tcp.window import after_idle, begin_flight, validate
 from uinet.units import MASK32
 from uinet.wire.constants import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
@@ -227,10 +228,20 @@ def send_syn(tcb: Tcb) -> None:
     )
     window = tcb.rcv_limit if tcb.rcv_limit < 0xFFFF else 0xFFFF
     tcb.segments_out += 1
+    size += syn_user_timeout(tcb, options + size)
     if tcb.fast_open is not None:
         send_fast_syn(tcb, at, ack, flags, size)
         return
     transmit(context, tcb, at, tcb.iss, ack, flags, window, size, EMPTY, 0, 0)
+
+
+def syn_user_timeout(tcb: Tcb, at: int) -> int:
+    """Writes the user timeout option of a SYN if the socket has asked for it and there is room; its length."""
+    config = tcb.owner.config if tcb.owner is not None and tcb.state == SYN_SENT else None
+    if config is None or not config.user_timeout_option or tcb.auth is not None or tcb.fast_open is not None:
+        return 0
+    context = tcb.context
+    return put_user_timeout(context.scratch, at, advertised(config, context.settings.user_timeout))
 
 
 def send_fast_syn(tcb: Tcb, at: int, ack: int, flags: int, size: int) -> None:

@@ -103,6 +103,24 @@ def test_syn_received_ack_of_the_syn_alone_completes_and_early_data_is_sent_agai
     peer.expect("P.", data=b"answer", seq=peer.ack)
 
 
+def test_syn_received_early_data_is_not_sent_again_before_the_handshake_is_complete() -> None:
+    peer = server()
+    fast(peer, ask(peer))
+    sock = peer.listener.accept()
+    sock.send(bytes(range(256)) * 20)
+    peer.flush()
+    peer.drain()
+    peer.advance(10)
+    assert [(seg.flags, len(seg.data)) for seg in peer.drain()] == [("S.", 0)] * 3
+    peer.send(".")
+    peer.advance(10)
+    again = {seg.seq: seg.data for seg in peer.drain()}
+    assert again[peer.ack][:256] == bytes(range(256))  # and the Watch compares every byte with what was sent before
+    peer.ack = (peer.ack + 256 * 20) & MASK32
+    peer.send(".")
+    assert sock.state == "ESTABLISHED" and sock.unacknowledged == 0
+
+
 def test_syn_received_close_lets_data_go_first_and_fin_once_established() -> None:
     peer = server()
     fast(peer, ask(peer))
@@ -284,6 +302,7 @@ def test_listen_syn_data_beyond_the_buffer_is_cut_and_not_acknowledged() -> None
 # threat 16, and listeners that have not asked
 
 
+@pytest.mark.threat(16)
 @pytest.mark.rfc("7413", "6.1", "Fast Open is off unless the application asks for it")
 @pytest.mark.parametrize("option", [FastOpen(), FastOpen(b"12345678"), None])
 def test_listen_without_fast_open_ignores_option_and_data(option: Any) -> None:
@@ -299,6 +318,7 @@ def test_listen_without_fast_open_ignores_option_and_data(option: Any) -> None:
     assert read(sock) == b""
 
 
+@pytest.mark.threat(16)
 def test_listen_data_without_the_option_waits_for_the_handshake() -> None:
     peer = server()
     peer.send("S", ISN, data=DATA, options=PLAIN)
