@@ -21,7 +21,6 @@ cdef class Channel:
     cdef Py_ssize_t _mtu
     cdef double _byte_time, _loss, _corrupt_chance, _duplicate, _reorder
     cdef long long _delay
-    cdef object _mark
     cdef _adopt(self, conditions)
     @cython.locals(size=cython.Py_ssize_t, departure=cython.longlong)
     cpdef send(self, Frame frame)
