@@ -28,6 +28,7 @@ TITLES = {
     "3493": "socket options of IPv6", "3590": "source addresses of MLD", "4191": "router preferences",
     "4291": "IPv6 addresses", "5095": "routing header type 0", "5453": "reserved identifiers",
     "5942": "what is on the link", "6104": "rogue router advertisements", "6583": "neighbour tables under attack",
+    "6980": "no fragments in neighbour discovery",
     "6724": "source addresses", "6864": "IPv4 identifications", "7217": "stable identifiers",
     "7527": "probes that loop back", "7559": "router solicitations", "7739": "fragment identifications",
     "8106": "name servers of routers", "8504": "IPv6 nodes", "8981": "temporary addresses",
