@@ -13,6 +13,8 @@ cdef class Settings:
     cdef public long long rto_min
     cdef public long long rto_max
     cdef public long long user_timeout
+    cdef public long long user_timeout_low
+    cdef public long long user_timeout_high
     cdef public long long connect_timeout
     cdef public long long orphan_timeout
     cdef public long long delayed_ack

@@ -34,6 +34,8 @@ class Settings:
         self.rto_max = 60 * SECOND
         # RFC 9293 3.8.3: give up after R2; for a SYN at least 3 minutes
         self.user_timeout = 15 * MINUTE
+        self.user_timeout_low = 100 * SECOND  # what a peer's user timeout option may ask for (RFC 5482, 3.1)
+        self.user_timeout_high = 60 * MINUTE
         self.connect_timeout = 3 * MINUTE + 10 * SECOND
         self.orphan_timeout = 2 * MINUTE  # a closed socket whose peer lets nothing drain (threat: sockstress)
         self.delayed_ack = 40 * MILLISECOND
