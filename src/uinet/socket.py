@@ -46,6 +46,7 @@ from uinet.tcp.timers import rearm, start_keepalive
 from uinet.tcp.urgent import mark_urgent, urgent_left
 from uinet.tcp.window import set_pacing, use
 from uinet.udp.endpoint import UdpEndpoint
+from uinet.units import SECOND
 from uinet.wire.addresses import (
     ANY,
     L2Info,
@@ -65,6 +66,11 @@ if TYPE_CHECKING:
 
 IpAddress = IPv4Address | IPv6Address
 
+# options whose value, while they are not set, is a setting of the stack: (setting, its unit in the option's)
+KEEPALIVE = {
+    sockopt.TCP_KEEPIDLE: ("keepalive_idle", SECOND), sockopt.TCP_KEEPINTVL: ("keepalive_interval", SECOND),
+    sockopt.TCP_KEEPCNT: ("keepalive_count", 1),
+}
 MAX_BACKLOG = 1 << 20
 
 
@@ -398,7 +404,11 @@ class Socket:
             return packet_size(self.tcb) if self.tcb.path is not None else path_mtu(self.tcb)
         if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
             return self.serialno
-        return sockopt.read(self.config, level, name)
+        value = sockopt.read(self.config, level, name)
+        if not value and level == sockopt.IPPROTO_TCP and name in KEEPALIVE:
+            setting, unit = KEEPALIVE[name]
+            value = getattr(self.stack.tcp.settings, setting) // unit  # not set: what the stack does
+        return value
 
     def _congestion_name(self) -> str:
         """The name of the congestion control that is in use, or will be once there is something to send."""

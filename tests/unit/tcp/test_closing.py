@@ -269,6 +269,17 @@ def test_time_wait_is_not_assassinated() -> None:
     assert len(peer.stack.tcp.time_wait) == 1
 
 
+def test_time_wait_segment_without_ack_is_dropped_in_the_window_and_answered_outside() -> None:
+    peer = Peer()
+    peer.time_wait()
+    for flags, offset in (("F", 0), ("F", 7), ("", 3)):
+        peer.send(flags, peer.seq + offset)
+    peer.quiet()
+    assert peer.count("tcp_no_ack") == 3
+    peer.send("F", peer.seq - 1)
+    peer.expect(".", ack=peer.seq)
+
+
 @pytest.mark.threat(37)
 def test_time_wait_old_data_is_only_acknowledged() -> None:
     peer = Peer()
