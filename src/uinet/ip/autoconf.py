@@ -79,15 +79,11 @@ class Autoconf(Timer):
 
     def start(self) -> None:
         """Makes the link-local address (RFC 4862, section 5.3), and then looks for routers."""
-        present = self.interface.link_local()
-        if present is not None:
+        if self.interface.has_link_local():
             self._solicit_first(delay=True)
             return
         identifier = self._identifier(LINK_LOCAL_PREFIX, self.tries)
         entry = InterfaceAddress(LINK_LOCAL_PREFIX[:8] + identifier, 64, origin=LINK_LOCAL)
-        if entry.address in self.interface.tentative:
-            self._solicit_first(delay=True)  # a configured one is being tested
-            return
         self.network.detector.start(self.interface, entry, self._tested)
 
     def _identifier(self, prefix: bytes, counter: int) -> bytes:
