@@ -113,10 +113,13 @@ def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         take_ecn(tcb, packet, seg)
     if seg.flags & URG:
         sixth_check_urg(tcb, seg)
+    sent = tcb.segments_out
     if seg.length:
         seventh_process_text(tcb, packet, seg)
     if seg.flags & FIN and tcb.state >= ESTABLISHED:
         take_fin(tcb, (seg.seq + seg.length) & MASK32)
+        if tcb.fin_held and tcb.segments_out != sent:
+            tcb.ack_now = False  # its data lies beyond a hole, and was answered: one duplicate ACK for each segment
 
 
 def take_ecn(tcb: Tcb, packet: Packet, seg: Segment) -> None:

@@ -249,6 +249,8 @@ class Tcp(Context):
         if entry.sent_at and not entry.retries and self.now > entry.sent_at:
             sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
         unfile(self, entry)
+        if entry.sent_at and not entry.retries and self.now > entry.sent_at:
+            sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
         if entry.retries and tcb.rto < RTO_AFTER_LOST_SYN:
             tcb.rto = RTO_AFTER_LOST_SYN
         self.admit(tcb)

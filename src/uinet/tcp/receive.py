@@ -56,7 +56,8 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
     if tcb.reassembly is not None:
         gap = tcb.reassembly.gap_after(seq)
         if gap < length:
-            came_twice(tcb, (seq + gap) & MASK32, tcb.reassembly.overlap(end))
+            if tcb.dsack_left == tcb.dsack_right:  # the first of a segment's duplicates is told
+                came_twice(tcb, (seq + gap) & MASK32, tcb.reassembly.overlap(end))
             length = gap  # what is held already came first, and stays
     tcb.rcv_buf.append(data, offset, length)
     tcb.rcv_nxt = (seq + length) & MASK32
@@ -88,6 +89,7 @@ def no_room(tcb: Tcb) -> bool:
 def came_twice(tcb: Tcb, seq: int, length: int) -> None:
     """`length` octets at `seq` were here already: the next ACK tells (RFC 2883, 4)."""
     if tcb.sack_ok and tcb.context.settings.dsack:
+        tcb.ack_now = True
         tcb.dsack_left = seq
         tcb.dsack_right = (seq + length) & MASK32
 

@@ -196,6 +196,7 @@ def send_rst(tcb: Tcb) -> None:
     if tcb.ts_ok:
         size = put_timestamps(context.scratch, at + headers_length(tcb), timestamp_now(tcb), tcb.ts_recent)
     context.stats.count("tcp_rst_out")
+    tcb.ecn = 0
     transmit(context, tcb, at, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, size, EMPTY, 0, 0)
 
 
@@ -372,6 +373,9 @@ def send_new(tcb: Tcb) -> bool:
         tcb.congestion.on_send(tcb, tcb.cwnd - room)
     if tcb.path is not None and available > full:
         length = send_larger(tcb, flight, offset, available, room)
+        if length < 0:
+            return sent
+        full = tcb.mss - sack_length(tcb)
         if length:
             sent = True
             offset += length
@@ -415,10 +419,11 @@ def send_new(tcb: Tcb) -> bool:
 
 
 def send_larger(tcb: Tcb, flight: Flight, offset: int, available: int, room: int) -> int:
-    """Sends a probe of the path's MTU with the next bytes, if it is time for one (RFC 4821, 7.5); how many bytes."""
+    """Sends a probe of the path's MTU with the next bytes, if it is time for one (RFC 4821, 7.5); how many bytes, -1 if
+    one is about to be sent and nothing else before it."""
     sack = sack_length(tcb)
     length = probe_length(tcb, available, room, tcb.snd_wnd - offset, sack)
-    if length:
+    if length > 0:
         seq = tcb.snd_nxt
         send_segment(tcb, flight, 0, offset, length)
         probe_sent(tcb, seq, tcb.snd_nxt)
@@ -521,7 +526,7 @@ def resend(tcb: Tcb, flight: Flight, seq: int, end: int) -> None:
     emit(tcb, seq, flags, position, length)
     in_flight = pipe(tcb)
     flight.resent(seq, (seq + covered) & MASK32, context.now, in_flight + covered if flight.lost else in_flight)
-    note_again(tcb, flight, covered)
+    note_again(tcb, flight, seq, covered)
     if tcb.recovering:
         flight.prr_out += covered
     if tcb.pacing_rate:

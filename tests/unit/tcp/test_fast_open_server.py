@@ -140,6 +140,7 @@ def test_syn_received_close_lets_data_go_first_and_fin_once_established() -> Non
     peer.gone()
 
 
+@pytest.mark.threat(17)
 @pytest.mark.parametrize("change", ["bit", "short", "long", "other address"])
 @pytest.mark.rfc("7413", "4.2.2", "with an invalid cookie only the SYN is acknowledged, and a new cookie is given")
 def test_listen_wrong_cookie_falls_back_to_the_handshake(change: str) -> None:
@@ -162,6 +163,7 @@ def test_listen_wrong_cookie_falls_back_to_the_handshake(change: str) -> None:
     assert read(peer.listener.accept()) == DATA
 
 
+@pytest.mark.threat(17)
 @pytest.mark.rfc("7413", "4.1.2", "cookies expire, and the server changes its key")
 def test_listen_cookie_ages_by_periods_of_the_key() -> None:
     peer = server(fast_open_period=100 * 10**9)

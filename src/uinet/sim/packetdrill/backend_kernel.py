@@ -111,6 +111,9 @@ class KernelBackend:
         self.link.send([Frame(packet) for packet in packets])
         self._collect()
 
+    def fast_open_cookie(self, client: bytes, server: bytes) -> bytes:
+        return b""
+
     def take(self) -> list[Sniffed]:
         self._collect()
         sent, self._sent = self._sent, []

@@ -42,6 +42,8 @@ def number(name: str) -> int:
 class KernelSystem:
     """Sockets of the host, in the network namespace of this thread."""
 
+    send_waits = True
+
     def __init__(self, mapped: bool) -> None:
         self.mapped = mapped  # IPv4 through sockets of IPv6
         self.sockets: list[inet.socket] = []
