@@ -274,7 +274,8 @@ def timed_out(tcb: Tcb, flight: Flight) -> None:
 
 
 def candidate(path: Path) -> int:
-    """The size to try next: first the largest, then Ethernet's, then the middle, or a common size that is about there."""
+    """The size to try next: first the largest, then Ethernet's, then the middle, or a common size that is about
+    there."""
     if path.fresh:
         return path.high
     if path.low < ETHERNET <= path.high:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -360,7 +361,7 @@ def test_established_full_segments_that_vanish_make_smaller_ones(limit: int, v6:
 
 
 def test_established_black_hole_of_a_connection_without_sack() -> None:
-    peer, sock = black_hole(1300, options=PLAIN)
+    _peer, sock = black_hole(1300, options=PLAIN)
     assert sock.info().unacked == 0 and 1064 <= mss(sock) + 40 <= 1300
 
 
@@ -414,12 +415,12 @@ def test_established_search_after_a_black_hole_finds_the_mtu(limit: int) -> None
 
 
 def test_established_search_v6_finds_the_mtu() -> None:
-    peer, sock = search(1400, v6=True)
+    _peer, sock = search(1400, v6=True)
     assert 1392 < mss(sock) + 60 <= 1400
 
 
 def test_established_search_without_sack_finds_the_mtu() -> None:
-    peer, sock = search(1400, options=PLAIN)
+    _peer, sock = search(1400, options=PLAIN)
     assert 1392 < mss(sock) + 40 <= 1400
 
 
@@ -454,7 +455,7 @@ def probe_of(peer: Peer) -> Any:
     return most if len(most.data) > 1024 else None
 
 
-@pytest.mark.rfc("4821", "7.6.2", "a probe that is lost alone brings search_high down, and is no matter of congestion control")
+@pytest.mark.rfc("4821", "7.6.2", "a probe that is lost alone brings search_high down, and is no sign of congestion")
 @pytest.mark.rfc("8899", "4.4", "loss of a probe is no congestion signal")
 @pytest.mark.parametrize("options", [SACKED, PLAIN], ids=["sack", "plain"])
 def test_established_probe_lost_alone_is_sent_again_in_pieces_and_leaves_cwnd(options: Any) -> None:
@@ -545,7 +546,8 @@ def test_established_three_probes_of_a_size_have_to_be_lost() -> None:
         peer.advance(0.01)
     assert [size for _, size in seen[:3]] == [1500] * 3 and seen[3][1] < 1500
     rtt = sock.info().rtt
-    assert all(after - before >= 5 * rtt * 1e9 * 0.5 for (before, _), (after, _) in zip(seen[:2], seen[1:3], strict=True))
+    times = [time for time, _ in seen[:3]]
+    assert all(after - before >= 5 * rtt * 1e9 * 0.5 for before, after in itertools.pairwise(times))
 
 
 @pytest.mark.rfc("4821", "7.6.1", "a probe that arrives raises search_low and the size in use")
