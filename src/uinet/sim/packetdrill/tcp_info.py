@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff
 from uinet.socket import Socket
+from uinet.tcp.constants import FAST, OPEN, REDUCING, TIMEOUT
 from uinet.tcp.state import NAMES
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32, MICROSECOND, MILLISECOND, SECOND
@@ -84,10 +85,8 @@ def _flight_info(tcb: Tcb, mss: int) -> dict[str, int]:
 
 def ca_state(tcb: Tcb) -> int:
     """Linux's state of congestion avoidance: Open, Disorder, Recovery or Loss."""
-    if tcb.recovering == 2:
-        return SYMBOLS["TCP_CA_Loss"]
-    if tcb.recovering == 1:
-        return SYMBOLS["TCP_CA_Recovery"]
+    if tcb.recovering != OPEN:
+        return {TIMEOUT: 4, FAST: 3, REDUCING: 2}[tcb.recovering]
     if tcb.dup_acks or (tcb.flight is not None and tcb.flight.sacked):
         return SYMBOLS["TCP_CA_Disorder"]
     return SYMBOLS["TCP_CA_Open"]
