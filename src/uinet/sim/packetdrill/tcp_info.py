@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff
 from uinet.socket import Socket
-from uinet.tcp.constants import FAST, OPEN, REDUCING, TIMEOUT
+from uinet.tcp.constants import DUP_THRESH, FAST, OPEN, REDUCING, TIMEOUT
 from uinet.tcp.state import NAMES
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32, MICROSECOND, MILLISECOND, SECOND
@@ -51,7 +51,8 @@ def linux_info(sock: Socket) -> dict[str, int]:
         "tcpi_bytes_received": tcb.bytes_in, "tcpi_bytes_sent": tcb.bytes_out,
         "tcpi_snd_ssthresh": INFINITE if tcb.ssthresh >= INFINITE else tcb.ssthresh // mss,
         "tcpi_probes": known.probes, "tcpi_advmss": known.advmss, "tcpi_pmtu": known.pmtu,
-        "tcpi_bytes_acked": known.bytes_acked, "tcpi_ato": round(known.ato * SECOND) // MICROSECOND,
+        "tcpi_reordering": DUP_THRESH, "tcpi_bytes_acked": known.bytes_acked,
+        "tcpi_ato": round(known.ato * SECOND) // MICROSECOND,
     }
     fast = tcb.fast_open
     if fast is not None:
