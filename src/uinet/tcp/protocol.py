@@ -54,6 +54,7 @@ from uinet.tcp.tcb import Tcb
 from uinet.tcp.time_wait import TimeWait, segment_for
 from uinet.tcp.timeout import expire
 from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit
+from uinet.tcp.user_timeout import adopt
 from uinet.units import MASK32
 from uinet.wheel import Timer
 from uinet.wire.addresses import split
@@ -321,6 +322,7 @@ class Tcp(Context):
             tcb, entry.peer_mss, entry.peer_wscale, entry.sack, entry.timestamps, entry.tsval,
         )
         tcb.ecn_ok = entry.ecn_asked
+        adopt(tcb, listener.owner.config, entry.user_timeout)
         syn = entry.syn
         if syn is not None:
             tcb.user_context = syn.context
@@ -493,7 +495,7 @@ class Tcp(Context):
         seq = load_u32(quoted, 4)
         if tcb.auth is not None and self.ignored_by_auth(tcb, kind, code, packet):
             self.stats.count("tcp_ao_icmp_ignored")
-            return False
+            return REFUSED
         if not (seq_geq(seq, tcb.snd_una) and seq_lt(seq, tcb.snd_nxt)):
             self.stats.count("icmp_bad_quote")
             return False

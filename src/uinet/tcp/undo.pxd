@@ -1,6 +1,6 @@
 cimport cython
 
-from uinet.seq cimport seq_diff, seq_gt, seq_lt
+from uinet.seq cimport seq_diff, seq_gt, seq_leq, seq_lt
 from uinet.tcp.flight cimport Ack, Flight
 from uinet.tcp.tcb cimport Tcb
 
@@ -9,7 +9,7 @@ cdef unsigned char OPEN, NO_FRTO, RESENT, PROBING
 cdef long long MILLISECOND
 
 cpdef arm(Tcb tcb, Flight flight)
-cpdef note_again(Tcb tcb, Flight flight, long long length)
+cpdef note_again(Tcb tcb, Flight flight, unsigned int seq, long long length)
 cpdef note_duplicate(Flight flight, long long length)
 cpdef bint echoed_before(Tcb tcb, Flight flight, Ack ack) except -1
 cpdef bint all_came_twice(Flight flight) except -1

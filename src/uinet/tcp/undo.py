@@ -7,7 +7,7 @@ are what they were, and the reordering window knows better.
 
 from __future__ import annotations
 
-from uinet.seq import seq_diff, seq_gt, seq_lt
+from uinet.seq import seq_diff, seq_gt, seq_leq, seq_lt
 from uinet.tcp.constants import NO_FRTO, OPEN, PROBING, RESENT
 from uinet.tcp.flight import Ack, Flight
 from uinet.tcp.tcb import Tcb
@@ -24,10 +24,11 @@ def arm(tcb: Tcb, flight: Flight) -> None:
         flight.prior_ssthresh = tcb.ssthresh
 
 
-def note_again(tcb: Tcb, flight: Flight, length: int) -> None:
-    """`length` octets were sent again."""
+def note_again(tcb: Tcb, flight: Flight, seq: int, length: int) -> None:
+    """`length` octets from `seq` on were sent again."""
     flight.undo_retrans += length
     if flight.again_at == 0:
+        flight.again_seq = seq
         flight.again_at = tcb.context.now
 
 
@@ -42,8 +43,9 @@ def note_duplicate(flight: Flight, length: int) -> None:
 def echoed_before(tcb: Tcb, flight: Flight, ack: Ack) -> bool:
     """Eifel: the ACK echoes a timestamp from before the first retransmission, so the original has arrived (RFC 3522,
     3.2, step 6). Timestamps are compared as they were sent, in whole milliseconds: what was sent in the same one as the
-    retransmission says nothing."""
-    if flight.again_at == 0 or ack.tsecr_age < 0 or ack.acked == 0:
+    retransmission says nothing. Nor does an ACK that ends before it: what an earlier recovery has sent again may still
+    be on its way."""
+    if flight.again_at == 0 or ack.tsecr_age < 0 or ack.acked == 0 or seq_leq(tcb.snd_una, flight.again_seq):
         return False
     return (tcb.context.now - ack.tsecr_age) // MILLISECOND < flight.again_at // MILLISECOND
 

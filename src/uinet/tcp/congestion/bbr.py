@@ -6,12 +6,15 @@ beside that cycle, losses, and what follows for pacing rate and window. Method n
 
 Where the draft leaves something open: a congestion mark (RFC 3168) is taken for a loss that shows too much to be in
 flight, so it ends Startup or a probe, or lowers the short-term bounds. State is saved for undo when a recovery begins
-(the draft also does so at the first loss of each later round, and would then restore what it has lowered itself).
+(the draft also does so at the first loss of each later round, and would then restore what it has lowered itself). A
+probe that ProbeRTT cuts short has its place in the bandwidth's filter as one that ends by itself; otherwise a path
+whose queue lasts a second would never be found to have become slower.
 """
 
 from __future__ import annotations
 
 from uinet.tcp.congestion.bbr_constants import (
+    ACKS_PROBE_FEEDBACK,
     ACKS_PROBE_STOPPING,
     CRUISE,
     DRAIN,
@@ -152,6 +155,8 @@ class Bbr(BbrCycle):
         """CheckProbeRTT."""
         if self.state != PROBE_RTT and self.model.probe_rtt_expired and not self.idle_restart:
             self.save_cwnd(tcb)
+            if self.state == UP and self.ack_phase == ACKS_PROBE_FEEDBACK:
+                self.model.advance_max_bw_filter()
             self.enter_state(PROBE_RTT)
             self.probe_rtt_done_stamp = 0
             self.ack_phase = ACKS_PROBE_STOPPING

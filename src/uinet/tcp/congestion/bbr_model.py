@@ -17,6 +17,7 @@ from uinet.tcp.congestion.bbr_constants import (
     MIN_RTT_FILTER,
     NANO,
     NO_LIMIT,
+    PACED,
     PROBE_RTT_INTERVAL,
 )
 from uinet.tcp.flight import Ack
@@ -201,13 +202,14 @@ class PathModel:
 
     def lower_bounds(self, cwnd: int) -> None:
         """InitLowerBounds and LossLowerBounds: once a round with losses, down to what was delivered, by no more than
-        CUBIC."""
+        CUBIC. The draft forgets here that it paces a little below the bandwidth: that little is not lost."""
         if self.bw_shortterm == NO_LIMIT:
             self.bw_shortterm = self.max_bw
         if self.inflight_shortterm == NO_LIMIT:
             self.inflight_shortterm = float(cwnd)
         least = BETA * self.bw_shortterm
-        self.bw_shortterm = self.bw_latest if self.bw_latest > least else least
+        latest = self.bw_latest / PACED
+        self.bw_shortterm = latest if latest > least else least
         least = BETA * self.inflight_shortterm
         self.inflight_shortterm = self.inflight_latest if self.inflight_latest > least else least
 
