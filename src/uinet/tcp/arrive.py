@@ -223,7 +223,8 @@ def first_check_sequence(tcb: Tcb, seg: Segment) -> bool:
         unacceptable(tcb, seg, length)
         return False
     if tcb.ts_ok and seg.has_timestamps and seq_leq(seg.seq, tcb.last_ack_sent) and not seg.flags & (SYN | RST):
-        if seq_geq(seg.tsval, tcb.ts_recent):
+        # (a segment that acknowledges what was never sent is nobody's, and would poison what honest ones are held to)
+        if seq_geq(seg.tsval, tcb.ts_recent) and seq_leq(seg.ack, tcb.snd_nxt):
             tcb.ts_recent = seg.tsval
             tcb.ts_recent_age = context.now
     return True

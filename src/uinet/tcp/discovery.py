@@ -255,6 +255,8 @@ def timed_out(tcb: Tcb, flight: Flight) -> None:
             return
     if tcb.mtu_probing == PROBING_OFF or tcb.backoff < SILENCE:
         return
+    if tcb.snd_wnd < tcb.mss:
+        return  # the peer's window has shrunk over what is in flight: that it is not taken says nothing of the path
     size = packet_size(tcb)
     least = base_of(tcb)
     if size <= least and tcb.backoff >= SILENCE_AT_BASE:

@@ -22,6 +22,8 @@ from uinet.tcp.state import (
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32
 
+ROOM_OF_ISLAND = 2048  # bytes of receive buffer for each piece of out-of-order data: every other segment may be lost
+
 
 def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None:
     """Takes in `length` bytes (> 0) of `data` at `offset`, which begin at `seq`; the window check has passed.
@@ -134,6 +136,8 @@ def keep_out_of_order(tcb: Tcb, seq: int, data: bytes, offset: int, length: int)
     context.stats.count("tcp_out_of_order")
     if tcb.reassembly is None:
         tcb.reassembly = Reassembly(context.settings.out_of_order_islands)
+    if tcb.reassembly.limit < tcb.rcv_limit // ROOM_OF_ISLAND:
+        tcb.reassembly.limit = tcb.rcv_limit // ROOM_OF_ISLAND
     taken = -1
     if context.received_bytes < context.settings.receive_memory:
         before = tcb.reassembly.charge()

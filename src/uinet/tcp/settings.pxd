@@ -1,7 +1,7 @@
 cdef class Settings:
     cdef public object _congestion
     cdef public long long ecn
-    cdef public bint dsack, frto, hystart, pacing, slow_start_after_idle
+    cdef public bint dsack, frto, hystart, hystart_train, pacing, slow_start_after_idle
     cdef public bint drop_unexpected_signatures, sack, syn_cookies, timestamps, window_scaling
     cdef public long long receive_buffer
     cdef public long long send_buffer
