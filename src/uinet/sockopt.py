@@ -372,7 +372,7 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_UTO): ("user_timeout_option", _flag),
     (IPPROTO_TCP, TCP_MAXSEG): ("max_segment", _segment),
     (IPPROTO_TCP, TCP_WINDOW_CLAMP): ("window_clamp", _clamp),
-    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): ("not_sent_low", _within(0, 1 << 31, "TCP_NOTSENT_LOWAT")),
+    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): ("not_sent_low", _within(0, 0xFFFFFFFF, "TCP_NOTSENT_LOWAT")),
     (IPPROTO_TCP, TCP_DEFER_ACCEPT): ("defer_accept", _duration("TCP_DEFER_ACCEPT", SECOND, "seconds")),
     (SOL_SOCKET, SO_RCVLOWAT): ("receive_low", lambda value: max(1, _within(0, 1 << 31, "SO_RCVLOWAT")(value))),
     (SOL_SOCKET, SO_OOBINLINE): ("oob_inline", _flag),
