@@ -98,12 +98,12 @@ class Sharing:
 HEADS = {
     "throughput-100mbit": (
         "Mbit/s of payload that one connection carries over 100 Mbit/s, by loss; one BDP of queue.\n"
-        "10 s, at 200 ms 20 s; medians of 3 seeds (BBR: one). The delay is that of each way; faults are on the sender's way.",
+        "10 s, at 200 ms 20 s; medians of 3 seeds (BBR: 1). Delays are each way; faults are on the sender's way.",
         ("congestion", "delay", "reorder"), [f"{loss:.1%}" for loss in LOSSES],
     ),
     "throughput-1gbit": (
         "Mbit/s of payload that one connection carries over 1 Gbit/s, by loss; one BDP of queue.\n"
-        "20 delays, at least 1.5 s; medians of 3 seeds (BBR: one). The delay is that of each way; faults are on the sender's way.",
+        "20 delays, at least 1.5 s; medians of 3 seeds (BBR: 1). Delays are each way; faults are on the sender's way.",
         ("congestion", "delay", "reorder"), [f"{loss:.1%}" for loss in LOSSES],
     ),
     "completion": (
