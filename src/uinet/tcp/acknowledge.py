@@ -99,7 +99,9 @@ def control(tcb: Tcb, flight: Flight, ack: Ack, before: int) -> None:
     if congestion is None:
         return
     wanted = flight.owns_window
-    if ack.acked and not wanted:
+    if not ack.acked and ack.delivered and tcb.recovering == OPEN and tcb.cwnd < tcb.ssthresh:
+        wanted = True  # out of order: the window does not grow, but HyStart++ sees the delay
+    elif ack.acked and not wanted:
         wanted = tcb.recovering == TIMEOUT or (tcb.recovering == before == OPEN and cwnd_was_full(tcb, flight))
     if wanted:
         congestion.on_ack(tcb, ack)
