@@ -116,7 +116,6 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
     (IPPROTO_TCP, "TCP_FASTOPEN", -1, InvalidArgument),
     (IPPROTO_TCP, "TCP_FASTOPEN_KEY", bytes(15), InvalidArgument),
     (IPPROTO_TCP, "TCP_FASTOPEN_KEY", 16, InvalidArgument),
-    (IPPROTO_TCP, "SO_DOMAIN", 1, NotSupported),
     (IPPROTO_TCP, "TCP_CONGESTION", "vegas", InvalidArgument),
     (IPPROTO_TCP, "TCP_CONGESTION", 5, InvalidArgument),
     (SOL_SOCKET, "SO_MAX_PACING_RATE", -1, InvalidArgument),
@@ -127,7 +126,7 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
     (IPPROTO_TCP, "TCP_NOTSENT_LOWAT", -1, InvalidArgument),
     (IPPROTO_TCP, "TCP_DEFER_ACCEPT", -1, InvalidArgument),
     (SOL_SOCKET, "SO_RCVLOWAT", "1", InvalidArgument),
-    (IPPROTO_TCP, "SO_LINGER", (1, 1), NotSupported),
+    (IPPROTO_TCP, "SO_PROMISC", 1, NotSupported),
 ]
 
 KEYS = {"TCP_AO_ADD_KEY", "TCP_AO_DEL_KEY", "TCP_AO_GET_KEYS", "TCP_AO_INFO", "TCP_MD5SIG"}  # see test_ao, test_md5
