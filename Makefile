@@ -90,7 +90,7 @@ docs: $(VENV)/tools-ok
 deps:
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq tshark nginx-light iperf3 curl iproute2 clang iputils-ping ethtool nftables \
-	  tcpdump apache2-utils radvd dnsmasq-base
+	  tcpdump apache2-utils nmap openssh-client openssh-server radvd dnsmasq-base
 
 bench-deps: deps
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libpcap-dev libnids-dev libtins-dev tcpflow golang-go \

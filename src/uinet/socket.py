@@ -32,6 +32,7 @@ from uinet.tcp import keys as ao_keys
 from uinet.tcp.close import abort, forget_unread
 from uinet.tcp.congestion.choice import make
 from uinet.tcp.cork import pull
+from uinet.tcp.discovery import packet_size, path_mtu
 from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
 from uinet.tcp.layout import is_v4
@@ -45,6 +46,7 @@ from uinet.tcp.timers import rearm, start_keepalive
 from uinet.tcp.urgent import mark_urgent, urgent_left
 from uinet.tcp.window import set_pacing, use
 from uinet.udp.endpoint import UdpEndpoint
+from uinet.units import SECOND
 from uinet.wire.addresses import (
     ANY,
     L2Info,
@@ -64,6 +66,11 @@ if TYPE_CHECKING:
 
 IpAddress = IPv4Address | IPv6Address
 
+# options whose value, while they are not set, is a setting of the stack: (setting, its unit in the option's)
+KEEPALIVE = {
+    sockopt.TCP_KEEPIDLE: ("keepalive_idle", SECOND), sockopt.TCP_KEEPINTVL: ("keepalive_interval", SECOND),
+    sockopt.TCP_KEEPCNT: ("keepalive_count", 1),
+}
 MAX_BACKLOG = 1 << 20
 
 
@@ -342,15 +349,16 @@ class Socket:
             if attribute in ("keepalive", "keep_idle") and self.tcb.state >= ESTABLISHED:
                 start_keepalive(self.tcb)
                 rearm(self.tcb)
+            if attribute == "cork" and not self.config.cork:
+                pull(self.tcb)
+            if attribute == "max_segment" and self.tcb.max_segment:
+                self.tcb.mss = min(self.tcb.mss, self.tcb.max_segment)
+                self.tcb.peer_mss = min(self.tcb.peer_mss, self.tcb.max_segment)
             flight = self.tcb.flight
             if attribute == "congestion" and flight is not None:
                 use(self.tcb, self.config.congestion)
             elif attribute == "max_pacing_rate" and flight is not None:
                 set_pacing(self.tcb, flight)
-            if attribute == "cork" and not self.config.cork:
-                pull(self.tcb)
-            if attribute == "max_segment" and self.tcb.max_segment:
-                self.tcb.mss = min(self.tcb.mss, self.tcb.max_segment)
             wants_output(self.tcb)
 
     def _placed(self, name: int) -> bool:
@@ -390,9 +398,17 @@ class Socket:
             return self.tcb.mss if self.tcb is not None else self.config.max_segment
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_CONGESTION):
             return self._congestion_name()
+        if (level, name) in ((sockopt.IPPROTO_IP, sockopt.IP_MTU), (sockopt.IPPROTO_IPV6, sockopt.IPV6_MTU)):
+            if self.tcb is None:
+                raise NotConnected()
+            return packet_size(self.tcb) if self.tcb.path is not None else path_mtu(self.tcb)
         if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
             return self.serialno
-        return sockopt.read(self.config, level, name)
+        value = sockopt.read(self.config, level, name)
+        if not value and level == sockopt.IPPROTO_TCP and name in KEEPALIVE:
+            setting, unit = KEEPALIVE[name]
+            value = getattr(self.stack.tcp.settings, setting) // unit  # not set: what the stack does
+        return value
 
     def _congestion_name(self) -> str:
         """The name of the congestion control that is in use, or will be once there is something to send."""
@@ -411,7 +427,8 @@ class Socket:
         tcb.keep_idle = config.keep_idle
         tcb.keep_interval = config.keep_interval
         tcb.keep_count = config.keep_count
-        tcb.user_timeout = config.user_timeout
+        if config.user_timeout or not config.user_timeout_option:
+            tcb.user_timeout = config.user_timeout  # else what was agreed on stays
         if tcb.state < ESTABLISHED or not config.send_auto:
             tcb.snd_limit = config.send_buffer
         tcb.send_auto = config.send_auto
@@ -424,6 +441,8 @@ class Socket:
         tcb.algorithm = config.congestion
         tcb.max_pacing_rate = config.max_pacing_rate
         tcb.report_soft = config.receive_errors
+        tcb.mtu_discover = config.mtu_discover
+        tcb.mtu_probing = config.mtu_probing if config.mtu_probing >= 0 else self.stack.tcp.settings.mtu_probing
 
     def _configure_endpoint(self, endpoint: UdpEndpoint) -> None:
         config = self.config
@@ -433,6 +452,8 @@ class Socket:
         endpoint.tos = config.tos
         endpoint.receive_limit = config.receive_buffer
         endpoint.l2 = config.l2
+        endpoint.dont_fragment = config.mtu_discover >= sockopt.IP_PMTUDISC_DO
+        endpoint.probes = config.mtu_discover == sockopt.IP_PMTUDISC_PROBE
         if not endpoint.bound:
             endpoint.cdom = config.cdom
             endpoint.vids = None if config.vlans is ANY else vids(config.vlans)  # type: ignore[arg-type]

@@ -63,6 +63,14 @@ SO_VLANS = 0x1005  # which VLAN stacks a listener takes: () none, a stack, ANY
 IP_TOS = 1
 IP_TTL = 2
 IP_RECVERR = 11  # tell of soft errors with EV_SOFT_ERROR
+IP_MTU_DISCOVER = 10  # IP_PMTUDISC_WANT, _DO or _PROBE
+IP_MTU = 14  # of a connection: the path's MTU as it is known
+IPV6_MTU_DISCOVER = 23
+IPV6_MTU = 24
+IP_PMTUDISC_DONT = 0  # of datagrams: as _WANT; streams always forbid fragments
+IP_PMTUDISC_WANT = 1  # packets are as long as the path carries; datagrams are fragmented for it
+IP_PMTUDISC_DO = 2  # datagrams are never fragmented
+IP_PMTUDISC_PROBE = 3  # nor does ICMP say how long they may be
 IP_BINDANY = 0x1010
 IP_SYNFILTER = 0x1011
 IP_SERIALNO = 0x1012
@@ -103,8 +111,10 @@ TCP_FASTOPEN = 23  # of a listener: how many Fast Open connections may be pendin
 TCP_NOTSENT_LOWAT = 25  # a socket is writable while less than so many bytes wait to be sent; 0: no matter
 TCP_FASTOPEN_CONNECT = 30  # connect sends nothing if a cookie is known: the SYN goes with the first data
 TCP_FASTOPEN_KEY = 33  # of a listener: its own key for cookies, 16 bytes, or 32 with the one before
+TCP_UTO = 0x1022  # our user timeout is told to the peer, and the peer's taken, in SYNs (RFC 5482)
 TCP_NOPUSH = TCP_CORK
 TCP_REASSDL = 0x1020  # milliseconds for which a passive socket waits for missing bytes
+TCP_MTU_PROBING = 0x1023  # probes of the path MTU: 0 never, 1 after a black hole, 2 always; -1 as the stack
 TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
 
 MIN_BUFFER = 2048
@@ -121,6 +131,8 @@ __all__ = [
     "IPPROTO_UDP",
     "IPV6_JOIN_GROUP",
     "IPV6_LEAVE_GROUP",
+    "IPV6_MTU",
+    "IPV6_MTU_DISCOVER",
     "IPV6_MULTICAST_HOPS",
     "IPV6_MULTICAST_IF",
     "IPV6_MULTICAST_LOOP",
@@ -130,10 +142,16 @@ __all__ = [
     "IP_ADD_MEMBERSHIP",
     "IP_BINDANY",
     "IP_DROP_MEMBERSHIP",
+    "IP_MTU",
+    "IP_MTU_DISCOVER",
     "IP_MULTICAST_IF",
     "IP_MULTICAST_LOOP",
     "IP_MULTICAST_TTL",
     "IP_ORIGDSTADDR",
+    "IP_PMTUDISC_DO",
+    "IP_PMTUDISC_DONT",
+    "IP_PMTUDISC_PROBE",
+    "IP_PMTUDISC_WANT",
     "IP_RECVERR",
     "IP_SERIALNO",
     "IP_SYNFILTER",
@@ -187,12 +205,14 @@ __all__ = [
     "TCP_KEEPINTVL",
     "TCP_MAXSEG",
     "TCP_MD5SIG",
+    "TCP_MTU_PROBING",
     "TCP_NODELAY",
     "TCP_NOPUSH",
     "TCP_NOTSENT_LOWAT",
     "TCP_QUICKACK",
     "TCP_REASSDL",
     "TCP_USER_TIMEOUT",
+    "TCP_UTO",
     "TCP_WINDOW_CLAMP",
 ]
 
@@ -221,6 +241,7 @@ class Config:
         self.fast_open_connect = False
         self.fast_open_key = b""
         self.keys = NO_KEYS
+        self.user_timeout_option = False
         self.max_segment = 0
         self.window_clamp = 0
         self.defer_accept = 0
@@ -238,6 +259,8 @@ class Config:
         self.congestion: Any = None  # None: the stack's
         self.max_pacing_rate = 0
         self.linger = -1  # ns; negative: not asked for
+        self.mtu_discover = IP_PMTUDISC_WANT
+        self.mtu_probing = -1  # as the stack's settings say
         self.ttl = 64
         self.tos = 0
         self.receive_errors = False
@@ -334,6 +357,9 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_IP, IP_SYNFILTER): ("syn_filter", _filter),
     (IPPROTO_IP, IP_RECVERR): ("receive_errors", _flag),
     (IPPROTO_IPV6, IPV6_RECVERR): ("receive_errors", _flag),
+    (IPPROTO_IP, IP_MTU_DISCOVER): ("mtu_discover", _within(0, 3, "IP_MTU_DISCOVER")),
+    (IPPROTO_IPV6, IPV6_MTU_DISCOVER): ("mtu_discover", _within(0, 3, "IPV6_MTU_DISCOVER")),
+    (IPPROTO_TCP, TCP_MTU_PROBING): ("mtu_probing", _within(-1, 2, "TCP_MTU_PROBING")),
     (IPPROTO_IP, IP_TTL): ("ttl", _within(1, 255, "a TTL")),
     (IPPROTO_IP, IP_TOS): ("tos", _within(0, 255, "a type of service")),
     (IPPROTO_IPV6, IPV6_UNICAST_HOPS): ("ttl", _within(1, 255, "a hop limit")),
@@ -343,13 +369,14 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_FASTOPEN_KEY): ("fast_open_key", _fast_open_key),
     (IPPROTO_TCP, TCP_NODELAY): ("no_delay", _flag),
     (IPPROTO_TCP, TCP_CORK): ("cork", _flag),
-    (IPPROTO_TCP, TCP_CONGESTION): ("congestion", check_congestion),
+    (IPPROTO_TCP, TCP_UTO): ("user_timeout_option", _flag),
     (IPPROTO_TCP, TCP_MAXSEG): ("max_segment", _segment),
     (IPPROTO_TCP, TCP_WINDOW_CLAMP): ("window_clamp", _clamp),
-    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): ("not_sent_low", _within(0, 1 << 31, "TCP_NOTSENT_LOWAT")),
+    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): ("not_sent_low", _within(0, 0xFFFFFFFF, "TCP_NOTSENT_LOWAT")),
     (IPPROTO_TCP, TCP_DEFER_ACCEPT): ("defer_accept", _duration("TCP_DEFER_ACCEPT", SECOND, "seconds")),
     (SOL_SOCKET, SO_RCVLOWAT): ("receive_low", lambda value: max(1, _within(0, 1 << 31, "SO_RCVLOWAT")(value))),
     (SOL_SOCKET, SO_OOBINLINE): ("oob_inline", _flag),
+    (IPPROTO_TCP, TCP_CONGESTION): ("congestion", check_congestion),
     (IPPROTO_TCP, TCP_QUICKACK): ("quick_ack", _flag),
     (IPPROTO_TCP, TCP_KEEPIDLE): ("keep_idle", _duration("TCP_KEEPIDLE", SECOND, "seconds")),
     (IPPROTO_TCP, TCP_KEEPINTVL): ("keep_interval", _duration("TCP_KEEPINTVL", SECOND, "seconds")),

@@ -495,6 +495,8 @@ class Stack:
             return
         self.closed = True
         self.tcp.on_pending = None
+        self.network.on_link_event = self.network.on_kick = self.network.on_refresh = None
+        self.link_watchers = []
         self.tcp.busy = True
         self.tcp.shut_down()
         for client in list(self.dhcp.clients.values()):

@@ -92,6 +92,7 @@ def growth(victim: Victim, frames: list[bytes]) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.threat(1)
 def test_1_syn_flood_is_bounded_and_clients_connect_during_and_after_it() -> None:
     victim = Victim()
     flood = [tcp(stranger(i), 1024 + i, 80, "S", i * 7919, options=SYN_OPTIONS) for i in range(4000)]
@@ -108,6 +109,7 @@ def test_1_syn_flood_is_bounded_and_clients_connect_during_and_after_it() -> Non
     victim.listener.accept()
 
 
+@pytest.mark.threat(3)
 def test_3_ack_flood_keeps_nothing_and_is_answered_at_a_limited_rate() -> None:
     victim = Victim()
     flood = [tcp(stranger(i), 1024 + i, 80 if i & 1 else 9, ".P"[: 1 + i % 2], i * 31, i * 77) for i in range(3000)]
@@ -116,6 +118,7 @@ def test_3_ack_flood_keeps_nothing_and_is_answered_at_a_limited_rate() -> None:
     assert victim.stack.tcp.table.count == 0
 
 
+@pytest.mark.threat(3)
 def test_3_ack_flood_while_cookies_are_believed_makes_no_connection() -> None:
     victim = Victim(backlog=2)
     victim.feed(tcp(stranger(i), 1024, 80, "S", i) for i in range(5))
@@ -125,6 +128,7 @@ def test_3_ack_flood_while_cookies_are_believed_makes_no_connection() -> None:
     assert victim.stack.tcp.connections == 0
 
 
+@pytest.mark.threat(7)
 def test_7_connections_that_nobody_accepts_stop_at_the_backlog() -> None:
     victim = Victim(backlog=16)
     for number in range(16):
@@ -137,6 +141,7 @@ def test_7_connections_that_nobody_accepts_stop_at_the_backlog() -> None:
     victim.handshake(5000)
 
 
+@pytest.mark.threat(8)
 @pytest.mark.parametrize("window", [0, 4])
 def test_8_a_closed_connection_whose_peer_shuts_its_window_dies(window: int) -> None:
     victim = Victim()
@@ -152,6 +157,8 @@ def test_8_a_closed_connection_whose_peer_shuts_its_window_dies(window: int) -> 
     assert victim.stack.tcp.table.count == 0
 
 
+@pytest.mark.threat(67)
+@pytest.mark.threat(71)
 def test_67_and_71_tiny_segments_cost_about_what_they_carry() -> None:
     victim = Victim()
     seq, ack = victim.handshake(1, options=SYN_OPTIONS)
@@ -162,6 +169,7 @@ def test_67_and_71_tiny_segments_cost_about_what_they_carry() -> None:
     assert sock.info().out_of_order <= victim.stack.tcp.settings.out_of_order_islands
 
 
+@pytest.mark.threat(67)
 def test_67_islands_larger_than_their_first_block_cost_no_multiple_of_it() -> None:
     victim = Victim()
     seq, ack = victim.handshake(1, options=SYN_OPTIONS)
@@ -191,6 +199,7 @@ def fragment(source: bytes, identification: int, offset: int, more: bool, size: 
     return build.frame(fix(bytes(packet), 0))
 
 
+@pytest.mark.threat(75)
 @pytest.mark.parametrize("flood", [
     pytest.param([fragment(stranger(i), i, i * 13 % 8000, True) for i in range(9000)], id="75-many-sources"),
     pytest.param([fragment(stranger(1), 1, i * 2 % 8000, True) for i in range(3000)], id="75-one-datagram"),
@@ -207,6 +216,7 @@ def test_fragments_are_bounded_and_forgotten(flood: list[bytes]) -> None:
     assert answers  # and an honest datagram is put together
 
 
+@pytest.mark.threat(15)
 def test_15_strangers_on_the_link_do_not_fill_the_neighbour_table() -> None:
     stack = uinet.Stack(seed=b"x")
     eth = stack.add_interface("eth")

@@ -7,17 +7,20 @@ that the host in the test's process takes for its device.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import importlib
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import uinet
 from tests.interop.netns import Namespace, cannot, wait_for
+from uinet.errors import DeviceError
 
 KERNEL, OURS = "10.52.0.1", "10.52.0.2"
 KERNEL6, OURS6 = "fd52::1", "fd52::2"
@@ -41,9 +44,9 @@ class Link:
 
 
 @contextmanager
-def emulated(space: Namespace, path: Path, *options: str, capture: Path | None = None) -> Iterator[Link]:
+def emulated(space: Namespace, path: Path, *options: str) -> Iterator[Link]:
     """A link between TAP u0 of `space`, with addresses, and the Unix socket `path`. Counts what happened at its end."""
-    near = f"tap:u0?ip={KERNEL}/24,{KERNEL6}/64" + (f"&capture={capture}" if capture is not None else "")
+    near = f"tap:u0?ip={KERNEL}/24,{KERNEL6}/64"
     space.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")
     command = [sys.executable, "-m", "uinet.cli", "emulate", near, f"unix:{path}?listen=1", *options, "--json"]
     process = subprocess.Popen(
@@ -64,10 +67,17 @@ def emulated(space: Namespace, path: Path, *options: str, capture: Path | None =
 
 
 @asynccontextmanager
-async def host(path: Path, made: uinet.Host | None = None) -> AsyncIterator[uinet.Host]:
-    """A uinet host at the other end of the link."""
+async def host(path: Path, made: uinet.Host | None = None, options: str = "") -> AsyncIterator[uinet.Host]:
+    """A uinet host at the other end of the link; `options` of its device, as in a URL."""
     async with made or uinet.Host() as here:
-        await here.add_device(f"unix:{path}", addresses=[f"{OURS}/24", f"{OURS6}/64"])
+        for attempt in range(100):  # the socket's name is there a moment before somebody listens
+            try:
+                await here.add_device(f"unix:{path}{options}", addresses=[f"{OURS}/24", f"{OURS6}/64"])
+                break
+            except DeviceError:
+                if attempt == 99:
+                    raise
+                await asyncio.sleep(0.02)
         yield here
 
 
@@ -86,6 +96,23 @@ async def command(space: Namespace, *words: str, timeout: float = 60, status: in
     return output
 
 
+def web_server(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]:
+    """Answers GET with `data`, and PUT with the digest of what came."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        body = data
+        if head.startswith("put"):
+            length = int(head.split("content-length:")[1].split("\r\n")[0])
+            body = hashlib.sha256(await reader.readexactly(length)).hexdigest().encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body))
+        writer.write(body)
+        await writer.drain()
+        writer.close()
+
+    return serve
+
+
 def check_faults(link: Link) -> None:
     """Every kind of fault that is asked for in BAD has happened, on both ways."""
     link.end()
@@ -97,8 +124,6 @@ def check_faults(link: Link) -> None:
 
 def require_module(name: str) -> Any:
     """A Python module that a test needs and the library does not."""
-    import importlib
-
     try:
         return importlib.import_module(name)
     except ImportError:

@@ -1,5 +1,4 @@
-"""iperf3, curl and nginx of the host against uinet, through a link that loses, reorders, repeats and damages
-packets."""
+"""iperf3, curl and nginx of the host against uinet, through a link that loses, reorders, repeats, damages."""
 
 from __future__ import annotations
 
@@ -27,6 +26,7 @@ from tests.interop.lossy import (
     command,
     emulated,
     host,
+    web_server,
 )
 from tests.interop.netns import Namespace, namespace, require
 
@@ -59,19 +59,8 @@ def peers(family: str) -> tuple[str, str, str]:
 def test_curl_fetches_and_uploads_the_same_bytes(family: str, tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(DATA)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        body = DATA
-        if head.startswith("put"):
-            length = int(head.split("content-length:")[1].split("\r\n")[0])
-            body = hashlib.sha256(await reader.readexactly(length)).hexdigest().encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body))
-        writer.write(body)
-        await writer.drain()
-        writer.close()
-
     async def work(space: Namespace, made: uinet.Host, link: Link) -> None:
-        await made.start_server(serve, None, 80)
+        await made.start_server(web_server(DATA), None, 80)
         url = f"http://{peers(family)[2]}/"
         assert hashlib.sha256(await command(space, "curl", "-sS", url)).hexdigest() == DIGEST
         told = await command(space, "curl", "-sS", "-H", "Expect:", "-T", str(tmp_path / "data"), url)

@@ -174,7 +174,10 @@ def test_silence_is_a_clear_error(words: Any, message: str) -> None:
             await world.one.configure(world.interface, words, timeout=8)
         assert str(caught.value) == message and isinstance(caught.value, TimeoutError)
         assert asyncio.get_running_loop().time() - start == pytest.approx(8)
-        assert world.one.stack.link_watchers == [world.one._link_event]
+        assert len(world.one.stack.link_watchers) == 1
+        world.one.close()
+        await world.one.wait_closed()
+        assert world.one.stack.link_watchers == []
 
     run(program)
 

@@ -1,4 +1,5 @@
-"""What a `.pxd` makes a C variable can't be imported from its module any more: the interpreted build would not notice."""
+"""What a `.pxd` makes a C variable can't be imported from its module any more: the interpreted build would not
+notice."""
 
 from __future__ import annotations
 

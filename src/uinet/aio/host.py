@@ -566,6 +566,8 @@ class Host:
         if self._closed:
             return
         self._closed = True
+        if self._link_event in self.stack.link_watchers:
+            self.stack.link_watchers.remove(self._link_event)
         self._progress = asyncio.Event()
         if self._driver is not None:
             self._driver.on_progress = self._progressed

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from uinet.ip.network import Network
 
 OUTPUT_LIMIT = 4096  # frames
+MIN_MTU_V6 = 1280  # RFC 8200, section 5
 DEFAULT_HOP_LIMIT = 64  # RFC 1700 and everybody
 REACHABLE_TIME = 30 * SECOND  # RFC 4861, section 10
 RETRANS_TIMER = 1 * SECOND
@@ -183,8 +184,10 @@ class Interface:
             raise AddressError(f"{self.name} already has {prefix}")
         if not any(address) or is_multicast(address) or address == LIMITED_BROADCAST:
             raise AddressError(f"{prefix} is not a unicast address")
+        if len(address) == 16:
+            self._check_mtu_v6()
         entries = [InterfaceAddress(address, length)]
-        if len(address) == 16 and self.layer == 2 and not (is_link_local(address) or self._has_link_local()):
+        if len(address) == 16 and self.layer == 2 and not (is_link_local(address) or self.has_link_local()):
             entries.insert(0, InterfaceAddress(link_local_of(self.mac), 64, origin=LINK_LOCAL))
         self.network.refresh()
         for entry in entries:
@@ -196,6 +199,10 @@ class Interface:
             self.network.kick()
         elif announce:
             self.network.announce(self, address)
+
+    def _check_mtu_v6(self) -> None:
+        if self.mtu < MIN_MTU_V6:
+            raise InvalidArgument(f"IPv6 needs an MTU of at least {MIN_MTU_V6}: {self.name} has {self.mtu}")
 
     def remove_address(self, prefix: str) -> None:
         """Removes an address, with or without its prefix length; AddressNotAvailable if it is not there."""
@@ -214,7 +221,8 @@ class Interface:
                 return entry.address
         return None
 
-    def _has_link_local(self) -> bool:
+    def has_link_local(self) -> bool:
+        """Whether there is a link-local IPv6 address, or one is being tested."""
         if self.link_local() is not None:
             return True
         return any(is_link_local(address) for address in self.tentative)
@@ -228,6 +236,7 @@ class Interface:
 
             if self.promiscuous or self.layer != 2:
                 raise InvalidArgument(f"{self.name} can't be autoconfigured: that takes an ordinary Ethernet interface")
+            self._check_mtu_v6()
             self.network.refresh()
             self.announce_groups()
             self.autoconf = Autoconf(self)

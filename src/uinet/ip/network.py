@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 LOOPBACK_MTU = 65535
 ROUTE_CACHE_LIMIT = 4096  # routes; one more and all are looked up anew
-MIN_MTU_V6 = 1280  # RFC 8200, section 5
 MIN_MTU = 68  # RFC 791
 MAX_DOMAIN = 0xFFFFFFFF
 

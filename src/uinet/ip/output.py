@@ -50,13 +50,14 @@ def send(
     ttl: int | None = None,
     tos: int = 0,
     dont_fragment: bool = False,
+    mtu: int = 0,
 ) -> None:
-    """Sends `payload`, a whole transport segment, along `route`; MessageTooLong."""
+    """Sends `payload`, a whole transport segment, along `route`; MessageTooLong. `mtu`: 0 for the route's."""
     if ttl is None and len(route.destination) == 16 and not is_multicast(route.destination):
         ttl = route.interface.hop_limit
     for packet in packets(
         network, route.source, route.destination, proto, payload,
-        mtu=route.mtu, ttl=ttl, tos=tos, dont_fragment=dont_fragment,
+        mtu=mtu or route.mtu, ttl=ttl, tos=tos, dont_fragment=dont_fragment,
     ):
         network.neighbors.send(route.next_hop, packet, CHECKSUM_UNKNOWN, 0)
 

@@ -7,7 +7,8 @@ A `Watch` is told of the segments of both ends as they pass, and raises Violatio
 - no byte is sent beyond the peer's window but a single one, as a probe (RFC 9293, 3.8.6.1)
 - what is sent again has the bytes that it had
 - options of SYNs are on SYNs only, none is malformed, padding is zeros, a SYN has an MSS (RFC 9293, 3.1, 3.7.1)
-- SACK blocks are beyond the ACK and within the window that was advertised (RFC 2018, section 3)
+- SACK blocks are beyond the ACK and within the window that was advertised (RFC 2018, section 3), but for a first one
+  that tells of a duplicate (RFC 2883)
 - checksums are right
 """
 

@@ -10,7 +10,7 @@ cdef class Channel:
     cdef public object deliver
     cdef public object conditions
     cdef public int layer
-    cdef public object drop
+    cdef public object drop, refuse
     cdef public dict counters
     cdef object _departures
     cdef object _sizes
@@ -22,6 +22,7 @@ cdef class Channel:
     cdef double _byte_time, _loss, _corrupt_chance, _duplicate, _reorder
     cdef long long _delay, _mark
     cdef _adopt(self, conditions)
+    cdef _refuse(self, Frame frame)
     @cython.locals(size=cython.Py_ssize_t, departure=cython.longlong)
     cpdef send(self, Frame frame)
     @cython.locals(now=cython.longlong, start=cython.longlong, departure=cython.longlong)

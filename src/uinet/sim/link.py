@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from uinet.errors import InvalidArgument
 from uinet.sim.capture import CaptureFile
 from uinet.sim.clock import Clock
+from uinet.sim.router import too_big
 from uinet.units import MILLISECOND, seconds
 from uinet.wire.addresses import TPIDS
 from uinet.wire.constants import ETHERTYPE_IPV4, ETHERTYPE_IPV6
@@ -52,7 +53,8 @@ class Conditions:
     is lost instead, as an Ethernet checksum would have it. `queue`: frames that wait for the wire at most;
     `queue_bytes`: their bytes at most, None for no limit. `mark`: an ECN-capable packet (RFC 3168) that finds this many
     frames waiting, or more, is marked "congestion experienced"; None for never, 0 for all.
-    `mtu`: longest IP packet in bytes; a longer one is dropped without a word.
+    `mtu`: longest IP packet in bytes; a longer one is dropped without a word. `path_mtu`: the longest that a router
+    half way carries (None: the same); with `icmp` it answers longer ones that may not be fragmented.
     """
 
     rate: float | None = None
@@ -69,6 +71,8 @@ class Conditions:
     lose_every: int = 0
     queue_bytes: int | None = None
     mark: int | None = None
+    path_mtu: int | None = None
+    icmp: bool = False
 
     def __post_init__(self) -> None:
         if self.rate is not None and not self.rate > 0:
@@ -91,8 +95,9 @@ class Conditions:
             raise InvalidArgument(f"a link's queue holds at least one byte (or None), not {self.queue_bytes!r}")
         if self.mark is not None and self.mark < 0:
             raise InvalidArgument(f"a link marks from so many frames in its queue on (or None), not {self.mark!r}")
-        if self.mtu < 68:  # RFC 791, 3.2: what every IPv4 link carries
-            raise InvalidArgument(f"a link's MTU is at least 68 bytes, not {self.mtu!r}")
+        for mtu in (self.mtu, self.path_mtu):
+            if mtu is not None and mtu < 68:  # RFC 791, 3.2: what every IPv4 link carries
+                raise InvalidArgument(f"a link's MTU is at least 68 bytes, not {mtu!r}")
 
 
 def network_header(data: bytes, layer: int) -> tuple[int, int]:
@@ -150,6 +155,7 @@ class Channel:
         self.deliver = deliver
         self.layer = layer
         self.drop: Callable[[Frame], bool] | None = None
+        self.refuse: Callable[[Frame], None] | None = None  # takes what the router answers, to the sender
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._departures: deque[int] = deque()  # of the frames that wait for the wire or are on it
         self._sizes: deque[int] = deque()  # theirs, in bytes
@@ -162,7 +168,7 @@ class Channel:
     def _adopt(self, conditions: Conditions) -> None:
         """Notes what each frame needs of `conditions`; times in ns."""
         self.conditions = conditions
-        self._mtu = conditions.mtu
+        self._mtu = min(conditions.mtu, conditions.path_mtu or conditions.mtu)
         self._byte_time = 0.0 if conditions.rate is None else 8e9 / conditions.rate
         self._delay = seconds(conditions.delay)
         self._mark = -1 if conditions.mark is None else conditions.mark
@@ -181,6 +187,8 @@ class Channel:
         counters["bytes"] += size
         if size > self._mtu and size - network_header(frame.data, self.layer)[0] > self._mtu:
             counters["too_long"] += 1
+            if self.conditions.icmp and self.refuse is not None:
+                self._refuse(frame)
             return
         if self.drop is not None and self.drop(frame):
             counters["dropped"] += 1
@@ -195,6 +203,13 @@ class Channel:
                 counters["marked"] += 1
                 frame = marked
         self._propagate(frame, departure)
+
+    def _refuse(self, frame: Frame) -> None:
+        """The router on the way can't carry `frame`, and says so."""
+        offset, ethertype = network_header(frame.data, self.layer)
+        answer = too_big(frame.data, offset, ethertype, self._mtu)
+        if answer is not None and self.refuse is not None:
+            self.clock._schedule(self.clock.now + self._delay, self.refuse, (Frame(answer),))
 
     def _departure(self, size: int) -> int:
         """When the last bit of a frame of `size` bytes leaves the sender; -1 if the queue is full."""

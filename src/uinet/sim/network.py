@@ -150,6 +150,8 @@ class Network:
         lose_every: Both[int] = 0,
         queue_bytes: Both[int | None] = None,
         mark: Both[int | None] = None,
+        path_mtu: Both[int | None] = None,
+        icmp: Both[bool] = False,
         mtu: int | None = None,
         capture: Path | tuple[Path | None, Path | None] | None = None,
         addresses: tuple[str | Sequence[str], str | Sequence[str]] = ((), ()),
@@ -159,15 +161,16 @@ class Network:
 
         Conditions are those of :class:`Conditions`, for both directions or as a pair (a to b, b to a).
         `mtu`: of the link and of the interfaces at its ends; without it theirs stay, and the link carries
-        what they send. `capture`: a pcapng file of what the interface at `a` sends and receives, or a pair
-        for both ends. `addresses`: a pair of what to add to the interfaces at the ends.
+        what they send. `path_mtu` is what they don't know of. `capture`: a pcapng file of what the interface
+        at `a` sends and receives, or a pair for both ends. `addresses`: a pair of what to add to the
+        interfaces at the ends.
         """
         forward, backward = both_ways(
             {
                 "rate": rate, "delay": delay, "jitter": jitter, "loss": loss, "reorder": reorder,
                 "duplicate": duplicate, "corrupt": corrupt, "queue": queue, "reorder_delay": reorder_delay,
-                "burst": burst, "lose_every": lose_every, "queue_bytes": queue_bytes,
-                "mark": mark,
+                "burst": burst, "lose_every": lose_every, "queue_bytes": queue_bytes, "path_mtu": path_mtu,
+                "icmp": icmp, "mark": mark,
             }
         )
         ports = self._port(a, mtu, addresses[0]), self._port(b, mtu, addresses[1])
@@ -177,6 +180,7 @@ class Network:
         number = len(self.links) + 1
         ab = self._channel(f"link {number} ab", ports[0], ports[1].receive, mtu=carried, **forward)
         ba = self._channel(f"link {number} ba", ports[1], ports[0].receive, mtu=carried, **backward)
+        ab.refuse, ba.refuse = ports[0].receive, ports[1].receive
         link = Link(*ports, ab, ba)
         self.links.append(link)
         paths = capture if isinstance(capture, tuple) else (capture, None)

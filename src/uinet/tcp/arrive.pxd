@@ -24,6 +24,7 @@ cdef long long PAWS_IDLE, RTO_AFTER_LOST_SYN
 cpdef segment_arrives(Tcb tcb, Packet packet, Segment seg)
 @cython.locals(window=cython.uint)
 cpdef predicted(Tcb tcb, Packet packet, Segment seg)
+@cython.locals(sent=cython.ulonglong)
 cpdef otherwise(Tcb tcb, Packet packet, Segment seg)
 cpdef take_ecn(Tcb tcb, Segment seg)
 @cython.locals(context=Context, acceptable=bint)

@@ -118,10 +118,13 @@ def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         take_ecn(tcb, seg)
     if seg.flags & URG:
         sixth_check_urg(tcb, seg)
+    sent = tcb.segments_out
     if seg.length:
         seventh_process_text(tcb, packet, seg)
     if seg.flags & FIN and tcb.state >= ESTABLISHED:
         take_fin(tcb, (seg.seq + seg.length) & MASK32)
+        if tcb.fin_held and tcb.segments_out != sent:
+            tcb.ack_now = False  # its data lies beyond a hole, and was answered: one duplicate ACK for each segment
 
 
 def take_ecn(tcb: Tcb, seg: Segment) -> None:
@@ -227,7 +230,8 @@ def first_check_sequence(tcb: Tcb, seg: Segment) -> bool:
         unacceptable(tcb, seg, length)
         return False
     if tcb.ts_ok and seg.has_timestamps and seq_leq(seg.seq, tcb.last_ack_sent) and not seg.flags & (SYN | RST):
-        if seq_geq(seg.tsval, tcb.ts_recent):
+        # (a segment that acknowledges what was never sent is nobody's, and would poison what honest ones are held to)
+        if seq_geq(seg.tsval, tcb.ts_recent) and seq_leq(seg.ack, tcb.snd_nxt):
             tcb.ts_recent = seg.tsval
             tcb.ts_recent_age = context.now
     return True

@@ -34,7 +34,9 @@ MAX_PROBES = 3  # RFC 8899, 5.1.2
 GRAIN = 8  # bytes: a search that knows its end so closely is over
 FOLLOWING = 3  # full segments behind a probe, whose ACKs tell of its loss (RFC 4821, 7.4)
 PAUSE = 5  # round trips between a probe that was lost and the next
-SILENCE = 2  # timeouts in a row that full segments get before they count as swallowed
+SILENCE = 3  # timeouts in a row until full segments count as swallowed (R1 of RFC 9293, 3.8.3)
+SILENCE_AT_BASE = 5  # the same for the base
+ETHERNET = 1500
 # sizes that links have: jumbo frames, Ethernet, PPPoE, tunnels over these (RFC 4821, 7.3: common sizes first)
 COMMON = (9000, 8192, 4352, 2304, 1500, 1492, 1480, 1476, 1460, 1450, 1440, 1428, 1420, 1400, 1380, 1360, 1300, 1280)
 
@@ -58,8 +60,8 @@ def path_mtu(tcb: Tcb) -> int:
 
 def overhead(tcb: Tcb) -> int:
     """Bytes of a full packet that are no data: IP, TCP and the options that every segment has."""
-    length = headers_length(tcb) + (TIMESTAMPS_LENGTH if tcb.ts_ok else 0)
-    return length + tcb.auth.overhead if tcb.auth is not None else length
+    signature = tcb.auth.overhead if tcb.auth is not None else 0
+    return headers_length(tcb) + (TIMESTAMPS_LENGTH if tcb.ts_ok else 0) + signature
 
 
 def packet_size(tcb: Tcb) -> int:
@@ -165,9 +167,12 @@ def too_big(tcb: Tcb, mtu: int, seq: int) -> int:
         if mtu >= path.size or mtu < path.low:
             return REFUSED
         path.high = mtu  # RFC 8899, 4.6.1: no need to try this size again
-        path.failures = MAX_PROBES
         flight.lose(path.start, path.end)
         probe_lost(tcb, flight, None)
+        path.failures = 0
+        path.fresh = True
+        path.next_at = tcb.context.now
+        narrow(tcb, path)
         return HELD
     if mtu >= packet_size(tcb):
         return REFUSED
@@ -199,6 +204,8 @@ def progressed(tcb: Tcb) -> None:
         path.failures = 0
         tcb.context.stats.count("tcp_mtu_probe_ok")
         set_size(tcb, path.size, True)
+        if path.high < largest(tcb) or path_mtu(tcb) < path.low:
+            publish(tcb, path.low)  # the path is known to be small, though not how small; or is larger than was known
         narrow(tcb, path)
 
 
@@ -220,7 +227,7 @@ def probe_lost(tcb: Tcb, flight: Flight, ack: Ack | None) -> bool:
     flight.undo = False
     flight.frto = NO_FRTO
     tcb.recovering = TIMEOUT
-    tcb.recover = path.end
+    tcb.recover = path.end if tcb.sack_ok else tcb.snd_nxt  # without SACK duplicates count up to there
     context = tcb.context
     context.stats.count("tcp_mtu_probe_lost")
     path.failures += 1
@@ -246,11 +253,13 @@ def timed_out(tcb: Tcb, flight: Flight) -> None:
             lower(tcb, claimed)
             publish(tcb, claimed)
             return
-    if tcb.mtu_probing == PROBING_OFF or tcb.backoff < SILENCE or tcb.backoff % SILENCE:
+    if tcb.mtu_probing == PROBING_OFF or tcb.backoff < SILENCE:
         return
+    if tcb.snd_wnd < tcb.mss:
+        return  # the peer's window has shrunk over what is in flight: that it is not taken says nothing of the path
     size = packet_size(tcb)
     least = base_of(tcb)
-    if size <= least:
+    if size <= least and tcb.backoff >= SILENCE_AT_BASE:
         least = floor_of(tcb)
     if size <= least or seq_diff(tcb.snd_nxt, tcb.snd_una) <= least - overhead(tcb):
         return
@@ -268,9 +277,11 @@ def timed_out(tcb: Tcb, flight: Flight) -> None:
 
 
 def candidate(path: Path) -> int:
-    """The size to try next: first the largest, then the middle, or a common size that is about there."""
+    """The size to try next: first the largest, then Ethernet's, then the middle or a common size that is near it."""
     if path.fresh:
         return path.high
+    if path.low < ETHERNET <= path.high:
+        return ETHERNET
     middle = (path.low + path.high + 1) // 2
     near = (path.high - path.low) // 4
     for size in COMMON:
@@ -318,7 +329,8 @@ def due(tcb: Tcb, flight: Flight, path: Path) -> bool:
 
 
 def probe_length(tcb: Tcb, available: int, room: int, window: int, sack: int) -> int:
-    """Bytes of data for a probe that is to be sent now instead of a full segment, or 0 (RFC 4821, 7.4).
+    """Bytes of data for a probe that is to be sent now instead of a full segment (RFC 4821, 7.4); 0: none is to be;
+    -1: one is, as soon as the congestion window has drained enough, and nothing else before it.
 
     `available`, `room`, `window`: bytes that there are to send and that congestion window and peer let out; `sack`:
     of SACK option in the segment.
@@ -329,9 +341,9 @@ def probe_length(tcb: Tcb, available: int, room: int, window: int, sack: int) ->
         return 0
     length = path.size - overhead(tcb) - sack
     needed = length + FOLLOWING * tcb.mss
-    if length <= tcb.mss or available < needed or room < needed or window < needed:
+    if length <= tcb.mss or available < needed or window < needed or tcb.cwnd < needed:
         return 0
-    return length
+    return length if room >= length else -1
 
 
 def probe_sent(tcb: Tcb, start: int, end: int) -> None:

@@ -164,5 +164,11 @@ def mss_within(entry: Entry, limit: int) -> int:
 
 def mss_to_offer(entry: Entry) -> int:
     """The MSS option's value: what a packet of the interface's MTU holds (RFC 9293 3.7.1, MUST-67)."""
-    mtu = entry.interface.mtu if entry.interface is not None else 1500
+    interface = entry.interface
+    mtu = 1500
+    if interface is not None:
+        mtu = interface.mtu
+        said = interface.mtu_v4 if is_v4(entry) else interface.mtu_v6
+        if 0 < said < mtu:
+            mtu = said  # a router or DHCP server knows the link better
     return mtu - headers_length(entry)

@@ -22,9 +22,10 @@ from uinet.tcp.layout import begin, headers_length, is_v4, mss_within, put_syn_o
 from uinet.tcp.listener import Listener
 from uinet.tcp.negotiate import scale_for
 from uinet.tcp.reset import path_back, send_reset
-from uinet.tcp.signing import GOOD, admitted
+from uinet.tcp.signing import GOOD, UNKNOWN, admitted
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry
+from uinet.tcp.user_timeout import advertised, put_user_timeout
 from uinet.units import MASK32, MILLISECOND, MINUTE, SECOND
 from uinet.wire.constants import ACE_SHIFT, ACK, ECE, FIN, NO_WSCALE, RST, SYN
 from uinet.wire.frame import Frame
@@ -71,6 +72,7 @@ class SynEntry(Entry):
         self.challenged_at = 0
         self.kept: list[Frame] | None = None  # segments that came while it was deferred
         self.deferred_until = 0  # TCP_DEFER_ACCEPT: a bare ACK does not complete the handshake before
+        self.user_timeout = seg.user_timeout
         self.gives_cookie = False  # the SYN,ACK brings a Fast Open cookie
 
     def expire(self, now: int) -> None:
@@ -305,6 +307,8 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
             tcp.scratch, options, mss_within(entry, segment_limit(entry)), wscale, entry.sack, entry.timestamps, tsval,
             entry.tsval,
         )
+        if entry.user_timeout > 0 and entry.auth is None and not entry.gives_cookie:
+            size += answer_user_timeout(tcp, entry, options + size)
         if entry.gives_cookie and entry.retries == 0:  # an option may be why the first was lost
             size += put_cookie(tcp.scratch, options + size, cookie_for(tcp, entry))
         window = min(receive_limit(tcp, entry), 0xFFFF)
@@ -328,6 +332,14 @@ def ecn_of_syn_ack(entry: SynEntry) -> int:
         entry.not_ect = True
         return 0
     return HANDSHAKE_ACE[entry.syn_ecn] << ACE_SHIFT
+
+
+def answer_user_timeout(tcp: Tcp, entry: SynEntry, at: int) -> int:
+    """Writes the user timeout option of a SYN,ACK, where the SYN had one and the listener has asked for it; its
+    length."""
+    if entry.listener is None or not entry.listener.owner.config.user_timeout_option:
+        return 0
+    return put_user_timeout(tcp.scratch, at, advertised(entry.listener.owner.config, tcp.settings.user_timeout))
 
 
 def receive_most(tcp: Tcp, entry: SynEntry) -> int:
@@ -398,10 +410,14 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
     entry.auth = listener.owner.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
     if entry.auth is not None:
         entry.auth.begin(entry.iss, entry.irs)
-        if entry.auth.check(entry, packet, seg) != GOOD or not entry.auth.accept(packet.data, seg):
-            return None  # counted where it is not answered
+        answer = entry.auth.check(entry, packet, seg)
+        if answer != GOOD or not entry.auth.accept(packet.data, seg):
+            if not entry.auth.stateless:  # else it is counted where it is not answered
+                tcp.stats.count(entry.auth.counters[answer or UNKNOWN])
+            return None
     entry.sack = False
     entry.ecn_mode = MODE_NONE
+    entry.user_timeout = -1
     entry.peer_wscale = NO_WSCALE
     entry.timestamps = seg.has_timestamps
     if seg.has_timestamps:

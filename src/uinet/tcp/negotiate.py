@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from uinet.tcp.congestion.growth import initial_window
-from uinet.tcp.constants import TIMESTAMPS_LENGTH
-from uinet.tcp.discovery import begin, path_mtu
+from uinet.tcp.discovery import begin, overhead, path_mtu
 from uinet.tcp.layout import headers_length, is_v4
 from uinet.tcp.state import ESTABLISHED, FIN_WAIT_1, change
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import start_keepalive
+from uinet.tcp.user_timeout import adopt
 from uinet.wire.constants import NO_WSCALE
 from uinet.wire.segment import Segment
 
@@ -31,6 +31,8 @@ def agree_on_options(tcb: Tcb, seg: Segment) -> None:
         tcb, seg.mss, seg.wscale if settings.window_scaling else NO_WSCALE,
         seg.sack_permitted and settings.sack, seg.has_timestamps and settings.timestamps, seg.tsval,
     )
+    if seg.user_timeout >= 0 and tcb.owner is not None:
+        adopt(tcb, tcb.owner.config, seg.user_timeout)
 
 
 def agree(tcb: Tcb, mss: int, wscale: int, sack: bool, timestamps: bool, tsval: int) -> None:
@@ -53,18 +55,13 @@ def agree(tcb: Tcb, mss: int, wscale: int, sack: bool, timestamps: bool, tsval: 
 def set_mss(tcb: Tcb, peer_mss: int) -> None:
     """The effective send MSS (RFC 9293 3.7.1, MUST-16): what the peer takes and the path carries, less our options."""
     floor = tcb.context.settings.min_mss
-    mss = max(peer_mss, floor)
-    if tcb.max_segment and mss > tcb.max_segment:
-        mss = tcb.max_segment
-    headers = headers_length(tcb)
-    mss = min(mss, path_mtu(tcb) - headers)
-    if tcb.ts_ok:
-        mss -= TIMESTAMPS_LENGTH
-    if tcb.auth is not None:
-        mss -= tcb.auth.overhead
-    tcb.mss = mss
-    tcb.rcv_mss = min(536, mss)
     tcb.peer_mss = max(peer_mss, floor)
+    if tcb.max_segment and tcb.peer_mss > tcb.max_segment:
+        tcb.peer_mss = tcb.max_segment
+    headers = headers_length(tcb)
+    mss = min(tcb.peer_mss, path_mtu(tcb) - headers)
+    tcb.mss = mss - (overhead(tcb) - headers)
+    tcb.rcv_mss = min(536, tcb.mss)
 
 
 def established(tcb: Tcb) -> None:

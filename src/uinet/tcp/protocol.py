@@ -55,6 +55,7 @@ from uinet.tcp.tcb import Tcb
 from uinet.tcp.time_wait import TimeWait, segment_for
 from uinet.tcp.timeout import expire
 from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit
+from uinet.tcp.user_timeout import adopt
 from uinet.units import MASK32
 from uinet.wheel import Timer
 from uinet.wire.addresses import split
@@ -246,9 +247,9 @@ class Tcp(Context):
         tcb.max_snd_wnd = tcb.snd_wnd
         tcb.snd_wl1 = seg.seq
         tcb.snd_wl2 = seg.ack
+        unfile(self, entry)
         if entry.sent_at and not entry.retries and self.now > entry.sent_at:
             sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
-        unfile(self, entry)
         if entry.retries and tcb.rto < RTO_AFTER_LOST_SYN:
             tcb.rto = RTO_AFTER_LOST_SYN
         if tcb.accecn is not None:
@@ -325,6 +326,7 @@ class Tcp(Context):
         if tcb.accecn is not None:
             tcb.accecn.ect = not entry.not_ect
             tcb.accecn.offer = entry.retries == 0
+        adopt(tcb, listener.owner.config, entry.user_timeout)
         syn = entry.syn
         if syn is not None:
             tcb.user_context = syn.context
@@ -497,7 +499,7 @@ class Tcp(Context):
         seq = load_u32(quoted, 4)
         if tcb.auth is not None and self.ignored_by_auth(tcb, kind, code, packet):
             self.stats.count("tcp_ao_icmp_ignored")
-            return False
+            return REFUSED
         if not (seq_geq(seq, tcb.snd_una) and seq_lt(seq, tcb.snd_nxt)):
             self.stats.count("icmp_bad_quote")
             return False

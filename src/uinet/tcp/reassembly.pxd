@@ -14,7 +14,7 @@ cdef class Island:
 
 @cython.final
 cdef class Reassembly:
-    cdef Py_ssize_t limit
+    cdef public Py_ssize_t limit
     cdef public Py_ssize_t length
     cdef public unsigned int twice
     cdef public Py_ssize_t twice_length

@@ -9,6 +9,7 @@ from uinet.tcp.layout cimport mss_to_offer
 from uinet.tcp.send cimport send_ack
 from uinet.tcp.tcb cimport Tcb
 
+cdef Py_ssize_t ROOM_OF_ISLAND
 cdef unsigned int MASK32, EV_EOF, EV_READABLE
 cdef unsigned char CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN_RECEIVED, TIME_WAIT
 

@@ -22,6 +22,8 @@ from uinet.tcp.state import (
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32
 
+ROOM_OF_ISLAND = 2048  # bytes of receive buffer for each piece of out-of-order data: every other segment may be lost
+
 
 def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None:
     """Takes in `length` bytes (> 0) of `data` at `offset`, which begin at `seq`; the window check has passed.
@@ -56,7 +58,8 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
     if tcb.reassembly is not None:
         gap = tcb.reassembly.gap_after(seq)
         if gap < length:
-            came_twice(tcb, (seq + gap) & MASK32, tcb.reassembly.overlap(end))
+            if tcb.dsack_left == tcb.dsack_right:  # the first of a segment's duplicates is told
+                came_twice(tcb, (seq + gap) & MASK32, tcb.reassembly.overlap(end))
             length = gap  # what is held already came first, and stays
     tcb.rcv_buf.append(data, offset, length)
     tcb.rcv_nxt = (seq + length) & MASK32
@@ -88,6 +91,7 @@ def no_room(tcb: Tcb) -> bool:
 def came_twice(tcb: Tcb, seq: int, length: int) -> None:
     """`length` octets at `seq` were here already: the next ACK tells (RFC 2883, 4)."""
     if tcb.sack_ok and tcb.context.settings.dsack:
+        tcb.ack_now = True
         tcb.dsack_left = seq
         tcb.dsack_right = (seq + length) & MASK32
 
@@ -132,6 +136,8 @@ def keep_out_of_order(tcb: Tcb, seq: int, data: bytes, offset: int, length: int)
     context.stats.count("tcp_out_of_order")
     if tcb.reassembly is None:
         tcb.reassembly = Reassembly(context.settings.out_of_order_islands)
+    if tcb.reassembly.limit < tcb.rcv_limit // ROOM_OF_ISLAND:
+        tcb.reassembly.limit = tcb.rcv_limit // ROOM_OF_ISLAND
     taken = -1
     if context.received_bytes < context.settings.receive_memory:
         before = tcb.reassembly.charge()

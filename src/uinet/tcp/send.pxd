@@ -62,7 +62,7 @@ cpdef bint window_opened(Tcb tcb) except -1
                in_flight=cython.longlong)
 cpdef bint send_new(Tcb tcb) except -1
 @cython.locals(sack=Py_ssize_t, length=Py_ssize_t, seq=cython.uint)
-cpdef Py_ssize_t send_larger(Tcb tcb, Flight flight, Py_ssize_t offset, Py_ssize_t available, long long room) except -1
+cpdef Py_ssize_t send_larger(Tcb tcb, Flight flight, Py_ssize_t offset, Py_ssize_t available, long long room) except -2
 cpdef bint must_wait(Tcb tcb) except -1
 @cython.locals(earliest=cython.longlong)
 cpdef pace(Tcb tcb, long long length)

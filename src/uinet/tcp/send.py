@@ -21,6 +21,7 @@ from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm, restart_after_probe, start_persist, start_retransmit, stop_persist
 from uinet.tcp.undo import note_again
 from uinet.tcp.urgent import urgent_pointer
+from uinet.tcp.user_timeout import advertised, put_user_timeout
 from uinet.tcp.window import after_idle, begin_flight, validate
 from uinet.units import MASK32
 from uinet.wire.constants import ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, URG
@@ -202,6 +203,7 @@ def send_rst(tcb: Tcb) -> None:
     if tcb.ts_ok:
         size = put_timestamps(context.scratch, at + headers_length(tcb), timestamp_now(tcb), tcb.ts_recent)
     context.stats.count("tcp_rst_out")
+    tcb.ecn = 0
     transmit(context, tcb, at, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, size, EMPTY, 0, 0)
 
 
@@ -237,10 +239,20 @@ def send_syn(tcb: Tcb) -> None:
     )
     window = tcb.rcv_limit if tcb.rcv_limit < 0xFFFF else 0xFFFF
     tcb.segments_out += 1
+    size += syn_user_timeout(tcb, options + size)
     if tcb.fast_open is not None:
         send_fast_syn(tcb, at, ack, flags, size)
         return
     transmit(context, tcb, at, tcb.iss, ack, flags, window, size, EMPTY, 0, 0)
+
+
+def syn_user_timeout(tcb: Tcb, at: int) -> int:
+    """Writes the user timeout option of a SYN if the socket has asked for it and there is room; its length."""
+    config = tcb.owner.config if tcb.owner is not None and tcb.state == SYN_SENT else None
+    if config is None or not config.user_timeout_option or tcb.auth is not None or tcb.fast_open is not None:
+        return 0
+    context = tcb.context
+    return put_user_timeout(context.scratch, at, advertised(config, context.settings.user_timeout))
 
 
 def send_fast_syn(tcb: Tcb, at: int, ack: int, flags: int, size: int) -> None:
@@ -372,6 +384,9 @@ def send_new(tcb: Tcb) -> bool:
         tcb.congestion.on_send(tcb, tcb.cwnd - room)
     if tcb.path is not None and available > full:
         length = send_larger(tcb, flight, offset, available, room)
+        if length < 0:
+            return sent
+        full = tcb.mss - sack_length(tcb)
         if length:
             sent = True
             offset += length
@@ -415,10 +430,11 @@ def send_new(tcb: Tcb) -> bool:
 
 
 def send_larger(tcb: Tcb, flight: Flight, offset: int, available: int, room: int) -> int:
-    """Sends a probe of the path's MTU with the next bytes, if it is time for one (RFC 4821, 7.5); how many bytes."""
+    """Sends a probe of the path's MTU with the next bytes, if it is time for one (RFC 4821, 7.5); how many bytes, -1 if
+    one is about to be sent and nothing else before it."""
     sack = sack_length(tcb)
     length = probe_length(tcb, available, room, tcb.snd_wnd - offset, sack)
-    if length:
+    if length > 0:
         seq = tcb.snd_nxt
         send_segment(tcb, flight, 0, offset, length)
         probe_sent(tcb, seq, tcb.snd_nxt)

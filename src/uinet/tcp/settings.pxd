@@ -1,7 +1,7 @@
 cdef class Settings:
     cdef public object _congestion
     cdef public long long ecn
-    cdef public bint dsack, frto, hystart, pacing, slow_start_after_idle
+    cdef public bint dsack, frto, hystart, hystart_train, pacing, slow_start_after_idle
     cdef public bint drop_unexpected_signatures, sack, syn_cookies, timestamps, window_scaling
     cdef public long long receive_buffer
     cdef public long long send_buffer
@@ -13,6 +13,8 @@ cdef class Settings:
     cdef public long long rto_min
     cdef public long long rto_max
     cdef public long long user_timeout
+    cdef public long long user_timeout_low
+    cdef public long long user_timeout_high
     cdef public long long connect_timeout
     cdef public long long orphan_timeout
     cdef public long long delayed_ack

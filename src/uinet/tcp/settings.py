@@ -34,6 +34,8 @@ class Settings:
         self.rto_max = 60 * SECOND
         # RFC 9293 3.8.3: give up after R2; for a SYN at least 3 minutes
         self.user_timeout = 15 * MINUTE
+        self.user_timeout_low = 100 * SECOND  # what a peer's user timeout option may ask for (RFC 5482, 3.1)
+        self.user_timeout_high = 60 * MINUTE
         self.connect_timeout = 3 * MINUTE + 10 * SECOND
         self.orphan_timeout = 2 * MINUTE  # a closed socket whose peer lets nothing drain (threat: sockstress)
         self.delayed_ack = 40 * MILLISECOND
@@ -61,6 +63,7 @@ class Settings:
         self._congestion: Any = "cubic"  # see `congestion`
         self.pacing = False  # of algorithms that don't pace themselves: the window spread over the round trip
         self.hystart = True  # RFC 9406, with CUBIC
+        self.hystart_train = True  # and slow start ends when ACKs come without a pause for half a round trip
         self.frto = True  # RFC 5682
         self.slow_start_after_idle = True  # RFC 2861
         self.ecn = 2  # 0 never, 1 asked for (RFC 3168), 2 if the peer asks, 3 asked for with accurate feedback (9768)

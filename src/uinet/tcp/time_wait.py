@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uinet.seq import seq_gt, seq_lt
+from uinet.seq import seq_diff, seq_gt, seq_lt
 from uinet.tcp.context import Context
 from uinet.tcp.layout import begin, headers_length, put_timestamps, transmit
 from uinet.tcp.table import Entry
@@ -25,6 +25,7 @@ class TimeWait(Entry):
         self.ts_recent = tcb.ts_recent
         self.ts_offset = tcb.ts_offset
         offered = (tcb.rcv_adv - tcb.rcv_nxt) & MASK32  # the peer's FIN may have been the last octet of the window
+        self.space = offered
         self.window = (offered + (1 << tcb.rcv_scale) - 1) >> tcb.rcv_scale
         self.challenge_after = 0
 
@@ -39,6 +40,9 @@ def segment_for(entry: TimeWait, seg: Segment, wanted: bool) -> bool:
     context = entry.context
     if seg.flags & RST:
         return False  # RFC 1337: TIME-WAIT is not assassinated
+    if not seg.flags & (SYN | ACK) and 0 <= seq_diff(seg.seq, entry.rcv_nxt) < max(1, entry.space):
+        context.stats.count("tcp_no_ack")  # RFC 9293 3.10.7.4, fifth
+        return False
     if seg.flags & (SYN | ACK) == SYN and wanted and gives_way(entry, seg):
         return True
     if entry.ts_ok and seg.has_timestamps and seq_lt(seg.tsval, entry.ts_recent):

@@ -87,6 +87,7 @@ class UdpEndpoint:
         self.reuse_port = False
         self.broadcast = False  # may send to broadcast addresses
         self.dont_fragment = False
+        self.probes = False  # what is known of the path's MTU does not count
         self.ttl: int | None = None
         self.tos = 0
         self.multicast_ttl = 1

@@ -420,7 +420,8 @@ class Udp:
             route.source, destination, endpoint.local_port, port, data, route.interface.checksums
         )
         output.send(
-            self.network, route, UDP, segment, ttl=ttl, tos=endpoint.tos, dont_fragment=endpoint.dont_fragment
+            self.network, route, UDP, segment, ttl=ttl, tos=endpoint.tos, dont_fragment=endpoint.dont_fragment,
+            mtu=route.interface.mtu if endpoint.probes else 0,
         )
         if to_broadcast or (is_multicast(destination) and endpoint.multicast_loop):
             self._loop(route.source, endpoint.local_port, destination, port, data, route.interface, ttl)

@@ -102,17 +102,17 @@ def parse_report(data: bytes, offset: int = 0, end: int | None = None) -> tuple[
     return tuple(found)
 
 
-def query(message: Query) -> bytes:
+def query(asked: Query) -> bytes:
     """The bytes of a query, of the version that it says."""
-    if not 0 <= message.robustness <= 7:
+    if not 0 <= asked.robustness <= 7:
         raise InvalidArgument("the robustness of a query is 0 to 7")
-    group = message.group or bytes(4)
-    if message.version < 3:
-        return _whole(QUERY, message.response // TENTH if message.version == 2 else 0, group)
+    group = asked.group or bytes(4)
+    if asked.version < 3:
+        return message(QUERY, asked.response // TENTH if asked.version == 2 else 0, group)
     tail = pack(
-        ">BBH", message.suppress << 3 | message.robustness, code_of(message.interval, 8), len(message.sources)
+        ">BBH", asked.suppress << 3 | asked.robustness, code_of(asked.interval, 8), len(asked.sources)
     )
-    return _whole(QUERY, code_of(message.response // TENTH, 8), group + tail + b"".join(message.sources))
+    return message(QUERY, code_of(asked.response // TENTH, 8), group + tail + b"".join(asked.sources))
 
 
 def report(records: Iterable[Record]) -> bytes:
@@ -121,15 +121,16 @@ def report(records: Iterable[Record]) -> bytes:
         pack(">BBH", record.kind, 0, len(record.sources)) + record.group + b"".join(record.sources)
         for record in records
     ]
-    return _whole(V3_REPORT, 0, pack(">HH", 0, len(parts)) + b"".join(parts))
+    return message(V3_REPORT, 0, pack(">HH", 0, len(parts)) + b"".join(parts))
 
 
 def about(kind: int, group: bytes) -> bytes:
     """The bytes of a V1_REPORT, V2_REPORT or LEAVE."""
-    return _whole(kind, 0, group)
+    return message(kind, 0, group)
 
 
-def _whole(kind: int, code: int, body: bytes) -> bytes:
+def message(kind: int, code: int, body: bytes) -> bytes:
+    """The bytes of any message; `body`: what follows the checksum."""
     data = pack(">BBH", kind, code, 0) + body
     value = kernels.checksum(data, 0, len(data), 0) ^ 0xFFFF
     return data[:2] + value.to_bytes(2, "big") + data[4:]

@@ -483,3 +483,12 @@ def test_udp_length_shorter_than_the_packet_ends_the_data(lan: Lan) -> None:
     packet[26:28] = bytes(2)
     lan.feed(frame_of(packet))
     assert sock.recv(10) == b"hel"
+
+
+@pytest.mark.rfc("1122", "3.2.2.1", "packets in packets (IP in IP, GRE) are protocols that are not there")
+@pytest.mark.parametrize("protocol", [4, 41, 47])
+def test_tunnels_are_not_unpacked(lan: Lan, protocol: int) -> None:
+    sock = lan.udp()
+    inner = bytes(packet_of(HELLO))
+    packet = build.ip(PEER, OURS, protocol, inner)
+    assert icmp_of(lan.feed(frame_of(packet))) == [(3, 2)] and not sock.readable

@@ -7,6 +7,7 @@ import pytest
 import uinet
 from tests.conformance.ip.lan import GATEWAY6, MAC, OURS6, OUTSIDE6, PEER6, PEER_MAC, TO_US, Lan, p, to_group
 from uinet.wire import build, nd
+from uinet.wire.ipv6_extensions import FragmentHeader
 
 OWN = "fe80::ff:fe00:2"
 SLLA = (nd.link_layer_option(nd.SOURCE_LINK_LAYER, PEER_MAC),)
@@ -207,3 +208,67 @@ def test_duplicate_of_an_address_in_use_is_told() -> None:
     (event,) = events
     assert event.kind == "address-conflict" and str(event) == f"eth0: address-conflict {OURS6}: also at {PEER_MAC}"
     assert lan.stack.network.is_local(p(OURS6))
+
+
+def advertised(lan: Lan, *options: nd.Option, **fields: int) -> None:
+    """A router advertisement that the autoconfigured eth0 takes."""
+    lan.eth0.autoconfigure()
+    message = nd.RouterAdvertisement(options=options, **fields)
+    lan.feed(build.nd_message("fe80::1", "ff02::1", message, to_group("ff02::1")))
+
+
+@pytest.mark.rfc("4861", "6.3.2", "CurHopLimit is the default hop limit of unicast packets, TCP's and UDP's")
+def test_hop_limit_of_routers_reaches_the_transports() -> None:
+    lan = Lan()
+    lan.stack.listen((OURS6, 80))
+    advertised(lan, cur_hop_limit=77)
+    lan.stack.connect((PEER6, 81))
+    chosen = lan.udp()
+    chosen.setsockopt(uinet.IPPROTO_IPV6, uinet.IPV6_UNICAST_HOPS, 9)
+    lan.udp(7001).sendto(b"x", (PEER6, 9))
+    chosen.sendto(b"y", (PEER6, 9))
+    lan.udp(7002).sendto(b"z", ("10.0.0.1", 9))
+    frames = lan.sent() + lan.feed(build.tcp(PEER6, OURS6, 5000, 80, "S", 1, l2=TO_US))
+    limits = [frame.ipv6.hop_limit for frame in frames if frame.ethernet.ethertype == 0x86DD]
+    assert sorted(limit for limit in limits if limit not in (1, 255)) == [9, 77, 77, 77]
+    (four,) = [frame for frame in frames if frame.ethernet.ethertype == 0x0800]
+    assert four.ipv4.ttl == 64
+
+
+@pytest.mark.rfc("4861", "6.3.4", "LinkMTU limits what is sent, and the MSS that is offered")
+def test_mtu_of_routers_limits_what_is_sent_and_offered() -> None:
+    lan = Lan()
+    advertised(lan, nd.mtu_option(1300))
+    lan.stack.connect((PEER6, 81))
+    lan.udp().sendto(bytes(2000), (PEER6, 9))
+    lan.stack.connect(("10.0.0.1", 81))
+    frames = [frame for frame in lan.sent() if frame.get(nd.NeighborSolicitation) is None]
+    six = [frame for frame in frames if frame.ethernet.ethertype == 0x86DD and frame.ipv6.hop_limit == 64]
+    assert all(len(frame.packet) <= 1300 for frame in six) and len(six) == 3
+    assert b"\x02\x04" + (1300 - 60).to_bytes(2, "big") in six[0].packet
+    (four,) = [frame for frame in frames if frame.ethernet.ethertype == 0x0800]
+    assert b"\x02\x04\x05\xb4" in four.packet
+
+
+@pytest.mark.threat(79)
+@pytest.mark.rfc("6980", "5", "MUST silently ignore neighbour discovery in fragments, an atomic one included")
+@pytest.mark.parametrize("size", [0, 16])
+def test_neighbour_discovery_in_fragments_is_ignored(lan: Lan, size: int) -> None:
+    asked = nd.NeighborSolicitation(p(OURS6), SLLA)
+    whole = build.nd_message(PEER6, OURS6, asked, layer=3)
+    assert len(lan.feed(build.frame(whole, TO_US))) == 1
+    if size:
+        pieces = build.fragments(whole, size)
+        assert len(pieces) > 1
+    else:
+        body = whole[40:]
+        pieces = [build.ip(PEER6, OURS6, 58, body, ttl=255, extensions=(FragmentHeader(58, 0, False, 7),))]
+    for piece in pieces:
+        assert lan.feed(build.frame(piece, TO_US)) == []
+    assert lan.stats["nd_malformed"] == 1
+
+
+def test_echo_in_fragments_is_still_answered(lan: Lan) -> None:
+    for piece in build.fragments(build.icmp_echo(PEER6, OURS6, payload=bytes(100), layer=3), 48):
+        frames = lan.feed(build.frame(piece, TO_US))
+    assert len(solicitations(frames)) == 1  # to where the reply goes

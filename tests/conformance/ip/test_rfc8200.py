@@ -322,3 +322,14 @@ def test_packet_too_big_lowers_the_path_mtu(lan: Lan, mtu: int, path: int) -> No
 @pytest.mark.parametrize("size", range(8))
 def test_short_icmpv6_messages_are_dropped(lan: Lan, size: int) -> None:
     assert lan.feed(frame_of(build.ip(PEER6, OURS6, 58, bytes(size)))) == [] and lan.stats["icmp_short"] == 1
+
+
+@pytest.mark.rfc("8200", "5", "IPv6 requires that every link has an MTU of 1280 or more")
+def test_ipv6_on_a_smaller_link_is_refused(lan: Lan) -> None:
+    small = lan.stack.add_interface("small", mtu=1279)
+    small.add_address("10.1.0.2/24")
+    with pytest.raises(uinet.InvalidArgument, match="IPv6 needs an MTU of at least 1280: small has 1279"):
+        small.add_address("2001:db8:7::1/64")
+    with pytest.raises(uinet.InvalidArgument, match="at least 1280"):
+        small.autoconfigure()
+    lan.stack.add_interface("least", mtu=1280).add_address("2001:db8:7::1/64")

@@ -490,7 +490,7 @@ def test_removed_interface_and_closed_stack_leave_nothing(lab: Lab) -> None:
     assert lab.client.state == "STOPPED" and lab.stack.dhcp.clients == {} and lab.stack.next_deadline() is None
     again = Lab().bound()
     again.stack.close()
-    assert again.client.state == "STOPPED"
+    assert again.client.state == "STOPPED" and again.stack.calls == [] and again.stack.link_watchers == []
 
 
 def test_same_seed_same_messages() -> None:

@@ -45,6 +45,7 @@ def test_chain_that_leads_to_a_transport_is_taken(ready: Bench, extensions: tupl
     assert transport.segments == [b"payload."] and ready.sent() == []
 
 
+@pytest.mark.threat(80)
 @pytest.mark.rfc("8200", "4.2", "unknown options of action 10 and 11: discard and answer with parameter problem code 2")
 @pytest.mark.rfc("8200", "4.4", "an unrecognized routing type with segments left: discard, parameter problem code 0")
 @pytest.mark.rfc("8200", "4.3", "a hop-by-hop header that is not first: parameter problem code 1")

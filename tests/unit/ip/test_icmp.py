@@ -60,6 +60,7 @@ def test_echo_of_64_kib_in_fragments_is_answered_in_fragments(
     assert ready.stats["frag_reassembled"] == 1 and ready.stats["ip_tx_fragments"] == len(sent)
 
 
+@pytest.mark.threat(81)
 def test_echo_with_options_is_answered_without_them(ready: Bench) -> None:
     message = v4.emit(v4.echo(8, 1, 1, b"abc"))
     ready.receive(frame(ip(A4, B4, 1, message, options=b"\x07\x07\x04\0\0\0\0\0")))

@@ -85,6 +85,7 @@ def test_unknown_protocol_is_answered(ready: Bench) -> None:
 L2_BROADCAST = L2Info.make("02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff")
 
 
+@pytest.mark.threat(85)
 @pytest.mark.rfc(
     "1122", "3.2.2",
     "MUST NOT send an error about an error, a broadcast, a later fragment, or a packet from no single host",

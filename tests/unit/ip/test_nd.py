@@ -74,6 +74,7 @@ def test_solicitation_for_another_address_is_ignored(bench: Bench) -> None:
     assert bench.sent() == [] and bench.stats["nd_ignored"] == 1
 
 
+@pytest.mark.threat(86)
 @pytest.mark.rfc("4861", "7.1.1", "MUST silently discard solicitations that are not valid")
 @pytest.mark.rfc("4861", "7.1.2", "MUST silently discard advertisements that are not valid")
 @pytest.mark.parametrize(

@@ -135,6 +135,7 @@ def test_threat_77_overlap_condemns_the_datagram_until_its_time_is_up(
     assert len(transport.segments) == 1
 
 
+@pytest.mark.threat(77)
 @pytest.mark.parametrize(
     "pieces",
     [

@@ -9,6 +9,7 @@ from uinet.errors import InvalidArgument
 from uinet.sim.clock import START, Clock
 from uinet.sim.link import Channel, Conditions, both_ways, network_header
 from uinet.units import MILLISECOND, SECOND
+from uinet.wire import build
 from uinet.wire.frame import Frame
 
 IPV4 = bytes.fromhex("020000000002020000000001" "0800")
@@ -244,3 +245,38 @@ def test_queued_counts_what_waits_and_what_is_on_the_wire() -> None:
 def test_conditions_that_cannot_be_are_refused(wrong: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InvalidArgument, match=complaint):
         Conditions(**wrong)
+
+
+def too_long(v6: bool, df: bool = True) -> bytes:
+    source, destination = ("2001:db8::1", "2001:db8::2") if v6 else ("10.0.0.1", "10.0.0.2")
+    return build.frame(build.ip(source, destination, 6, bytes(1300), flags=2 if df else 0), vlans=(7,))
+
+
+@pytest.mark.parametrize("v6", [False, True])
+def test_a_router_on_the_way_answers_what_it_cant_carry(v6: bool) -> None:
+    rig = Rig(path_mtu=1280, delay=0.25, icmp=True)
+    answers: list[Frame] = []
+    rig.channel.refuse = answers.append
+    frame = too_long(v6)
+    rig.send(frame)
+    assert rig.run() == [] and rig.clock.now - START == SECOND // 4
+    answer = build.dissect(answers[0].data)
+    assert answer.checksums_ok
+    assert answers[0].data[:16] == frame[6:12] + frame[:6] + frame[12:16]
+    message = answer.icmpv6 if v6 else answer.icmp
+    assert (message.type, message.mtu) == (2 if v6 else 3, 1280)
+    assert message.payload[:500] == frame[18:518]
+
+
+def test_a_router_on_the_way_swallows_what_it_cant_carry() -> None:
+    rig = Rig(path_mtu=1280)
+    rig.channel.refuse = lambda frame: pytest.fail("an answer")
+    rig.send(too_long(False), too_long(True), IPV4 + bytes(1280))
+    assert len(rig.run()) == 1 and rig.channel.statistics()["too_long"] == 2
+
+
+def test_a_router_on_the_way_says_nothing_of_what_may_be_fragmented() -> None:
+    rig = Rig(path_mtu=1280, icmp=True)
+    rig.channel.refuse = lambda frame: pytest.fail("an answer")
+    rig.send(too_long(False, df=False), ARP + bytes(1400))
+    assert rig.run() == []

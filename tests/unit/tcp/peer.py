@@ -49,9 +49,10 @@ class Peer:
             setattr(self.stack.tcp.settings, name, value)
         self.eth0 = self.stack.add_interface("eth0", mac=MAC, mtu=mtu)
         self.eth0.add_address(f"{HOST}/24")
-        self.eth0.add_address(f"{HOST6}/64")
+        if mtu >= 1280:
+            self.eth0.add_address(f"{HOST6}/64")
         for address in (PEER, PEER6):
-            self.stack.neighbors.add(address, PEER_MAC)
+            self.stack.neighbors.add(address, PEER_MAC, self.eth0)
         self.here, self.there = (HOST6, PEER6) if v6 else (HOST, PEER)
         self.port, self.peer_port = PORT, PEER_PORT
         self.out: list[Seg] = []

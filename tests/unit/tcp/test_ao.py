@@ -3,14 +3,15 @@ dropped."""
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 
 from tests.unit.tcp.peer import FULL, ISN, PLAIN, Peer, error_of, read
 from tests.unit.tcp.signed import AoPeer
-from uinet import AoInfo, AoKey
-from uinet.errors import InvalidArgument, NotSupported
+from uinet import AoInfo, AoKey, Md5Key
+from uinet.errors import InvalidArgument, NotSupported, WouldBlock
 from uinet.socket import Socket
 from uinet.sockopt import (
     IP_SYNFILTER,
@@ -22,10 +23,11 @@ from uinet.sockopt import (
     TCP_AO_INFO,
 )
 from uinet.tcp.ao import extended
+from uinet.tcp.keys import Keys
 from uinet.tcp.syn import Verdict
 from uinet.units import MASK32
 from uinet.wire import build
-from uinet.wire.tcp_options import Sack, Unknown
+from uinet.wire.tcp_options import Nop, Sack, Timestamps, Unknown
 
 ONE = AoKey("10.0.0.0/24", b"one", 1, 101)
 TWO = AoKey("10.0.0.0/24", b"two", 2, 102)
@@ -97,6 +99,8 @@ def test_listen_second_key_answers_who_comes_with_it() -> None:
     assert sock.getsockopt(IPPROTO_TCP, TCP_AO_INFO)[:2] == (2, 102)
 
 
+@pytest.mark.threat(46)
+@pytest.mark.threat(48)
 @pytest.mark.rfc("5925", "7.5", "segments without TCP-AO, or with a wrong MAC, are silently discarded")
 @pytest.mark.parametrize("flags", ["S", "P.", ".", "F.", "R", "R.", "S."])
 @pytest.mark.parametrize("how", ["unsigned", "wrong", "unknown", "malformed"])
@@ -289,6 +293,11 @@ def test_syn_cookie_carries_a_signed_handshake() -> None:
     peer.key_id, peer.next_id = 102, 2
     peer.syn(FULL)
     assert peer.count("tcp_syncookie_sent") == 1
+    base = list(peer.base)
+    peer.master = {2: b"guess"}
+    peer.send(".")
+    assert peer.count("tcp_ao_wrong") == 1 and error_of(peer.listener.accept) is WouldBlock
+    peer.master, peer.base = {2: b"two"}, base
     peer.send(".")
     sock = peer.listener.accept()
     peer.data(b"hello")
@@ -442,3 +451,41 @@ def test_syn_sent_forged_answers_leave_no_trace() -> None:
     peer.send("S.", options=PLAIN)
     peer.expect(".")
     assert sock.state == "ESTABLISHED"
+
+
+@pytest.mark.threat(46)
+@pytest.mark.parametrize("kind", ["none", "md5", "ao"])
+@pytest.mark.parametrize("state", ["listen", "half open", "established", "time wait", "stranger"])
+def test_nonsense_in_the_options_is_dropped_in_every_state(state: str, kind: str) -> None:
+    """Random options of every length, after segments whose options were whole: nothing of one leaks into the next."""
+    peer = AoPeer(seed=b"nonsense")
+    peer.strict = peer.signing = False
+    listener = peer.listen()
+    if state == "established":
+        peer.passive()
+    elif state == "half open":
+        peer.syn()
+    elif state == "time wait":
+        peer.time_wait()
+    # keys come last: the connection is there, and gets them all the same
+    if kind != "none":
+        keys = Keys().with_md5(Md5Key("10.0.0.0/24", b"k")) if kind == "md5" else Keys().with_ao(ONE)
+        listener.config.keys = keys
+        peer.stack.tcp.keyed = True
+        for entry in peer.stack.tcp.table:
+            entry.auth = keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
+            entry.auth.begin(7, ISN)
+    if state == "stranger":
+        peer.peer_port = 5
+    peer.watch = None
+    random = Random(7)
+    for _ in range(400):
+        area = bytes(random.choice((0, 1, 2, 3, 8, 10, 16, 18, 19, 29, 34, random.randrange(256))) for _ in range(40))
+        flags = random.choice(("S", ".", "P.", "F.", "R", "S.", "U.", ""))
+        options = area[: random.randrange(0, 41, 4)] if random.random() < 0.8 else (Nop(), Nop(), Timestamps(5, 6))
+        peer.give(peer.frame(flags, data=b"x" * random.randrange(3), options=options))
+    counted = sum(
+        peer.count(name) for name in ("tcp_md5_missing", "tcp_md5_wrong", "tcp_ao_missing", "tcp_ao_wrong",
+                                      "tcp_ao_unknown_key", "tcp_signature_malformed")
+    )
+    assert (counted > 40) == (kind != "none")

@@ -111,6 +111,8 @@ def test_cmac_gives_the_values_of_rfc_4493(length: int, wanted: str) -> None:
 
 def test_aes_gives_the_values_of_fips_197() -> None:
     cipher = Aes128(bytes.fromhex("000102030405060708090a0b0c0d0e0f"))
-    assert cipher.encrypt(bytes.fromhex("00112233445566778899aabbccddeeff")).hex() == "69c4e0d86a7b0430d8cdb78070b4c55a"
+    for _ in range(2):
+        made = cipher.encrypt(bytes.fromhex("00112233445566778899aabbccddeeff"))
+        assert made.hex() == "69c4e0d86a7b0430d8cdb78070b4c55a"
     with pytest.raises(ValueError):
         Aes128(b"short")

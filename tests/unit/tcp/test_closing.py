@@ -120,6 +120,7 @@ def test_close_with_unread_data_resets(state: str) -> None:
     peer.gone(0)
 
 
+@pytest.mark.threat(10)
 @pytest.mark.rfc("9293", "SHLD-3", "RST if data comes after close")
 @pytest.mark.rfc("9293", "MAY-1", "close ends both directions for the user")
 @pytest.mark.parametrize("state", ["passive", "fin_wait_1", "fin_wait_2"])
@@ -149,6 +150,8 @@ def test_abort_resets(state: str) -> None:
     peer.gone(0)
 
 
+@pytest.mark.threat(8)
+@pytest.mark.threat("h")
 @pytest.mark.parametrize("state", STATES)
 def test_close_and_silence_leave_nothing(state: str) -> None:
     peer = Peer()
@@ -204,6 +207,7 @@ def test_linger_gives_what_is_queued_so_long() -> None:
     raise AssertionError("it lingers")
 
 
+@pytest.mark.threat(10)
 def test_fin_wait_2_orphan_is_forgotten_after_a_minute() -> None:
     peer = Peer()
     sock = peer.fin_wait_2()
@@ -253,6 +257,8 @@ def test_time_wait_fin_again_is_acknowledged_and_restarts_the_clock() -> None:
     peer.gone(11)
 
 
+@pytest.mark.threat(37)
+@pytest.mark.rfc("1337", "4", "a RST does not end TIME-WAIT")
 def test_time_wait_is_not_assassinated() -> None:
     peer = Peer()
     peer.time_wait()
@@ -263,6 +269,18 @@ def test_time_wait_is_not_assassinated() -> None:
     assert len(peer.stack.tcp.time_wait) == 1
 
 
+def test_time_wait_segment_without_ack_is_dropped_in_the_window_and_answered_outside() -> None:
+    peer = Peer()
+    peer.time_wait()
+    for flags, offset in (("F", 0), ("F", 7), ("", 3)):
+        peer.send(flags, peer.seq + offset)
+    peer.quiet()
+    assert peer.count("tcp_no_ack") == 3
+    peer.send("F", peer.seq - 1)
+    peer.expect(".", ack=peer.seq)
+
+
+@pytest.mark.threat(37)
 def test_time_wait_old_data_is_only_acknowledged() -> None:
     peer = Peer()
     peer.time_wait()
@@ -270,6 +288,9 @@ def test_time_wait_old_data_is_only_acknowledged() -> None:
     peer.expect(".", seq=peer.ack, ack=peer.seq)
 
 
+@pytest.mark.threat(11)
+@pytest.mark.threat(37)
+@pytest.mark.rfc("6191", "2", "a SYN with a later timestamp, or a higher number, ends TIME-WAIT")
 @pytest.mark.rfc("9293", "MAY-2", "a SYN with a higher number opens anew")
 @pytest.mark.rfc("9293", "SHLD-4", "a SYN with a later timestamp opens anew")
 @pytest.mark.parametrize("options", [PLAIN, FULL])
@@ -289,6 +310,8 @@ def test_time_wait_syn_with_higher_numbers_opens_anew(options: tuple[object, ...
     assert not peer.stack.tcp.time_wait
 
 
+@pytest.mark.threat(37)
+@pytest.mark.rfc("6191", "2", "a SYN that is neither is answered with an ACK")
 def test_time_wait_syn_with_lower_numbers_is_acknowledged() -> None:
     peer = Peer()
     peer.time_wait()
@@ -307,6 +330,7 @@ def test_time_wait_syn_that_nobody_wants_leaves_it_alone() -> None:
     assert len(peer.stack.tcp.time_wait) == 1
 
 
+@pytest.mark.threat(11)
 def test_time_wait_is_reused_by_a_connect_with_higher_numbers() -> None:
     peer = Peer()
     sock = peer.active()
@@ -334,6 +358,7 @@ def test_time_wait_is_reused_by_a_connect_with_higher_numbers() -> None:
     assert 1 << 20 < (seg.seq - iss) & MASK32 < 1 << 31
 
 
+@pytest.mark.threat(11)
 def test_time_waits_are_bounded() -> None:
     peer = Peer(time_wait_limit=10)
     peer.listen(backlog=1000)

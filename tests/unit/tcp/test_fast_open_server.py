@@ -103,6 +103,24 @@ def test_syn_received_ack_of_the_syn_alone_completes_and_early_data_is_sent_agai
     peer.expect("P.", data=b"answer", seq=peer.ack)
 
 
+def test_syn_received_early_data_is_not_sent_again_before_the_handshake_is_complete() -> None:
+    peer = server()
+    fast(peer, ask(peer))
+    sock = peer.listener.accept()
+    sock.send(bytes(range(256)) * 20)
+    peer.flush()
+    peer.drain()
+    peer.advance(10)
+    assert [(seg.flags, len(seg.data)) for seg in peer.drain()] == [("S.", 0)] * 3
+    peer.send(".")
+    peer.advance(10)
+    again = {seg.seq: seg.data for seg in peer.drain()}
+    assert again[peer.ack][:256] == bytes(range(256))  # and the Watch compares every byte with what was sent before
+    peer.ack = (peer.ack + 256 * 20) & MASK32
+    peer.send(".")
+    assert sock.state == "ESTABLISHED" and sock.unacknowledged == 0
+
+
 def test_syn_received_close_lets_data_go_first_and_fin_once_established() -> None:
     peer = server()
     fast(peer, ask(peer))
@@ -122,6 +140,7 @@ def test_syn_received_close_lets_data_go_first_and_fin_once_established() -> Non
     peer.gone()
 
 
+@pytest.mark.threat(17)
 @pytest.mark.parametrize("change", ["bit", "short", "long", "other address"])
 @pytest.mark.rfc("7413", "4.2.2", "with an invalid cookie only the SYN is acknowledged, and a new cookie is given")
 def test_listen_wrong_cookie_falls_back_to_the_handshake(change: str) -> None:
@@ -144,6 +163,7 @@ def test_listen_wrong_cookie_falls_back_to_the_handshake(change: str) -> None:
     assert read(peer.listener.accept()) == DATA
 
 
+@pytest.mark.threat(17)
 @pytest.mark.rfc("7413", "4.1.2", "cookies expire, and the server changes its key")
 def test_listen_cookie_ages_by_periods_of_the_key() -> None:
     peer = server(fast_open_period=100 * 10**9)
@@ -174,6 +194,7 @@ def test_listen_own_key_is_shared_by_stacks_and_the_one_before_still_counts() ->
     assert error_of(one.listener.setsockopt, IPPROTO_TCP, TCP_FASTOPEN_KEY, b"short") is InvalidArgument
 
 
+@pytest.mark.threat(17)
 @pytest.mark.rfc("7413", "5.1", "the number of pending Fast Open connections is limited; beyond, the handshake is used")
 def test_listen_pending_limit_falls_back_to_the_handshake() -> None:
     peer = server()
@@ -193,6 +214,7 @@ def test_listen_pending_limit_falls_back_to_the_handshake() -> None:
     assert peer.count("tcp_fastopen_passive") == 5
 
 
+@pytest.mark.threat(17)
 @pytest.mark.rfc("7413", "5.1", "a RST does not free a place among the pending connections at once")
 def test_syn_received_reset_stays_pending_for_a_minute() -> None:
     peer = server()
@@ -280,6 +302,7 @@ def test_listen_syn_data_beyond_the_buffer_is_cut_and_not_acknowledged() -> None
 # threat 16, and listeners that have not asked
 
 
+@pytest.mark.threat(16)
 @pytest.mark.rfc("7413", "6.1", "Fast Open is off unless the application asks for it")
 @pytest.mark.parametrize("option", [FastOpen(), FastOpen(b"12345678"), None])
 def test_listen_without_fast_open_ignores_option_and_data(option: Any) -> None:
@@ -295,6 +318,7 @@ def test_listen_without_fast_open_ignores_option_and_data(option: Any) -> None:
     assert read(sock) == b""
 
 
+@pytest.mark.threat(16)
 def test_listen_data_without_the_option_waits_for_the_handshake() -> None:
     peer = server()
     peer.send("S", ISN, data=DATA, options=PLAIN)
@@ -313,6 +337,7 @@ def test_listen_malformed_cookie_option_is_ignored(data: bytes) -> None:
     assert peer.count("tcp_fastopen_bad_cookie") == 0
 
 
+@pytest.mark.threat(17)
 def test_listen_guessed_cookies_all_fail() -> None:
     peer = server()
     for guess in range(2000):

@@ -61,6 +61,7 @@ def test_syn_sent_mss_option_is_that_of_the_mtu(mtu: int, v6: bool, mss: int) ->
     assert other.syn().option(Mss) == Mss(mss)
 
 
+@pytest.mark.threat(42)
 @pytest.mark.parametrize(
     ("v6", "options", "expected"),
     [
@@ -89,6 +90,8 @@ def test_established_segment_size_allows_for_sack() -> None:
     assert seg.option(Sack) and len(seg.frame.packet) <= 1500
 
 
+@pytest.mark.threat(43)
+@pytest.mark.rfc("7323", "2.3", "a shift above 14 counts as 14")
 @pytest.mark.parametrize("shift", [0, 7, 14, 15, 255])
 def test_listen_syn_window_scale_is_clamped_to_14(shift: int) -> None:
     peer = Peer()
@@ -97,6 +100,8 @@ def test_listen_syn_window_scale_is_clamped_to_14(shift: int) -> None:
     assert sock.info().snd_wnd == 1000 << min(shift, 14)
 
 
+@pytest.mark.threat(43)
+@pytest.mark.rfc("7323", "2.2", "windows are scaled only if both SYNs have the option")
 def test_syn_sent_scale_is_not_used_unless_both_offer_it() -> None:
     peer = Peer()
     sock = peer.active(PLAIN)
@@ -104,6 +109,8 @@ def test_syn_sent_scale_is_not_used_unless_both_offer_it() -> None:
     assert peer.stack.stats["tcp_connected"] == 1
 
 
+@pytest.mark.threat(43)
+@pytest.mark.rfc("7323", "2.1", "the option counts in a SYN only")
 def test_established_window_scale_outside_a_syn_is_ignored() -> None:
     peer = Peer()
     sock = peer.passive(PLAIN)
@@ -111,6 +118,8 @@ def test_established_window_scale_outside_a_syn_is_ignored() -> None:
     assert sock.info().snd_wnd == 100
 
 
+@pytest.mark.threat(41)
+@pytest.mark.threat(46)
 @pytest.mark.rfc("9293", "MUST-7", "an option with an impossible length is ignored")
 @pytest.mark.parametrize(
     "area",
@@ -142,6 +151,7 @@ def test_listen_options_need_no_alignment() -> None:
 # SYN-SENT
 
 
+@pytest.mark.threat(20)
 @pytest.mark.parametrize("off", [-1, 1, 1000])
 @pytest.mark.parametrize("flags", [".", "S.", "F.", "P."])
 def test_syn_sent_wrong_ack_is_reset_and_state_stays(off: int, flags: str) -> None:
@@ -152,6 +162,8 @@ def test_syn_sent_wrong_ack_is_reset_and_state_stays(off: int, flags: str) -> No
     assert sock.state == "SYN-SENT"
 
 
+@pytest.mark.threat(23)
+@pytest.mark.rfc("5961", "3.2", "in SYN-SENT a RST has to acknowledge the SYN")
 def test_syn_sent_rst_needs_the_right_ack() -> None:
     peer = Peer()
     sock, _ = peer.connecting()
@@ -208,6 +220,7 @@ def test_syn_sent_unanswered_backs_off_and_fails_after_three_minutes() -> None:
     peer.gone(0)
 
 
+@pytest.mark.rfc("6298", "5.7", "RTO is 3 s if the SYN was sent again")
 def test_syn_sent_rto_is_3_s_after_a_lost_syn() -> None:
     peer = Peer()
     sock, _ = peer.connecting()
@@ -303,6 +316,7 @@ def test_syn_received_retransmits_and_gives_up() -> None:
 # the listener's side
 
 
+@pytest.mark.threat(16)
 def test_listen_syn_data_is_not_acknowledged() -> None:
     peer = Peer()
     peer.listen()
@@ -312,6 +326,7 @@ def test_listen_syn_data_is_not_acknowledged() -> None:
     assert error_of(peer.listener.accept().recv, 10) is WouldBlock
 
 
+@pytest.mark.threat(18)
 def test_half_open_ack_with_data_and_fin_is_processed() -> None:
     peer = Peer()
     peer.listen()
@@ -333,6 +348,7 @@ def test_half_open_wrong_ack_is_reset_and_entry_stays(off: int) -> None:
     assert peer.listener.accept().state == "ESTABLISHED"
 
 
+@pytest.mark.threat(18)
 def test_half_open_out_of_window_ack_is_not_taken() -> None:
     peer = Peer()
     peer.listen()
@@ -391,6 +407,7 @@ def test_half_open_whose_syn_ack_went_twice_gives_none() -> None:
     assert peer.listener.accept().info().rtt == 0
 
 
+@pytest.mark.threat(19)
 def test_half_open_same_syn_is_answered_again_and_another_is_challenged() -> None:
     peer = Peer()
     peer.listen()
@@ -406,6 +423,7 @@ def test_half_open_same_syn_is_answered_again_and_another_is_challenged() -> Non
     peer.expect("S.", ack=ISN + 78)
 
 
+@pytest.mark.threat(1)
 def test_half_open_syn_ack_is_retransmitted_five_times() -> None:
     peer = Peer()
     peer.listen()
@@ -432,6 +450,7 @@ def test_listen_ack_is_reset(flags: str) -> None:
     peer.expect("R", seq=5000)
 
 
+@pytest.mark.threat(4)
 @pytest.mark.parametrize("flags", ["SF", "SR", "R", "R.", "SFR", "FSRPU."])
 def test_listen_nonsense_is_dropped(flags: str) -> None:
     peer = Peer()
@@ -442,6 +461,7 @@ def test_listen_nonsense_is_dropped(flags: str) -> None:
     assert peer.stack.tcp.syn_count == 0
 
 
+@pytest.mark.threat(4)
 @pytest.mark.parametrize(
     ("flags", "answer", "seq", "ack"),
     [
@@ -469,6 +489,7 @@ def test_port_zero_is_dropped(zero: str) -> None:
     assert peer.count("tcp_bad_port") == 2
 
 
+@pytest.mark.threat(22)
 @pytest.mark.parametrize("destination", ["255.255.255.255", "10.0.0.255", "224.0.0.1"])
 @pytest.mark.parametrize("flags", ["S", ".", "F"])
 def test_group_destination_is_never_answered(destination: str, flags: str) -> None:
@@ -479,6 +500,7 @@ def test_group_destination_is_never_answered(destination: str, flags: str) -> No
     peer.quiet()
 
 
+@pytest.mark.threat(22)
 @pytest.mark.parametrize(
     "source", ["0.0.0.0", "127.0.0.1", "224.0.0.5", "240.0.0.1", "255.255.255.255", "10.0.0.2", "10.0.0.255"]
 )
@@ -501,6 +523,7 @@ def test_martian_source_v6_is_never_answered(source: str) -> None:
     peer.quiet()
 
 
+@pytest.mark.threat(6)
 def test_land_is_dropped() -> None:
     peer = Peer()
     peer.listen()
@@ -519,6 +542,7 @@ def test_frame_to_a_group_mac_is_never_answered() -> None:
     peer.quiet()
 
 
+@pytest.mark.threat(39)
 def test_bad_checksum_is_dropped_silently() -> None:
     peer = Peer()
     peer.listen()
@@ -529,6 +553,7 @@ def test_bad_checksum_is_dropped_silently() -> None:
     assert peer.count("tcp_bad_checksum") == 1
 
 
+@pytest.mark.threat(40)
 @pytest.mark.parametrize("nibble", [0, 4, 7, 15])
 def test_data_offset_out_of_bounds_is_dropped(nibble: int) -> None:
     peer = Peer()

@@ -26,6 +26,7 @@ def report(
     peer.give(build.icmp_message(peer.there, peer.here, kind, code, info, quote))
 
 
+@pytest.mark.threat(32)
 @pytest.mark.rfc("9293", "MUST-54", "errors reach the connection that they quote")
 @pytest.mark.rfc("9293", "SHLD-26", "hard errors end a connection that is being opened")
 @pytest.mark.parametrize(("kind", "code"), V4_HARD)
@@ -41,6 +42,7 @@ def test_syn_sent_hard_error_needs_the_right_numbers(kind: int, code: int) -> No
     assert isinstance(sock.error, ConnectionRefused) or code == 2
 
 
+@pytest.mark.rfc("5461", "2.2", "a soft error does not end a connection that is being opened")
 @pytest.mark.parametrize(("kind", "code"), V4_SOFT)
 def test_syn_sent_soft_error_is_kept_for_the_end(kind: int, code: int) -> None:
     peer = Peer()
@@ -74,6 +76,7 @@ def test_established_source_quench_is_ignored() -> None:
     assert sock.info() == before
 
 
+@pytest.mark.threat(34)
 @pytest.mark.parametrize("v6", [False, True])
 def test_established_path_mtu_is_learnt_and_what_is_lost_sent_again(v6: bool) -> None:
     peer = Peer(v6=v6)
@@ -93,6 +96,8 @@ def test_established_path_mtu_is_learnt_and_what_is_lost_sent_again(v6: bool) ->
     assert got == 5000
 
 
+@pytest.mark.threat(34)
+@pytest.mark.rfc("5927", "7.2", "the quoted sequence number has to be in flight")
 @pytest.mark.parametrize("off", [-1, 5000, 100_000])
 def test_established_path_mtu_with_wrong_numbers_is_ignored(off: int) -> None:
     peer = Peer()
@@ -103,6 +108,7 @@ def test_established_path_mtu_with_wrong_numbers_is_ignored(off: int) -> None:
     assert sock.info().snd_mss == 1460
 
 
+@pytest.mark.threat(34)
 @pytest.mark.parametrize("mtu", [0, 1, 68, 500])
 def test_established_path_mtu_has_a_floor(mtu: int) -> None:
     peer = Peer()
@@ -114,6 +120,7 @@ def test_established_path_mtu_has_a_floor(mtu: int) -> None:
     peer.drain()
 
 
+@pytest.mark.threat(34)
 def test_established_path_mtu_is_never_raised() -> None:
     peer = Peer()
     sock = peer.passive((build.tcp_options.Mss(1000),))
@@ -123,6 +130,7 @@ def test_established_path_mtu_is_never_raised() -> None:
     assert sock.info().snd_mss == 1000
 
 
+@pytest.mark.threat(34)
 def test_established_path_mtu_v6_below_the_minimum_is_ignored() -> None:
     peer = Peer(v6=True)
     sock = peer.passive(PLAIN)

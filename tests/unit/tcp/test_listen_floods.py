@@ -38,6 +38,8 @@ def routed(**settings: int) -> Peer:
     return peer
 
 
+@pytest.mark.threat(1)
+@pytest.mark.rfc("4987", "3.4", "the SYN cache keeps little of each half-open connection, in a bounded number")
 @pytest.mark.parametrize("cookies", [True, False])
 def test_syn_flood_is_bounded_and_a_genuine_client_gets_through(cookies: bool) -> None:
     peer = routed(syn_cookies=cookies)
@@ -56,6 +58,8 @@ def test_syn_flood_is_bounded_and_a_genuine_client_gets_through(cookies: bool) -
     peer.gone(0)
 
 
+@pytest.mark.threat(2)
+@pytest.mark.rfc("4987", "3.6", "a SYN cookie restores MSS, window scale, SACK and timestamps")
 @pytest.mark.parametrize("v6", [False, True])
 @pytest.mark.parametrize(
     "options",
@@ -97,6 +101,8 @@ def under_cookies() -> Peer:
     return peer
 
 
+@pytest.mark.threat(2)
+@pytest.mark.rfc("4987", "3.6", "a cookie that is wrong, old, or another tuple's makes no connection")
 @pytest.mark.parametrize("what", ["one more", "one less", "other port", "other seq", "old", "other address"])
 def test_cookie_that_is_wrong_is_reset(what: str) -> None:
     peer = under_cookies()
@@ -125,6 +131,8 @@ def test_cookie_that_is_wrong_is_reset(what: str) -> None:
     assert not peer.listener.readable and peer.count("tcp_syncookie_bad") == 1
 
 
+@pytest.mark.threat(2)
+@pytest.mark.rfc("4987", "3.6", "a cookie counts only if cookies were sent lately")
 def test_cookie_is_not_believed_when_none_was_sent_lately() -> None:
     peer = under_cookies()
     peer.advance(121)
@@ -134,6 +142,7 @@ def test_cookie_is_not_believed_when_none_was_sent_lately() -> None:
     assert peer.count("tcp_syncookie_bad") == 0
 
 
+@pytest.mark.threat(7)
 def test_cookies_do_not_overfill_the_accept_queue() -> None:
     peer = Peer()
     peer.listen(backlog=2)
@@ -152,6 +161,7 @@ def test_cookies_do_not_overfill_the_accept_queue() -> None:
     assert accepted <= 2
 
 
+@pytest.mark.threat(7)
 def test_full_accept_queue_ignores_acks_and_drops_syns() -> None:
     peer = Peer()
     peer.listen(backlog=2)
@@ -167,6 +177,8 @@ def test_full_accept_queue_ignores_acks_and_drops_syns() -> None:
     peer.expect("S.")
 
 
+@pytest.mark.threat(1)
+@pytest.mark.rfc("4987", "3.4", "the SYN cache of all listeners together is bounded")
 def test_syn_cache_of_all_listeners_is_bounded() -> None:
     peer = routed(syn_cache_limit=20, syn_cookies=False)
     peer.listen(backlog=15)
@@ -178,6 +190,7 @@ def test_syn_cache_of_all_listeners_is_bounded() -> None:
     assert other.listener is not None and len(other.listener.half_open) <= 16
 
 
+@pytest.mark.threat(3)
 def test_ack_flood_allocates_nothing() -> None:
     peer = Peer()
     peer.listen()
@@ -251,6 +264,8 @@ def test_deferred_syn_times_out_and_closing_releases() -> None:
 # numbers that nobody can guess
 
 
+@pytest.mark.threat(28)
+@pytest.mark.rfc("6528", "3", "ISNs of different tuples are unrelated")
 def test_isns_of_many_tuples_are_uniform() -> None:
     peer = routed(syn_cache_limit=100_000)
     peer.listen(backlog=100_000)
@@ -264,6 +279,10 @@ def test_isns_of_many_tuples_are_uniform() -> None:
     assert len(steps) > 1990
 
 
+@pytest.mark.threat(28)
+@pytest.mark.threat(29)
+@pytest.mark.rfc("6528", "3", "another secret gives other ISNs")
+@pytest.mark.rfc("7323", "5.4", "the timestamp's offset is another for each connection")
 def test_isns_of_another_secret_differ() -> None:
     numbers = set()
     for seed in (b"a", b"b", b"c"):
@@ -274,6 +293,7 @@ def test_isns_of_another_secret_differ() -> None:
     assert len({seq for seq, _ in numbers}) == len({stamp for _, stamp in numbers}) == 3
 
 
+@pytest.mark.rfc("6528", "3", "ISN = M + F(tuple, secret), M a clock of 4 us")
 @pytest.mark.parametrize("seconds", [1, 100, 5000])
 def test_isn_of_a_tuple_follows_the_clock(seconds: int) -> None:
     first = Peer()
@@ -285,6 +305,7 @@ def test_isn_of_a_tuple_follows_the_clock(seconds: int) -> None:
     assert (numbers[1] - numbers[0]) & MASK32 == seconds * 250_000 & MASK32
 
 
+@pytest.mark.threat(49)
 @pytest.mark.parametrize("options", [PLAIN, FULL])
 def test_our_isn_near_the_wrap_carries_a_whole_stream(options: Any) -> None:
     probe = Peer()
@@ -307,6 +328,8 @@ def test_our_isn_near_the_wrap_carries_a_whole_stream(options: Any) -> None:
 # ports
 
 
+@pytest.mark.threat(13)
+@pytest.mark.rfc("6056", "3.3.3", "ports follow a keyed hash of the addresses and a counter")
 def test_ephemeral_ports_are_neither_sequential_across_peers_nor_shared() -> None:
     stack = Stack(b"ports", 10**9)
     eth0 = stack.add_interface("eth0", mac="02:00:00:00:00:02")
@@ -320,6 +343,8 @@ def test_ephemeral_ports_are_neither_sequential_across_peers_nor_shared() -> Non
     assert len({(b - a) % 28232 for a, b in itertools.pairwise(starts)}) > 15
 
 
+@pytest.mark.threat(13)
+@pytest.mark.rfc("6056", "3.3.3", "a full range is reported")
 def test_ephemeral_ports_that_are_all_taken_are_reported() -> None:
     stack = Stack(b"ports", 10**9)
     stack.tcp.settings.port_low, stack.tcp.settings.port_high = 50000, 50099

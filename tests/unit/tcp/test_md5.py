@@ -95,6 +95,7 @@ def test_segments_of_others_are_dropped_whatever_they_are(flags: str, how: str) 
     assert read(sock) == b"good"
 
 
+@pytest.mark.threat(46)
 def test_listen_unsigned_syn_of_a_keyed_peer_gets_no_answer_and_others_connect() -> None:
     peer = Md5Peer()
     peer.listen().setsockopt(IPPROTO_TCP, TCP_MD5SIG, Md5Key("10.0.0.1", KEY))
@@ -119,6 +120,7 @@ def test_signed_syn_of_a_peer_without_key_is_ignored_or_dropped_as_set(drop: boo
     assert peer.count("tcp_signature_unexpected") == drop
 
 
+@pytest.mark.threat(46)
 @pytest.mark.parametrize("data", [b"", bytes(15), bytes(17)])
 def test_signature_of_a_wrong_length_is_malformed(data: bytes) -> None:
     peer = server()

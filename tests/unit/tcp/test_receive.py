@@ -34,6 +34,7 @@ def test_established_five_segments_in_any_order(options: tuple[object, ...], fin
             assert sock.recv(1) == b""
 
 
+@pytest.mark.threat(70)
 def test_established_bare_fin_behind_a_hole_waits() -> None:
     peer = Peer()
     sock = peer.passive(FULL)
@@ -46,6 +47,7 @@ def test_established_bare_fin_behind_a_hole_waits() -> None:
     peer.expect(".", ack=start + 51)
 
 
+@pytest.mark.threat(70)
 def test_established_fin_beyond_the_window_is_dropped() -> None:
     peer = Peer(receive_buffer=2048)
     sock = peer.passive()
@@ -59,6 +61,7 @@ def test_established_fin_beyond_the_window_is_dropped() -> None:
     assert sock.state == "CLOSE-WAIT"
 
 
+@pytest.mark.threat(70)
 def test_established_data_beyond_the_window_is_cut() -> None:
     peer = Peer(receive_buffer=2048)
     sock = peer.passive()
@@ -68,6 +71,7 @@ def test_established_data_beyond_the_window_is_cut() -> None:
     assert len(read(sock)) == 2048
 
 
+@pytest.mark.threat(69)
 def test_established_overlaps_keep_what_came_first() -> None:
     peer = Peer()
     sock = peer.passive(FULL)
@@ -82,6 +86,7 @@ def test_established_overlaps_keep_what_came_first() -> None:
     assert read(sock) == b"D" * 5 + b"C" * 5 + b"A" * 10 + b"B" * 5 + b"C" * 10
 
 
+@pytest.mark.rfc("2018", "4", "the first block is that of the latest segment")
 def test_established_sack_tells_the_latest_island_first() -> None:
     peer = Peer()
     peer.passive(FULL)
@@ -93,6 +98,7 @@ def test_established_sack_tells_the_latest_island_first() -> None:
     assert peer.drain()[-1].option(Sack).blocks[0] == ((peer.seq + 100) & MASK32, (peer.seq + 160) & MASK32)
 
 
+@pytest.mark.threat(67)
 def test_established_islands_are_few() -> None:
     peer = Peer()
     peer.passive(FULL)
@@ -105,6 +111,7 @@ def test_established_islands_are_few() -> None:
     assert peer.stack.tcp.received_bytes <= 1500 + 257 * 1025
 
 
+@pytest.mark.threat(70)
 def test_established_data_after_fin_is_ignored() -> None:
     peer = Peer()
     sock = peer.close_wait()
@@ -119,6 +126,7 @@ def test_fin_wait_2_data_of_a_half_closed_connection_is_read() -> None:
     assert read(sock) == b"late"
 
 
+@pytest.mark.threat(71)
 @pytest.mark.parametrize("options", [PLAIN, FULL])
 @pytest.mark.parametrize("size", [1, 33, 1400])
 def test_established_unread_data_shuts_the_window(options: tuple[object, ...], size: int) -> None:
@@ -283,6 +291,8 @@ def test_established_quick_ack() -> None:
 # timestamps
 
 
+@pytest.mark.threat(44)
+@pytest.mark.rfc("7323", "5.3", "R1: a segment with an older timestamp is dropped and acknowledged")
 def test_established_old_timestamp_is_dropped_and_answered() -> None:
     peer = Peer()
     sock = peer.passive(FULL)
@@ -292,6 +302,8 @@ def test_established_old_timestamp_is_dropped_and_answered() -> None:
     assert error_of(sock.recv, 3) is WouldBlock and peer.count("tcp_paws") == 1
 
 
+@pytest.mark.threat(44)
+@pytest.mark.rfc("7323", "3.2", "a segment without the option is dropped where it was agreed, but not a RST")
 def test_established_missing_timestamp_is_dropped() -> None:
     peer = Peer()
     sock = peer.passive(FULL)
@@ -302,6 +314,8 @@ def test_established_missing_timestamp_is_dropped() -> None:
     assert sock.state == "CLOSED"
 
 
+@pytest.mark.threat(30)
+@pytest.mark.rfc("7323", "4.3", "TS.Recent comes only from segments at or before Last.ACK.sent")
 @pytest.mark.parametrize("off", [-5000, 1 << 21, 500])
 def test_established_timestamp_of_a_segment_elsewhere_does_not_poison(off: int) -> None:
     peer = Peer()
@@ -312,6 +326,8 @@ def test_established_timestamp_of_a_segment_elsewhere_does_not_poison(off: int) 
     assert read(sock).startswith(b"fine")
 
 
+@pytest.mark.threat(30)
+@pytest.mark.rfc("7323", "5.5", "after 24 days of silence TS.Recent says nothing")
 def test_established_timestamp_is_forgotten_after_24_days() -> None:
     peer = Peer()
     sock = peer.passive(FULL)
@@ -337,6 +353,7 @@ def test_shut_receiving_side_throws_away_and_leaves_nothing() -> None:
     assert sock.state == "CLOSE-WAIT"
 
 
+@pytest.mark.threat(47)
 @pytest.mark.parametrize("urgent", [0, 1, 3, 65535])
 def test_established_urgent_data_is_read_in_line(urgent: int) -> None:
     peer = Peer()
@@ -345,6 +362,7 @@ def test_established_urgent_data_is_read_in_line(urgent: int) -> None:
     assert read(sock) == b"abc"
 
 
+@pytest.mark.threat(74)
 @pytest.mark.rfc("9293", "SHLD-14", "the right edge stays even if memory is short")
 def test_threat_74_all_memory_taken_drops_what_comes_and_moves_no_edge() -> None:
     peer = Peer(receive_memory=5000)

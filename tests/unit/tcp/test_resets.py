@@ -11,6 +11,8 @@ from uinet.wire.tcp_options import Timestamps
 STATES = ["passive", "active", "close_wait", "fin_wait_1", "fin_wait_2", "closing", "last_ack"]
 
 
+@pytest.mark.threat(23)
+@pytest.mark.rfc("5961", "3.2", "a RST at exactly RCV.NXT resets")
 @pytest.mark.parametrize("state", STATES)
 def test_any_state_exact_rst_resets(state: str) -> None:
     peer = Peer()
@@ -26,6 +28,8 @@ def test_any_state_exact_rst_resets(state: str) -> None:
     peer.gone(0)
 
 
+@pytest.mark.threat(23)
+@pytest.mark.rfc("5961", "3.2", "a RST elsewhere in the window gets a challenge ACK")
 @pytest.mark.parametrize("state", STATES)
 def test_any_state_rst_elsewhere_in_the_window_is_challenged(state: str) -> None:
     peer = Peer()
@@ -40,6 +44,8 @@ def test_any_state_rst_elsewhere_in_the_window_is_challenged(state: str) -> None
     assert sock.state == before and peer.count("tcp_challenge_ack_limited") == 1
 
 
+@pytest.mark.threat(23)
+@pytest.mark.rfc("5961", "3.2", "a RST out of the window is dropped silently")
 @pytest.mark.parametrize("state", STATES)
 def test_any_state_rst_out_of_window_is_dropped(state: str) -> None:
     peer = Peer()
@@ -51,6 +57,8 @@ def test_any_state_rst_out_of_window_is_dropped(state: str) -> None:
     assert sock.state == before and peer.count("tcp_rst_out_of_window") == 4
 
 
+@pytest.mark.threat(24)
+@pytest.mark.rfc("5961", "4.2", "a SYN gets a challenge ACK, whatever its number")
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("off", [0, 100, -100, 1 << 30])
 @pytest.mark.parametrize("flags", ["S", "S."])
@@ -64,6 +72,7 @@ def test_any_state_syn_is_challenged(state: str, off: int, flags: str) -> None:
     assert sock.state == before
 
 
+@pytest.mark.threat(25)
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("flags", ["", "F", "P", "FPU"])
 def test_any_state_without_ack_is_dropped(state: str, flags: str) -> None:
@@ -93,6 +102,9 @@ def read_all(sock: object) -> bytes:
     return sock.recv(1 << 20)  # type: ignore[attr-defined, no-any-return]
 
 
+@pytest.mark.threat(25)
+@pytest.mark.threat(56)
+@pytest.mark.rfc("5961", "5.2", "an ACK of what was never sent gets an ACK, and its data is dropped")
 def test_established_ack_of_the_future_is_challenged_and_its_data_dropped() -> None:
     peer = Peer()
     sock = peer.passive()
@@ -102,6 +114,8 @@ def test_established_ack_of_the_future_is_challenged_and_its_data_dropped() -> N
     assert peer.count("tcp_ack_too_new") == 1
 
 
+@pytest.mark.threat(25)
+@pytest.mark.rfc("5961", "5.2", "an ACK older than MAX.SND.WND gets an ACK, and its data is dropped")
 @pytest.mark.rfc("9293", "MAY-12", "ACKs far in the past: challenge ACK, data dropped")
 def test_established_ack_older_than_any_window_is_challenged_and_its_data_dropped() -> None:
     peer = Peer()
@@ -112,6 +126,8 @@ def test_established_ack_older_than_any_window_is_challenged_and_its_data_droppe
     assert peer.count("tcp_ack_too_old") == 1
 
 
+@pytest.mark.threat(25)
+@pytest.mark.rfc("5961", "5.2", "an older ACK within MAX.SND.WND is acceptable")
 def test_established_old_ack_within_the_window_is_ignored_and_its_data_taken() -> None:
     peer = Peer()
     sock = peer.passive()
@@ -122,6 +138,8 @@ def test_established_old_ack_within_the_window_is_ignored_and_its_data_taken() -
     assert read(sock) == b"fine"
 
 
+@pytest.mark.threat(26)
+@pytest.mark.rfc("5961", "7", "challenge ACKs are limited")
 def test_challenge_acks_of_one_connection_leave_those_of_another_alone() -> None:
     peer = Peer()
     peer.passive()
@@ -137,6 +155,8 @@ def test_challenge_acks_of_one_connection_leave_those_of_another_alone() -> None
     assert first[2] != peer.peer_port
 
 
+@pytest.mark.threat(27)
+@pytest.mark.rfc("5961", "7", "challenge ACKs are limited")
 @pytest.mark.parametrize("shift", [0, -1, 1, -500, 500, 1 << 20])
 @pytest.mark.parametrize("state", ["passive", "close_wait", "fin_wait_1", "fin_wait_2", "time_wait"])
 def test_desynchronized_ends_do_not_storm(state: str, shift: int) -> None:
@@ -152,6 +172,7 @@ def test_desynchronized_ends_do_not_storm(state: str, shift: int) -> None:
     assert answers <= 2
 
 
+@pytest.mark.threat(72)
 def test_established_keepalive_probe_is_answered() -> None:
     peer = Peer()
     peer.passive(FULL)
@@ -199,6 +220,7 @@ def test_reset_before_accept_is_told_to_who_accepts() -> None:
     peer.gone(0)
 
 
+@pytest.mark.threat(3)
 def test_rst_to_strangers_is_limited() -> None:
     peer = Peer(rst_rate=10)
     for _ in range(100):

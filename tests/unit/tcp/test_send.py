@@ -256,6 +256,8 @@ def test_closed_window_fin_waits_behind_the_data() -> None:
     assert any("F" in seg.flags for seg in peer.drain())
 
 
+@pytest.mark.threat(8)
+@pytest.mark.threat(9)
 @pytest.mark.parametrize("answered", [False, True])
 def test_closed_window_for_ever_does_not_keep_an_orphan(answered: bool) -> None:
     peer, sock = blocked()
@@ -270,6 +272,7 @@ def test_closed_window_for_ever_does_not_keep_an_orphan(answered: bool) -> None:
     peer.gone(0)
 
 
+@pytest.mark.threat(59)
 def test_user_timeout_ends_what_is_not_acknowledged() -> None:
     peer = Peer()
     sock = peer.passive()

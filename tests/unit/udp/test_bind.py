@@ -80,6 +80,7 @@ def test_bind_with_wrong_arguments_is_refused(host: UdpHost) -> None:
     assert nothing_left(host)
 
 
+@pytest.mark.threat(13)
 def test_threat_13_ephemeral_ports_are_spread_and_unpredictable(host: UdpHost) -> None:
     ports = [host.bound().local_port for _ in range(300)]
     assert len(set(ports)) == 300 and all(FIRST_EPHEMERAL <= port <= LAST_EPHEMERAL for port in ports)
@@ -87,6 +88,7 @@ def test_threat_13_ephemeral_ports_are_spread_and_unpredictable(host: UdpHost) -
     assert len(set(steps)) > 290 and any(step < 0 for step in steps)
 
 
+@pytest.mark.threat(13)
 def test_threat_13_ephemeral_ports_run_out_without_an_endless_search(host: UdpHost) -> None:
     taken = host.udp.endpoint()
     for port in range(FIRST_EPHEMERAL, LAST_EPHEMERAL):

@@ -155,11 +155,11 @@ def test_unicast_address_in_a_group_frame_is_dropped(host: UdpHost) -> None:
     assert host.sent() == [] and not endpoint.readable and host.stats["ip_not_ours"] == 1
 
 
+@pytest.mark.threat(85)
 @pytest.mark.parametrize(
     ("source", "destination"),
     [("224.0.0.9", B4), ("10.0.0.255", B4), ("255.255.255.255", B4), ("127.0.0.1", B4), (B4, B4), ("ff02::9", B6)],
 )
-@pytest.mark.threat(85)
 def test_threat_85_source_that_is_no_peer_is_dropped(host: UdpHost, source: str, destination: str) -> None:
     endpoint = host.bound("", 53)
     host.receive(udp(source, destination, 1000, 53))

@@ -179,6 +179,7 @@ def test_send_with_wrong_arguments_is_refused(host: UdpHost) -> None:
 # errors
 
 
+@pytest.mark.threat(38)
 @pytest.mark.parametrize(
     ("kind", "code", "error"),
     [(3, 3, ConnectionRefused), (3, 1, HostUnreachable), (3, 0, NetworkUnreachable), (3, 13, HostUnreachable)],
@@ -197,6 +198,7 @@ def test_threat_38_connected_endpoint_hears_errors_about_its_tuple(
     assert host.udp.send(endpoint, b"x") == 1  # told once
 
 
+@pytest.mark.threat(38)
 @pytest.mark.parametrize(
     "quoted", [(B4, A4, 0, 54), (B4, A4, 1, 53), (B4, "10.0.0.254", 0, 53)], ids=["remote port", "port", "remote"]
 )

@@ -99,6 +99,7 @@ def test_emit_packet_over_64k_raises() -> None:
 
 
 # Threat 81
+@pytest.mark.threat(81)
 @pytest.mark.parametrize(("area", "found", "well_formed"), [
     ("", [], True),
     ("01010100", [], True),

@@ -35,6 +35,9 @@ class Backend(Protocol):
     def inject(self, packets: list[bytes]) -> None:
         """IP packets for it, together."""
 
+    def fast_open_cookie(self, client: bytes, server: bytes) -> bytes:
+        """The Fast Open cookie that it gives that client now; b"" if nobody can tell."""
+
     def take(self) -> list[Sniffed]:
         """The packets that it has sent since the last time, oldest first."""
 

@@ -11,15 +11,18 @@ import os
 import select
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from uinet.errors import DeviceError, PermissionDenied
+from uinet.link.offload import TCP, finish, locate
 from uinet.link.tap import TapDevice
 from uinet.sim.packetdrill.config import Config
 from uinet.sim.packetdrill.errors import Mismatch
 from uinet.sim.packetdrill.kernel_system import KernelSystem
 from uinet.sim.packetdrill.matcher import Sniffed
 from uinet.units import MILLISECOND, SECOND
+from uinet.wire import tcp as tcp_wire
 from uinet.wire.addresses import unpack_address
 from uinet.wire.frame import Frame
 
@@ -49,6 +52,7 @@ class KernelBackend:
         self.config = config
         self.folder = folder
         config.tolerance += SLACK
+        config.rules = replace(config.rules, last_push=False)  # Linux leaves it out
         self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
             _namespace("unshare", CLONE_NEWNET)
@@ -108,8 +112,23 @@ class KernelBackend:
         self._collect()
 
     def inject(self, packets: list[bytes]) -> None:
-        self.link.send([Frame(packet) for packet in packets])
+        frames: list[Frame] = []
+        for packet in packets:
+            frames += self._cut(packet)
+        self.link.send(frames)
         self._collect()
+
+    def _cut(self, packet: bytes) -> list[Frame]:
+        """A packet as frames that the TUN takes: a segment larger than the MTU is cut."""
+        found = locate(packet, 3) if len(packet) > self.config.mtu else None
+        if found is None or found[3] != TCP:
+            return [Frame(packet)]
+        l4 = found[1]
+        room = self.config.mtu - l4 - tcp_wire.header_length(packet, l4)
+        return finish(Frame(packet, gso_size=room), 3)
+
+    def fast_open_cookie(self, client: bytes, server: bytes) -> bytes:
+        return b""
 
     def take(self) -> list[Sniffed]:
         self._collect()

@@ -8,8 +8,9 @@ from uinet.sim.packetdrill.matcher import Sniffed
 from uinet.sim.packetdrill.personas import Persona
 from uinet.sim.packetdrill.stack_system import StackSystem
 from uinet.stack import Stack
+from uinet.tcp.table import Entry
 from uinet.units import SECOND
-from uinet.wire.addresses import unpack_address
+from uinet.wire.addresses import split, unpack_address
 
 BEGIN = 1000 * SECOND  # of the stack's time
 SETTLE = 700 * SECOND  # after which nothing of a closed connection may be left
@@ -32,7 +33,7 @@ class StackBackend:
         self.link.add_address(f"{unpack_address(config.local)}/{length}")
         self.stack.routes.add("::/0" if config.v6 else "0.0.0.0/0", interface=self.link)
         self.system = StackSystem(self.stack, persona)
-        self.commands = Commands(self.stack)
+        self.commands = Commands(self.stack, self.system.allow_fast_open)
         self.sent: list[Sniffed] = []
 
     @property
@@ -60,6 +61,13 @@ class StackBackend:
     def inject(self, packets: list[bytes]) -> None:
         self.stack.input(self.link, packets, self.stack.now)
         self._collect()
+
+    def fast_open_cookie(self, client: bytes, server: bytes) -> bytes:
+        """The Fast Open cookie that this machine gives that client now."""
+        entry = Entry()
+        self.stack.tcp.table.set_key(entry, 0, b"", *split(server), 0, *split(client), 0)
+        cookie: bytes = self.stack.tcp.fast_server.make(entry, self.stack.now, b"")
+        return cookie
 
     def take(self) -> list[Sniffed]:
         sent, self.sent = self.sent, []

@@ -22,7 +22,7 @@ from uinet.sim.packetdrill.values import address, error_name, error_number, fiel
 
 Steps = Generator[int | None, None, int]
 O_RDWR, O_NONBLOCK = 2, 0x800
-IGNORED_FLAGS = {"MSG_NOSIGNAL", "MSG_MORE", "MSG_EOR"}
+IGNORED_FLAGS = {"MSG_NOSIGNAL"}
 OURS = 100  # where in the pattern our own stream begins
 
 
@@ -84,7 +84,8 @@ class Calls:
         found = f"{value} {error_name(code)}" if value < 0 else str(value)
         wanted = f"{call.result} {call.error}" if call.error else str(call.result)
         if call.error is not None:
-            right = value < 0 and code == error_number(call.error)
+            wanted_code = error_number(call.error)
+            right = value < 0 and code == wanted_code
         elif isinstance(call.result, Anything):
             right = True
         else:
@@ -272,10 +273,23 @@ class Calls:
                     return sent
                 raise
             if sent == len(data):
-                return sent
+                blocks = not descriptor.nonblocking and "MSG_DONTWAIT" not in flags
+                waits = blocks and ("MSG_FASTOPEN" in flags or self.system.send_waits)
+                return (yield from self._opened(descriptor, sent)) if waits else sent
             if descriptor.nonblocking or "MSG_DONTWAIT" in flags:
                 return sent
             yield None
+
+    def _opened(self, descriptor: Descriptor, sent: int) -> Steps:
+        """A blocking send that connects as well (Fast Open) returns when the handshake is over."""
+        if not self.system.connecting(descriptor.handle):
+            return sent
+        while self.system.connecting(descriptor.handle):
+            yield None
+        code = self.system.error(descriptor.handle)
+        if code:
+            raise failure(code)
+        return sent
 
     def _begun(self, descriptor: Descriptor) -> bool:
         """Whether the socket is connected, or connects."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 
 from uinet.sim.packetdrill.errors import Mismatch, Unsupported
 from uinet.sim.packetdrill.sysctls import IRRELEVANT, SYSCTLS
@@ -11,7 +12,12 @@ from uinet.stack import Stack
 from uinet.tcp.state import NAMES
 from uinet.tcp.tcb import Tcb
 
-DEFAULTS = re.compile(r"(?:.*/)?(?:defaults\.sh|sysctl_restore_\S*\.sh)$")
+DEFAULTS = re.compile(r"(?:.*/)?defaults\.sh$")
+RESTORE = re.compile(r"(?:.*/)?sysctl_restore_\S*\.sh$")
+PRODUCTION = [  # what that script sets, as far as it is not our default
+    "net.ipv4.tcp_rmem=4096 540000 15728640", "net.ipv4.tcp_wmem=4096 262144 4194304", "net.ipv4.tcp_ecn=0",
+    "net.ipv4.tcp_slow_start_after_idle=0", "net.ipv4.tcp_fastopen=0x70403",
+]
 SOCKSTAT = re.compile(r"sockstat\b.*?\|\s*grep (?:-c )?'?(?P<state>[A-Z_0-9]+)'?\s*\|\s*grep (?P<count>\d+)$")
 BSD_STATES = {
     "SYN_RCVD": "SYN-RECEIVED", "SYN_SENT": "SYN-SENT", "ESTABLISHED": "ESTABLISHED", "TIME_WAIT": "TIME-WAIT",
@@ -21,10 +27,11 @@ BSD_STATES = {
 
 
 class Commands:
-    """Commands for one stack."""
+    """Commands for one stack. `fast_open`: told whether clients, servers and servers unasked use Fast Open."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, fast_open: Callable[[bool, bool, bool], None]) -> None:
         self.stack = stack
+        self.fast_open = fast_open
 
     def run(self, text: str) -> None:
         """Does what a command says. Unsupported; Mismatch for one that only checks something."""
@@ -42,12 +49,16 @@ class Commands:
         if "|" in line:
             raise Unsupported(f"the command {line!r}")
         try:
-            words = shlex.split(line)
+            words = shlex.split(line, comments=True)
         except ValueError:
             raise Unsupported(f"the command {line!r}") from None
-        if DEFAULTS.match(words[0]):
+        if not words:
             return
-        if words[0] == "sysctl":
+        if DEFAULTS.match(words[0]):
+            self._sysctls(PRODUCTION)
+        elif RESTORE.match(words[0]):
+            pass
+        elif words[0] == "sysctl":
             self._sysctls([word for word in words[1:] if not word.startswith("-")])
         elif words[0].endswith("set_sysctls.py"):
             self._sysctls([word.removeprefix("/proc/sys/").replace("/", ".") for word in words[1:]])
@@ -70,9 +81,25 @@ class Commands:
     def _sysctl(self, name: str, value: str) -> None:
         if name in IRRELEVANT:
             return
+        if name == "net.ipv4.tcp_fastopen":
+            self._fast_open_mask(int(value, 0))
+            return
+        if name == "net.inet.tcp.fastopen.client_enable":
+            self.stack.tcp.fast_client.known.clear()
+            self.fast_open(value != "0", True, False)
+            return
         if name not in SYSCTLS:
             raise Unsupported(f"the sysctl {name}")
-        SYSCTLS[name](self.stack, value)
+        try:
+            SYSCTLS[name](self.stack, value)
+        except ValueError:
+            raise Unsupported(f"the sysctl {name} with the value {value}") from None
+
+    def _fast_open_mask(self, mask: int) -> None:
+        """Linux's: 1 clients, 2 servers, 4 and 0x200 without cookies; the others are about its own ways."""
+        if mask & 0x204:
+            raise Unsupported("Fast Open without cookies")
+        self.fast_open(bool(mask & 1), bool(mask & 2), bool(mask & 0x400))
 
     def _count(self, state: str, wanted: int) -> None:
         """How many connections are in a state."""

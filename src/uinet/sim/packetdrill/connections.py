@@ -34,6 +34,8 @@ class Connections:
         self.count = 0
         self.numbers: dict[int, int] = {}  # of packets, by identity
         self.signer: Signer | None = None
+        self.cookies: dict[bytes, bytes] = {}
+        self.valid_cookie = b""  # which stands in the script for the one that is good
         self.shift = SHIFT if backend.checked else 0
 
     @property
@@ -49,7 +51,7 @@ class Connections:
         return self.current
 
     def _new(self, protocol: str) -> Flow:
-        flow = Flow(protocol, self.shift)
+        flow = Flow(protocol, self.shift, self.cookies)
         self.flows.append(flow)
         return flow
 
@@ -120,6 +122,9 @@ class Connections:
         flow.remote = (self.config.remote, ports[0] or self._port())
         flow.local = (self.config.local, ports[1] or self.listening or self.config.bind_port)
         flow.remote_isn = spec.seq + self.shift
+        if self.valid_cookie:
+            given = self.backend.fast_open_cookie(flow.remote[0], flow.local[0])
+            flow.cookies[self.valid_cookie] = given or self.valid_cookie
         return flow
 
     def _port(self) -> int:
@@ -143,6 +148,8 @@ class Connections:
             return
         if flow.stage is Stage.SYN_ACK_OUT and "." in spec.flags:
             flow.stage = Stage.ACKED
+        elif flow.stage is Stage.SYN_ACK_OUT and spec.flags == "R":
+            flow.over = True
         elif flow.stage is Stage.SYN_OUT and "S" in spec.flags:
             flow.remote_isn = spec.seq + self.shift
             if "." in spec.flags:
@@ -167,11 +174,14 @@ class Connections:
             return None
         self.numbers[id(packet)] = self.count
         self.count += 1
+        if packet.protocol == "icmp":
+            flow.messages.append(packet)
+            return flow
         flow.sent.append(packet)
         if packet.protocol != "tcp":
             return flow
         header = packet.frame.tcp
-        if header.flags & SYN and not flow.known:
+        if header.flags & SYN and (not flow.known or flow.is_new(header.seq)):
             flow.local_isn = header.seq
             flow.known = True
         if header.flags & RST:

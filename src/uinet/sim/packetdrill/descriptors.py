@@ -42,9 +42,12 @@ class Descriptors:
 
     def __init__(self) -> None:
         self._table: dict[int, Descriptor] = {}
+        self._lost: list[Descriptor] = []  # their numbers were given to others, though they were never closed
 
     def add(self, descriptor: Descriptor) -> None:
         """Adds one; it takes the place of one that has its number."""
+        if descriptor.number in self._table:
+            self._lost.append(self._table[descriptor.number])
         self._table[descriptor.number] = descriptor
 
     def get(self, number: int) -> Descriptor:
@@ -60,8 +63,8 @@ class Descriptors:
         return descriptor
 
     def all(self) -> list[Descriptor]:
-        """All of them."""
-        return list(self._table.values())
+        """All that are open."""
+        return [*self._table.values(), *self._lost]
 
     def sockets(self) -> list[Descriptor]:
         """All sockets."""

@@ -16,6 +16,7 @@ from uinet.wire.tcp_options import FastOpen, Option, Sack, Timestamps, Unknown
 
 if TYPE_CHECKING:
     from uinet.sim.packetdrill.matcher import Sniffed
+    from uinet.sim.packetdrill.script import TcpSpec
 
 SHIFT = 0xFFFFFE00  # of the peer's sequence numbers on the wire
 PERIOD = 251  # of the payload's pattern, a prime: no two segments of a usual size look alike
@@ -43,7 +44,7 @@ class Stage(enum.Enum):
 class Flow:
     """One connection, or one conversation over UDP."""
 
-    def __init__(self, protocol: str, shift: int = SHIFT) -> None:
+    def __init__(self, protocol: str, shift: int = SHIFT, cookies: dict[bytes, bytes] | None = None) -> None:
         self.protocol = protocol
         self.shift = shift
         self.stage = Stage.NEW
@@ -53,16 +54,24 @@ class Flow:
         self.local_isn = 0  # on the wire, as is the next
         self.remote_isn = shift
         self.known = False  # whether the local ISN is
+        self.over = False  # a RST has ended it before it was established: the next SYN begins another one
         self.stamps: dict[int, int] = {}  # TS val in the script -> on the wire
         self.first_stamp: tuple[int, int] | None = None  # the first such pair
-        self.cookies: dict[bytes, bytes] = {}  # Fast Open cookies: in the script -> on the wire
+        # Fast Open cookies: in the script -> on the wire; all connections of a run share them
+        self.cookies: dict[bytes, bytes] = cookies if cookies is not None else {}
         self.watch = Watch()
         self.written = bytearray()  # what our side's program has written
         self.read = 0  # bytes of the peer's stream that it has read
         self.datagrams: list[bytes] = []  # written, and not seen on the wire yet
         self.sent: list[Sniffed] = []  # what no event of the script has taken yet
+        self.messages: list[Sniffed] = []  # the same, ICMP: only scripts that ask for it are told
         self.resets = 0  # sent by us
         self.acked = 0  # our highest ACK that the script has told of, in its numbers
+        self.window = 0  # the window that came with our last segment which it has told of
+
+    def is_new(self, isn: int) -> bool:
+        """Whether a SYN of ours with this number is another connection's, on the same ports."""
+        return self.over and isn != self.local_isn
 
     # the peer's packets: from the script to the wire
 
@@ -125,6 +134,11 @@ class Flow:
         if isinstance(option, Unknown) and option.kind == 254 and option.data[2:] in self.cookies:
             return Unknown(254, option.data[:2] + self.cookies[option.data[2:]])
         return option
+
+    def told(self, spec: TcpSpec, window: int) -> None:
+        """The script has told of a segment of ours, which has this window field."""
+        self.acked = max(self.acked, spec.ack)
+        self.window = window << (0 if "S" in spec.flags else self.watch.stack_scale)
 
     def is_last(self, seq: int) -> bool:
         """Whether `seq` (of the script) comes behind all that was written."""

@@ -18,7 +18,7 @@ V4_CODES = {
 }
 V6 = {
     "unreachable": 1, "packet_too_big": 2, "time_exceeded": 3, "parameter_problem": 4, "echo_request": 128,
-    "echo_reply": 129,
+    "echo_reply": 129, "router_solicitation": 133, "router_advertisement": 134,
 }
 V6_CODES = {
     "no_route": 0, "admin_prohibited": 1, "beyond_scope": 2, "not_neighbour": 2, "address_unreachable": 3,
@@ -34,8 +34,9 @@ def numbers(kind: str, code: str | None, v6: bool) -> tuple[int, int]:
 
 
 def _number(name: str, table: dict[str, int], what: str) -> int:
-    if name.isdigit():
-        return int(name)
+    number = name.removeprefix(f"{what}_")
+    if number.isdigit() and int(number) < 256:
+        return int(number)
     if name not in table:
         raise ScriptError(f"{name!r} is no {what} of an ICMP message")
     return table[name]

@@ -37,8 +37,8 @@ def tos_of(ip: IpInfo) -> int:
     return (ip.dscp or 0) << 2 | ecn
 
 
-def tcp_packets(spec: TcpSpec, flow: Flow, config: Config, signer: Signer | None = None) -> list[bytes]:
-    """The segment as IP packets, several if it is larger than the link's MTU. ScriptError."""
+def tcp_packets(spec: TcpSpec, flow: Flow, signer: Signer | None = None) -> list[bytes]:
+    """The segment as an IP packet; larger than the link's MTU if the script has it so. ScriptError."""
     syn = "S" in spec.flags
     seq = spec.seq if spec.absolute else flow.seq_in(spec.seq, syn)
     ack = flow.ack_in(spec.ack, syn) if "." in spec.flags else spec.ack
@@ -47,17 +47,8 @@ def tcp_packets(spec: TcpSpec, flow: Flow, config: Config, signer: Signer | None
     if len(options) > tcp_options.MAX_LENGTH:
         raise ScriptError(f"the options have {len(options)} bytes, more than {tcp_options.MAX_LENGTH}")
     payload = pattern(flow.payload_offset(spec.seq, syn), spec.length)
-    room = max(1, config.mtu - config.headers - len(options))
-    bits = flag_bits(spec)
-    packets = []
-    for at in range(0, max(1, len(payload)), room):
-        piece = payload[at : at + room]
-        last = at + room >= len(payload)
-        flags = bits if last else bits & ~(tcp_wire.FIN | tcp_wire.PSH)
-        packets.append(_segment(spec, flow, seq + at, ack, flags, options, piece, signer))
-    noted = tcp_options.parse(options)
-    flow.watch.from_peer(spec.flags, seq, ack, _window(spec), spec.length, noted)
-    return packets
+    flow.watch.from_peer(spec.flags, seq, ack, _window(spec), spec.length, tcp_options.parse(options))
+    return [_segment(spec, flow, seq, ack, flag_bits(spec), options, payload, signer)]
 
 
 def _window(spec: TcpSpec) -> int:

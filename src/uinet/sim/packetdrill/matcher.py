@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from uinet.sim.invariants import letters
 from uinet.sim.packetdrill import icmp_names
 from uinet.sim.packetdrill.config import Config, Rules
-from uinet.sim.packetdrill.errors import Mismatch
 from uinet.sim.packetdrill.flow import Flow
 from uinet.sim.packetdrill.script import IcmpSpec, IpInfo, OptionSpec, TcpSpec, UdpSpec
 from uinet.sim.packetdrill.show import ECN_NAMES, show_option, show_options, show_tcp
@@ -107,18 +106,11 @@ class Seen:
 
 
 def seen_tcp(pieces: list[Sniffed], flow: Flow) -> Seen:
-    """The segments in `pieces` as one. Mismatch if they do not follow each other, or differ but in length."""
+    """The segments in `pieces`, each of which goes on where the one before ends, as one."""
     first, last = pieces[0].frame.tcp, pieces[-1]
     flags = letters(first.flags)
     syn = "S" in flags
     payload = b"".join(piece.frame.payload for piece in pieces)
-    at = first.seq
-    for piece in pieces:
-        header = piece.frame.tcp
-        if header.seq != at or header.ack != first.ack:
-            wanted = f"the rest of a segment that begins at {flow.seq_out(first.seq, syn)}"
-            raise Mismatch("the segments are no single one cut up", wanted, describe(piece, flow))
-        at = (header.seq + len(piece.frame.payload)) & MASK32
     final = letters(last.frame.tcp.flags)
     flags = "".join(letter for letter in "FSRP.UEW" if letter in (final if letter in "FP" else flags + final))
     header = last.frame.tcp
@@ -159,7 +151,7 @@ def check_tcp(spec: TcpSpec, seen: Seen, flow: Flow, config: Config) -> list[str
     wrong += check_ip(spec.ip, seen.last)
     if spec.options is not None:
         wrong += check_options(spec.options, seen.options, flow, config)
-    wrong += _check_payload(seen, flow)
+    wrong += _check_payload(seen, flow, config.rules)
     return wrong
 
 
@@ -191,14 +183,15 @@ def _check_window(spec: TcpSpec, seen: Seen, rules: Rules) -> list[str]:
     return []
 
 
-def _check_payload(seen: Seen, flow: Flow) -> list[str]:
+def _check_payload(seen: Seen, flow: Flow, rules: Rules) -> list[str]:
     if not seen.payload:
         return []
     syn = "S" in seen.flags
     wanted = flow.expected_payload(seen.seq, len(seen.payload), syn)
     if wanted is None:
         return ["there are bytes in it that nobody has written"]
-    if wanted == seen.payload and not syn and flow.is_last(seen.seq + len(seen.payload)) and "P" not in seen.flags:
+    last = rules.last_push and not syn and flow.is_last(seen.seq + len(seen.payload))
+    if wanted == seen.payload and last and "P" not in seen.flags:
         return ["PSH is missing on the last bytes that were written (RFC 9293 3.9.1, MUST-61)"]
     if wanted != seen.payload:
         at = next(index for index, pair in enumerate(zip(wanted, seen.payload, strict=True)) if pair[0] != pair[1])
@@ -230,13 +223,11 @@ def check_ip(ip: IpInfo, packet: Sniffed) -> list[str]:
 def check_options(
     wanted: tuple[OptionSpec, ...], found: tuple[Option, ...], flow: Flow, config: Config
 ) -> list[str]:
-    """What of the options is not as a script wants it. Unless order counts, they are compared as a set, without
-    padding."""
-    flat = flatten(found)
-    specs = list(wanted)
+    """What of the options is not as a script wants it. Unless order counts, they are compared as a
+    set; padding counts where that is asked for."""
+    flat = [option for option in flatten(found) if config.rules.padding or not _padding(option)]
+    specs = [spec for spec in wanted if config.rules.padding or not _padding(spec.option)]
     if not config.rules.order:
-        specs = [spec for spec in specs if not _padding(spec.option)]
-        flat = [option for option in flat if not _padding(option)]
         specs.sort(key=lambda spec: kind_of(spec.option))
         flat.sort(key=kind_of)
     if [kind_of(spec.option) for spec in specs] != [kind_of(option) for option in flat]:

@@ -30,6 +30,8 @@ def parse_packet(tokens: Tokens) -> PacketSpec:
     token = tokens.peek()
     if token.text in TUNNELS and token.kind == "word":
         raise Unsupported(f"packets in a tunnel ({token.text})")
+    if tokens.at("[") and tokens.peek(1).kind == "int":  # as old scripts have it: what an ICMP error is about, first
+        return _icmp(tokens, inbound, IpInfo())
     ip = _ip_info(tokens)
     if tokens.at("sctp", "udplite") and tokens.peek().kind == "word":
         raise Unsupported(f"the protocol {tokens.peek().text}")
@@ -161,6 +163,11 @@ def _length(tokens: Tokens) -> int:
 
 
 def _icmp(tokens: Tokens, inbound: bool, ip: IpInfo) -> IcmpSpec:
+    about = None
+    if tokens.accept("["):
+        about = _about(tokens)
+        tokens.expect("]")
+        tokens.expect("icmp")
     kind = tokens.take()
     if kind.kind not in ("word", "int"):
         raise tokens.error(f"a type of ICMP message is wanted, not {kind}", kind)
@@ -169,8 +176,7 @@ def _icmp(tokens: Tokens, inbound: bool, ip: IpInfo) -> IcmpSpec:
         code = tokens.take().text
     mtu = tokens.integer("an MTU", 0) if tokens.accept("mtu") else 0
     echo_id = tokens.integer("an identifier", 0, 65535) if tokens.accept("id") else 0
-    about = None
-    if tokens.accept("["):
+    if about is None and tokens.accept("["):
         about = _about(tokens)
         tokens.expect("]")
     return IcmpSpec(inbound, kind.text, code, mtu, echo_id, about, ip)

@@ -79,7 +79,7 @@ PERSONAS: dict[str, Persona] = {
         "linux", {"Linux": "1", "linux": "1"},
         {
             "receive_buffer": 131072, "send_buffer": 1 << 22, "rto_initial": 1 * SECOND, "rto_min": 200 * MILLISECOND,
-            "delayed_ack": 40 * MILLISECOND, "syn_ack_retries": 5,
+            "delayed_ack": 40 * MILLISECOND, "syn_ack_retries": 5, "mtu_probing": 0,
         },
         Rules(order=True, buffers=True, acks=True),
     ),
@@ -87,7 +87,7 @@ PERSONAS: dict[str, Persona] = {
         "freebsd", {"FreeBSD": "1"},
         {
             "receive_buffer": 65536, "send_buffer": 32768, "rto_initial": 1 * SECOND, "rto_min": 230 * MILLISECOND,
-            "delayed_ack": 40 * MILLISECOND,
+            "delayed_ack": 40 * MILLISECOND, "mtu_probing": 0,
         },
         Rules(buffers=True),
     ),

@@ -55,8 +55,9 @@ def run(
 
     `persona`: whose habits it was written for: "linux", "freebsd", "rfc", or None. `backend`: "stack", on virtual time,
     or "kernel", the host's (root). `ip_version`: "ipv4", "ipv6" or "ipv4-mapped-ipv6" where the script does not say.
-    `defines`: symbols for the script, as ``--define`` in it. `leftovers`: packets that it does not expect are wrong.
-    `path`: what to call a text. InvalidArgument for arguments that are not valid; OSError if the file can't be read.
+    `defines`: symbols for the script, as ``--define`` in it; TFO_COOKIE is what it writes for a good Fast Open cookie.
+    `leftovers`: packets that it does not expect are wrong. `path`: what to call a text. InvalidArgument for arguments
+    that are not valid; OSError if the file can't be read.
     """
     who = persona_of(persona)
     if backend not in BACKENDS:
@@ -67,10 +68,11 @@ def run(
         text = script
     result = Result(path or (str(script) if isinstance(script, Path) else "<text>"), PASS)
     try:
-        parsed = parse(text, {**who.defines, **(defines or {})})
+        symbols = {**who.defines, **(defines or {})}
+        parsed = parse(text, symbols)
         config = configure(parsed, who.rules, ip_version)
         folder = script.parent if isinstance(script, Path) else Path()
-        _run(parsed, config, who, backend, folder, leftovers, result)
+        _run(parsed, config, who, backend, folder, leftovers, _cookie(symbols), result)
     except ScriptError as error:
         result.verdict, result.reason, result.line = FAIL, error.message, error.line or result.line
     except Unsupported as error:
@@ -81,11 +83,21 @@ def run(
     return result
 
 
+def _cookie(symbols: Mapping[str, str]) -> bytes:
+    """The Fast Open cookie that is good, in the script: what the symbol TFO_COOKIE stands for."""
+    try:
+        return bytes.fromhex(symbols.get("TFO_COOKIE", ""))
+    except ValueError:
+        raise InvalidArgument(f"TFO_COOKIE={symbols['TFO_COOKIE']}: want bytes in hex") from None
+
+
 def _run(
-    script: Script, config: Config, persona: Persona, backend: str, folder: Path, leftovers: bool, result: Result
+    script: Script, config: Config, persona: Persona, backend: str, folder: Path, leftovers: bool, cookie: bytes,
+    result: Result,
 ) -> None:
     machine = _machine(backend, config, persona, folder)
     session = Session(script, config, machine, result.record.append, leftovers)
+    session.connections.valid_cookie = cookie
     try:
         session.run()
         session.finish()

@@ -27,7 +27,7 @@ from uinet.sim.packetdrill.script import (
 )
 from uinet.sim.packetdrill.show import seconds, show_event, show_spec
 from uinet.sim.packetdrill.snippets import Snippets
-from uinet.units import MILLISECOND, SECOND
+from uinet.units import MASK32, MILLISECOND, SECOND
 from uinet.wire.tcp import ACK
 from uinet.wire.tcp_options import FastOpen, Sack, Timestamps, Unknown
 
@@ -256,7 +256,7 @@ class Session:
         flow = self.connections.flow_for(spec)
         self.connections.before_inbound(spec, flow)
         if isinstance(spec, TcpSpec):
-            packets = tcp_packets(spec, flow, self.config, self.connections.signer)
+            packets = tcp_packets(spec, flow, self.connections.signer)
         elif isinstance(spec, UdpSpec):
             packets = udp_packets(spec, flow)
         else:
@@ -285,10 +285,10 @@ class Session:
             found = "\n".join(describe(piece, flow) for piece in pieces)
         else:
             found = describe(pieces[0], flow)
-            if pieces[0].protocol != ("udp" if isinstance(spec, UdpSpec) else "icmp"):
-                wrong = [f"it is a packet of {pieces[0].protocol or 'another protocol'}"]
-            elif isinstance(spec, UdpSpec):
-                wrong = check_udp(spec, pieces[0], flow)
+            if isinstance(spec, UdpSpec):
+                wrong = ["it is no datagram"]
+                if pieces[0].protocol == "udp":
+                    wrong = check_udp(spec, pieces[0], flow)
             else:
                 wrong = check_icmp(spec, pieces[0], self.config.v6)
         if wrong:
@@ -298,44 +298,60 @@ class Session:
                 start, end = max(0, start - LATEST_ACK), end + LATEST_ACK
             self._check_time(event.when, start, end, pieces[-1].time, "the packet")
         if isinstance(spec, TcpSpec) and "." in spec.flags:
-            flow.acked = max(flow.acked, spec.ack)
+            flow.told(spec, pieces[-1].frame.tcp.window)
 
     def _acknowledges(self, spec: TcpSpec, flow: Flow) -> bool:
         """Whether it is the ACK of data in order, which may be delayed."""
-        if spec.flags != "." or spec.length or spec.options is None:
+        if spec.flags != "." or spec.length:
             return False
-        if any(isinstance(option.option, Sack) for option in spec.options):
+        if any(isinstance(option.option, Sack) for option in spec.options or ()):
             return False
         return spec.ack > flow.acked
 
     def _next(self, flow: Flow, spec: PacketSpec, limit: int) -> Sniffed:
         """The oldest packet of a connection that no event has taken yet."""
         self._pull()
-        if not flow.sent:
-            for _ in self._steps(limit):
-                if flow.sent:
-                    break
-        if not flow.sent:
+        queue = flow.messages if isinstance(spec, IcmpSpec) else flow.sent
+        self._sent_by(queue, limit)
+        if not queue:
             raise Mismatch("nothing is sent", show_spec(spec), f"nothing until {seconds(self.backend.now)} s")
-        packet = flow.sent.pop(0)
-        if isinstance(spec, TcpSpec) and not self.config.rules.acks:
-            while flow.sent and self._superfluous(packet, spec, flow):
-                packet = flow.sent.pop(0)
+        packet = queue.pop(0)
+        if isinstance(spec, TcpSpec) and self._superfluous(packet, spec, flow):
+            return self._next(flow, spec, limit)
         return packet
 
+    def _sent_by(self, queue: list[Sniffed], limit: int) -> None:
+        """Waits until there is something in a queue, and no longer than until `limit`."""
+        if not queue:
+            for _ in self._steps(limit):
+                if queue:
+                    return
+
     def _superfluous(self, packet: Sniffed, spec: TcpSpec, flow: Flow) -> bool:
-        """Whether it is an ACK of data in order that comes before the one which the script wants: one for fewer
-        segments."""
-        if packet.protocol != "tcp" or packet.frame.payload or packet.frame.tcp.flags != ACK:
+        """Whether it is an ACK that the rules leave to each stack, and not the one that the script wants: one of data
+        in order for fewer segments, or one that only opens the window."""
+        if not is_bare_ack(packet):
             return False
-        if any(isinstance(option, Sack) for option in packet.frame.tcp.options):
+        ack = flow.ack_out(packet.frame.tcp.ack, False)
+        if not self.config.rules.acks and flow.acked < ack < spec.ack:
+            return True
+        bare = spec.flags == "." and not spec.length and spec.ack == ack
+        return not bare and self._only_opens(packet, flow)
+
+    def _only_opens(self, packet: Sniffed, flow: Flow) -> bool:
+        """Whether it is an ACK that only opens the window, and when that is done is left to each stack."""
+        if self.config.rules.window or not is_bare_ack(packet):
             return False
-        return flow.acked < flow.ack_out(packet.frame.tcp.ack, False) < spec.ack
+        header = packet.frame.tcp
+        return flow.ack_out(header.ack, False) == flow.acked and header.window << flow.watch.stack_scale > flow.window
 
     def _rest(self, flow: Flow, spec: TcpSpec, pieces: list[Sniffed], limit: int) -> None:
         """Takes the segments that make up one which the script has whole."""
         length = len(pieces[0].frame.payload)
         while pieces[0].protocol == "tcp" and 0 < length < spec.length and not self.config.strict_segments:
+            self._sent_by(flow.sent, limit)
+            if not flow.sent or not follows(flow.sent[0], pieces[-1]):
+                return
             piece = self._next(flow, spec, limit)
             pieces.append(piece)
             length += len(piece.frame.payload)
@@ -363,10 +379,28 @@ class Session:
         """Whatever was sent before the last event is in the script."""
         if not self.leftovers:
             return
-        rest = [(packet, flow) for number, packet, flow in self.connections.unclaimed() if number < mark]
+        rest = [
+            (packet, flow) for number, packet, flow in self.connections.unclaimed()
+            if number < mark and not self._only_opens(packet, flow)
+        ]
         if rest:
             lines = "\n".join(f"{seconds(packet.time)} {describe(packet, flow)}" for packet, flow in rest)
             raise Mismatch(f"{len(rest)} packets were sent that the script does not expect", "", lines)
+
+
+def follows(packet: Sniffed, before: Sniffed) -> bool:
+    """Whether it may be the next piece of one segment, cut up: it goes on where the other ends, with the same ACK."""
+    if packet.protocol != "tcp":
+        return False
+    header, other = packet.frame.tcp, before.frame.tcp
+    return header.ack == other.ack and header.seq == (other.seq + len(before.frame.payload)) & MASK32
+
+
+def is_bare_ack(packet: Sniffed) -> bool:
+    """Whether it is a segment with nothing but an ACK, and no SACK blocks."""
+    if packet.protocol != "tcp" or packet.frame.payload or packet.frame.tcp.flags != ACK:
+        return False
+    return not any(isinstance(option, Sack) for option in packet.frame.tcp.options)
 
 
 def _inbound(event: Event) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from uinet import sockopt
-from uinet.errors import Error
+from uinet.errors import Error, NotSupported
 from uinet.sim.packetdrill.descriptors import failure
 from uinet.sim.packetdrill.errors import Unsupported
 from uinet.sim.packetdrill.personas import Persona
@@ -15,6 +15,7 @@ from uinet.sim.packetdrill.system import Address
 from uinet.sim.packetdrill.tcp_info import linux_info
 from uinet.socket import Socket
 from uinet.stack import Stack
+from uinet.tcp import calls
 from uinet.tcp.state import CLOSED, ESTABLISHED
 
 IGNORED_OPTIONS = {"SO_DEBUG", "SO_REUSEADDR", "SO_MARK", "SO_PRIORITY", "SO_NOSIGPIPE"}  # nothing here for them to do
@@ -27,6 +28,8 @@ class Handle:
         self.sock = sock
         self.told = False
         self.connected = accepted
+        self.accepted = accepted  # Fast Open may give it before it is established
+        self.more = False  # what was sent last was sent with MSG_MORE
         self.edges = 0  # what edge-triggered polling tells
         self.set: dict[tuple[str, str], Any] = {}  # options that are kept here alone
         sock.on_event = self._event
@@ -56,6 +59,19 @@ class StackSystem:
     def __init__(self, stack: Stack, persona: Persona) -> None:
         self.stack = stack
         self.persona = persona
+        self.client_fast_open = True  # the sysctls of kernels that switch Fast Open
+        self.server_fast_open = True
+        self.unasked_fast_open = False
+
+    @property
+    def send_waits(self) -> bool:
+        return self.persona.name == "linux"
+
+    def allow_fast_open(self, clients: bool, servers: bool, unasked: bool = False) -> None:
+        """Whether sockets from now on may use Fast Open. `unasked`: listeners do so without TCP_FASTOPEN."""
+        self.client_fast_open = clients
+        self.server_fast_open = servers
+        self.unasked_fast_open = unasked
 
     def socket(self, v6: bool, kind: str) -> Handle:
         number = sockopt.SOCK_STREAM if kind == "SOCK_STREAM" else sockopt.SOCK_DGRAM
@@ -65,6 +81,8 @@ class StackSystem:
         handle.sock.bind(address)
 
     def listen(self, handle: Handle, backlog: int) -> None:
+        if self.server_fast_open and self.unasked_fast_open and not handle.set.get(("IPPROTO_TCP", "TCP_FASTOPEN")):
+            handle.sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_FASTOPEN, backlog)
         handle.sock.listen(backlog)
 
     def accept(self, handle: Handle) -> tuple[Handle, Address]:
@@ -81,7 +99,7 @@ class StackSystem:
             if sock.type == sockopt.SOCK_STREAM:
                 self.persona.opened(sock)
             sock.connect(address)
-            if sock.tcb is not None:
+            if sock.tcb is not None and (sock.tcb.fast_open is None or not sock.tcb.fast_open.held):
                 raise BlockingIOError(errno.EINPROGRESS, "EINPROGRESS")
             return
         code = handle.take_error()
@@ -97,7 +115,7 @@ class StackSystem:
 
     def connecting(self, handle: Handle) -> bool:
         tcb = handle.sock.tcb
-        return tcb is not None and CLOSED < tcb.state < ESTABLISHED
+        return tcb is not None and not handle.accepted and CLOSED < tcb.state < ESTABLISHED
 
     def _check(self, handle: Handle) -> None:
         code = handle.take_error()
@@ -109,25 +127,57 @@ class StackSystem:
         if sock.type == sockopt.SOCK_DGRAM:
             connected = sock.endpoint is not None and bool(sock.endpoint.remote)
             return sock.send(data) if connected or address is None else sock.sendto(data, address)
-        if "MSG_FASTOPEN" in flags:
-            raise Unsupported("MSG_FASTOPEN")
-        if flags - {"MSG_DONTWAIT"}:
+        if "0x20000000" in flags:
+            flags = flags - {"0x20000000"} | {"MSG_FASTOPEN"}
+        if flags - {"MSG_DONTWAIT", "MSG_MORE", "MSG_FASTOPEN"}:
             raise Unsupported(f"send() with {', '.join(sorted(flags))}")
+        if "MSG_FASTOPEN" in flags or (sock.tcb is None and address is not None):
+            return self._send_opening(handle, data, "MSG_FASTOPEN" in flags, address)
         if sock.tcb is None:
             raise failure(errno.ENOTCONN if address is None and self.persona.name == "freebsd" else errno.EPIPE)
         self._check(handle)
         if sock.error is not None:
             raise failure(errno.EPIPE)
         self.persona.sends(sock)
-        return sock.send(data)
+        more = "MSG_MORE" in flags
+        if more and not handle.more:
+            sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_CORK, 1)
+        count = sock.send(data)
+        if handle.more and not more:
+            sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_CORK, 0)
+        handle.more = more
+        return count
+
+    def _send_opening(self, handle: Handle, data: bytes, asked: bool, address: Address | None) -> int:
+        """A send that connects as well: Linux's with MSG_FASTOPEN, FreeBSD's on a socket that is not connected."""
+        sock = handle.sock
+        if sock.tcb is not None:
+            if asked and self.connecting(handle):
+                raise failure(errno.EALREADY)
+            self._check(handle)
+            return sock.send(data)
+        if asked and not self.client_fast_open:
+            raise failure(errno.EOPNOTSUPP)
+        if not asked and self.persona.name == "linux":
+            raise failure(errno.EPIPE)
+        if address is None:
+            raise failure(errno.EDESTADDRREQ)
+        self.persona.opened(sock)
+        if asked or (self.client_fast_open and handle.set.get(("IPPROTO_TCP", "TCP_FASTOPEN"))):
+            sock.sendmsg([b""], flags=sockopt.MSG_FASTOPEN, address=address)
+        else:
+            sock.connect(address)
+        tcb = sock.tcb
+        assert tcb is not None
+        if asked and (not data or tcb.fast_open is None or not tcb.fast_open.cookie):
+            raise failure(errno.EINPROGRESS)  # as Linux: without a cookie the data is not taken
+        return calls.send(tcb, data, 0, len(data))
 
     def recv(self, handle: Handle, limit: int, flags: set[str]) -> bytes:
         if flags - {"MSG_DONTWAIT", "MSG_PEEK"}:
             raise Unsupported(f"recv() with {', '.join(sorted(flags))}")
         number = sockopt.MSG_PEEK if "MSG_PEEK" in flags else 0
         sock = handle.sock
-        if sock.tcb is not None and self.connecting(handle):
-            raise failure(errno.EAGAIN)
         try:
             return sock.recv(limit, number)
         except BlockingIOError:
@@ -164,9 +214,14 @@ class StackSystem:
         elif not isinstance(value, int):
             raise failure(errno.EINVAL)
         assert numbers is not None
-        if name in ("SO_RCVBUF", "SO_SNDBUF"):
+        if name in ("SO_RCVBUF", "SO_SNDBUF", "TCP_FASTOPEN"):
             handle.set[level, name] = value
-        handle.sock.setsockopt(*numbers, value)
+        if name == "TCP_FASTOPEN" and not self.server_fast_open:
+            return
+        try:
+            handle.sock.setsockopt(*numbers, value)
+        except NotSupported:
+            raise Unsupported(f"setsockopt({level}, {name})") from None
 
     def getsockopt(self, handle: Handle, level: str, name: str) -> Any:
         if name in IGNORED_OPTIONS:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from uinet.errors import InvalidArgument
 from uinet.sim.packetdrill.errors import Unsupported
 from uinet.stack import Stack
+from uinet.tcp.congestion.choice import choose
 from uinet.units import MILLISECOND
 
 Setter = Callable[[Stack, str], None]
@@ -18,7 +20,7 @@ IRRELEVANT = {
     "net.ipv4.tcp_moderate_rcvbuf", "net.core.optmem_max", "net.core.wmem_max", "net.core.rmem_max",
     "net.inet.tcp.hostcache.purgenow", "kern.ipc.maxsockbuf", "net.inet.tcp.sendspace",
     "net.inet.tcp.rexmit_drop_options", "net.ipv4.tcp_early_retrans", "net.ipv4.tcp_recovery",
-    "net.ipv4.tcp_slow_start_after_idle", "net.ipv4.tcp_reordering", "net.ipv4.tcp_dsack",
+    "net.ipv4.tcp_reordering", "net.ipv4.tcp_dsack",
     "net.ipv4.tcp_syn_retries", "net.ipv4.tcp_notsent_lowat", "net.inet.tcp.udp_tunneling_overhead",
 }
 
@@ -41,12 +43,21 @@ def _flag(name: str) -> Setter:
     return apply
 
 
+def _congestion(stack: Stack, value: str) -> None:
+    """The congestion control of sockets to come."""
+    try:
+        choose(value)
+    except InvalidArgument:
+        raise Unsupported(f"the congestion control {value}") from None
+    stack.tcp.settings.congestion = value
+
+
 def _only(*values: str) -> Setter:
     """What has no other value here than these."""
 
     def apply(stack: Stack, value: str) -> None:
         if value not in values:
-            raise Unsupported(f"a sysctl with the value {value}")
+            raise ValueError(value)
 
     return apply
 
@@ -63,11 +74,9 @@ def _default_of_three(name: str) -> Setter:
 
 def _ecn(stack: Stack, value: str) -> None:
     """0 never, 1 ask for it, 2 agree to it; more is AccECN."""
-    settings = stack.tcp.settings
-    if hasattr(settings, "ecn") and value in ("0", "1", "2"):
-        settings.ecn = int(value)
-    elif value not in ("0", "2"):
+    if value not in ("0", "1", "2"):
         raise Unsupported(f"ECN set to {value}")
+    stack.tcp.settings.ecn = int(value)
 
 
 def _rfc1323(stack: Stack, value: str) -> None:
@@ -89,15 +98,21 @@ SYSCTLS: dict[str, Setter] = {
     "net.ipv4.tcp_timestamps": _flag("timestamps"),
     "net.ipv4.tcp_window_scaling": _flag("window_scaling"),
     "net.ipv4.tcp_sack": _flag("sack"),
+    "net.ipv4.tcp_slow_start_after_idle": _flag("slow_start_after_idle"),
+    "net.ipv4.tcp_congestion_control": _congestion,
     "net.ipv4.tcp_synack_retries": _setting("syn_ack_retries"),
     "net.ipv4.tcp_rmem": _default_of_three("receive_buffer"),
     "net.ipv4.tcp_wmem": _default_of_three("send_buffer"),
     "net.ipv4.tcp_syncookies": _flag("syn_cookies"),
+    "net.ipv4.tcp_mtu_probing": _setting("mtu_probing"),
     "net.ipv4.tcp_ecn": _ecn,
     "net.inet.tcp.ecn.enable": _ecn,
     "net.inet.tcp.rfc1323": _rfc1323,
     "net.inet.tcp.sack.enable": _flag("sack"),
     "net.inet.tcp.recvspace": _setting("receive_buffer"),
+    "net.inet.tcp.rexmit_slop": _only("0", "200"),
+    "net.inet.tcp.ecn.maxretries": _only("1"),
+    "net.inet.tcp.syncookies_only": _only("0"),
     "net.inet.tcp.delacktime": _setting("delayed_ack", MILLISECOND),
     "net.inet.tcp.rexmit_initial": _setting("rto_initial", MILLISECOND),
     "net.inet.tcp.keepinit": _setting("connect_timeout", MILLISECOND),
@@ -108,5 +123,6 @@ SYSCTLS: dict[str, Setter] = {
     "net.inet.tcp.insecure_rst": _before_rfc5961("RSTs anywhere in the window"),
     "net.inet.tcp.insecure_syn": _before_rfc5961("SYNs that reset a connection"),
     "net.inet.tcp.blackhole": _only("0"),
+    "net.inet.tcp.icmp_may_rst": _only("1"),
     "net.inet.tcp.drop_synfin": _only("0"),
 }

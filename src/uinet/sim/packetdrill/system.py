@@ -13,7 +13,12 @@ Address = tuple[str, int]
 
 
 class System(Protocol):
-    """Sockets of the machine under test."""
+    """Sockets of the machine under test. `send_waits`: a blocking send on a socket that connects yet returns when that
+    is over (Linux), not when its data is queued."""
+
+    @property
+    def send_waits(self) -> bool:
+        """See above."""
 
     def socket(self, v6: bool, kind: str) -> Any:
         """A new socket; `kind` SOCK_STREAM or SOCK_DGRAM."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from uinet.seq import seq_diff
 from uinet.socket import Socket
+from uinet.tcp.constants import DUP_THRESH, FAST, OPEN, REDUCING, TIMEOUT
 from uinet.tcp.state import NAMES
 from uinet.tcp.tcb import Tcb
-from uinet.units import MASK32, MICROSECOND, MILLISECOND
+from uinet.units import MASK32, MICROSECOND, MILLISECOND, SECOND
 
 STATES = {
     "ESTABLISHED": 1, "SYN-SENT": 2, "SYN-RECEIVED": 3, "FIN-WAIT-1": 4, "FIN-WAIT-2": 5, "TIME-WAIT": 6, "CLOSED": 7,
@@ -33,10 +35,11 @@ def linux_info(sock: Socket) -> dict[str, int]:
     tcb = sock.tcb
     if tcb is None:
         return {"tcpi_state": STATES["LISTEN"] if sock.listener is not None else STATES["CLOSED"]}
+    known = sock.info()
     mss = max(1, tcb.mss)
     outstanding = (tcb.snd_nxt - tcb.snd_una) & MASK32
     queued = tcb.snd_buf.length if tcb.snd_buf is not None else 0
-    options = tcb.ts_ok * 1 | tcb.sack_ok * 2 | (4 if tcb.snd_scale or tcb.rcv_scale else 0)
+    options = tcb.ts_ok * 1 | tcb.sack_ok * 2 | (4 if tcb.snd_scale or tcb.rcv_scale else 0) | tcb.ecn_ok * 8
     info = {
         "tcpi_state": STATES[NAMES[tcb.state]], "tcpi_options": options, "tcpi_snd_wscale": tcb.snd_scale,
         "tcpi_rcv_wscale": tcb.rcv_scale, "tcpi_backoff": tcb.backoff, "tcpi_retransmits": tcb.backoff,
@@ -47,10 +50,17 @@ def linux_info(sock: Socket) -> dict[str, int]:
         "tcpi_total_retrans": tcb.retransmits, "tcpi_segs_out": tcb.segments_out, "tcpi_segs_in": tcb.segments_in,
         "tcpi_bytes_received": tcb.bytes_in, "tcpi_bytes_sent": tcb.bytes_out,
         "tcpi_snd_ssthresh": INFINITE if tcb.ssthresh >= INFINITE else tcb.ssthresh // mss,
-        "tcpi_probes": tcb.keep_probes,
+        "tcpi_probes": known.probes, "tcpi_advmss": known.advmss, "tcpi_pmtu": known.pmtu,
+        "tcpi_reordering": DUP_THRESH, "tcpi_bytes_acked": known.bytes_acked,
+        "tcpi_ato": round(known.ato * SECOND) // MICROSECOND,
     }
+    fast = tcb.fast_open
+    if fast is not None:
+        info["tcpi_options"] |= (SYMBOLS["TCPI_OPT_SYN_DATA"] if fast.taken else 0) | (
+            SYMBOLS["TCPI_OPT_TFO_CHILD"] if fast.listener is not None else 0
+        )
+    info.update(_flight_info(tcb, mss))
     if tcb.persisting:
-        info["tcpi_probes"] = tcb.backoff
         info["tcpi_retransmits"] = 0
     info["tcpi_ca_state"] = ca_state(tcb)
     if tcb.last_heard:
@@ -58,10 +68,26 @@ def linux_info(sock: Socket) -> dict[str, int]:
     return info
 
 
+def _flight_info(tcb: Tcb, mss: int) -> dict[str, int]:
+    """What the scoreboard tells, in segments."""
+    flight = tcb.flight
+    if flight is None:
+        return {"tcpi_sacked": 0, "tcpi_lost": 0, "tcpi_retrans": 0, "tcpi_delivered": 1}
+    again = 0  # sent again, and not known to have arrived: Linux counts them as lost still
+    for run in flight.runs[flight.first :]:
+        if run.again and not run.sacked and not run.lost:
+            again += seq_diff(run.end, run.start)
+    return {
+        "tcpi_sacked": -(-flight.sacked // mss), "tcpi_lost": -(-(flight.lost + again) // mss),
+        "tcpi_retrans": -(-again // mss), "tcpi_delivered": 1 + -(-flight.delivered // mss),  # the SYN counts
+        "tcpi_min_rtt": flight.min_rtt // MICROSECOND, "tcpi_reord_seen": int(flight.reordered),
+    }
+
+
 def ca_state(tcb: Tcb) -> int:
     """Linux's state of congestion avoidance: Open, Disorder, Recovery or Loss."""
-    if tcb.recovering == 2:
-        return SYMBOLS["TCP_CA_Loss"]
-    if tcb.recovering == 1:
-        return SYMBOLS["TCP_CA_Recovery"]
-    return SYMBOLS["TCP_CA_Disorder"] if tcb.dup_acks else SYMBOLS["TCP_CA_Open"]
+    if tcb.recovering != OPEN:
+        return {TIMEOUT: 4, FAST: 3, REDUCING: 2}[tcb.recovering]
+    if tcb.dup_acks or (tcb.flight is not None and tcb.flight.sacked):
+        return SYMBOLS["TCP_CA_Disorder"]
+    return SYMBOLS["TCP_CA_Open"]

@@ -11,7 +11,7 @@ cdef double C, BETA, ALPHA, SECONDS
 
 
 cdef class Cubic(CongestionControl):
-    cdef public HyStart hystart
+    cdef public HyStart hystart, before_hystart
     cdef public bint first
     cdef public long long epoch_start, before_epoch
     cdef public double w_max, w_est, k, cwnd_prior, cwnd, before_w_max, before_k

@@ -36,6 +36,7 @@ class Cubic(CongestionControl):
         self.before_w_max = 0.0
         self.before_epoch = 0
         self.before_k = 0.0
+        self.before_hystart: HyStart | None = None
 
     def start(self, tcb: Tcb) -> None:
         if self.first and tcb.context.settings.hystart:
@@ -100,6 +101,7 @@ class Cubic(CongestionControl):
         self.before_w_max = self.w_max
         self.before_epoch = self.epoch_start
         self.before_k = self.k
+        self.before_hystart = self.hystart
         cwnd = float(tcb.cwnd)
         self.cwnd_prior = cwnd
         # fast convergence: who loses below the last maximum makes room for others
@@ -127,6 +129,8 @@ class Cubic(CongestionControl):
         self.w_max = self.before_w_max
         self.epoch_start = self.before_epoch
         self.k = self.before_k
+        self.hystart = self.before_hystart  # slow start may go on, and has to end somewhere
+        self.first = self.hystart is not None
 
     def on_idle(self, tcb: Tcb, idle: int) -> None:
         if self.epoch_start:

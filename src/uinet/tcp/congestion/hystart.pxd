@@ -2,20 +2,22 @@ cimport cython
 
 from uinet.seq cimport seq_geq
 from uinet.tcp.congestion.growth cimport slow_start
-from uinet.tcp.flight cimport Ack
+from uinet.tcp.flight cimport Ack, Flight
 from uinet.tcp.tcb cimport Tcb
 
-cdef long long MIN_RTT_THRESH, MAX_RTT_THRESH, MIN_RTT_DIVISOR, FAR, CSS_GROWTH_DIVISOR
-cdef unsigned int N_RTT_SAMPLE, CSS_ROUNDS
+cdef long long MIN_RTT_THRESH, MAX_RTT_THRESH, MIN_RTT_DIVISOR, FAR, CSS_GROWTH_DIVISOR, TRAIN_GAP
+cdef unsigned int N_RTT_SAMPLE, CSS_ROUNDS, TRAIN_WINDOW
 
 
 @cython.final
 cdef class HyStart:
     cdef public unsigned int window_end, samples, css_rounds
-    cdef public long long last_round_min_rtt, current_round_min_rtt, css_baseline_min_rtt, rest
+    cdef public long long last_round_min_rtt, current_round_min_rtt, css_baseline_min_rtt, rest, round_start, last_ack
     cdef public bint css
     @cython.locals(left=cython.longlong, grow=cython.longlong)
     cpdef Py_ssize_t on_ack(self, Tcb tcb, Ack ack) except -1
+    @cython.locals(now=cython.longlong, flight=Flight)
+    cpdef bint train_is_long(self, Tcb tcb) except -1
     @cython.locals(last=cython.longlong, threshold=cython.longlong)
     cpdef look_for_delay(self)
     cpdef end_round(self, Tcb tcb)

@@ -20,6 +20,9 @@ N_RTT_SAMPLE = 8
 CSS_GROWTH_DIVISOR = 4
 CSS_ROUNDS = 5
 
+TRAIN_GAP = 2 * MILLISECOND  # ACKs no further apart belong to one train
+TRAIN_WINDOW = 16  # segments of cwnd from which on a train tells something
+
 FAR = 1 << 62
 
 
@@ -35,11 +38,16 @@ class HyStart:
         self.css_baseline_min_rtt = FAR
         self.css_rounds = 0
         self.rest = 0
+        self.round_start = tcb.context.now
+        self.last_ack = tcb.context.now
 
     def on_ack(self, tcb: Tcb, ack: Ack) -> int:
         """Grows cwnd for an ACK in slow start; bytes of it that are left over for congestion avoidance."""
         if seq_geq(tcb.snd_una, self.window_end):
             self.end_round(tcb)
+        if tcb.context.settings.hystart_train and self.train_is_long(tcb):
+            tcb.ssthresh = tcb.cwnd
+            return ack.acked
         if ack.rtt >= 0:
             if ack.rtt < self.current_round_min_rtt:
                 self.current_round_min_rtt = ack.rtt
@@ -56,6 +64,21 @@ class HyStart:
             self.css = False  # the delay was a passing one
             self.css_baseline_min_rtt = FAR
         return left
+
+    def train_is_long(self, tcb: Tcb) -> bool:
+        """Whether the ACKs of this round have come without a pause for half a round trip: the path is nearly full.
+
+        This is the other half of the first HyStart (Ha and Rhee, 2011; RFC 9406 has only the delay): without it a
+        queue as long as the path takes several hundred packets too many, and half of them are lost.
+        """
+        now = tcb.context.now
+        if now - self.last_ack > TRAIN_GAP:
+            return False
+        self.last_ack = now
+        flight = tcb.flight
+        if flight is None or flight.min_rtt == 0 or tcb.cwnd < TRAIN_WINDOW * tcb.mss:
+            return False
+        return now - self.round_start > flight.min_rtt // 2
 
     def look_for_delay(self) -> None:
         """Enters CSS if this round's shortest round trip is notably longer than the last one's."""
@@ -76,6 +99,8 @@ class HyStart:
     def end_round(self, tcb: Tcb) -> None:
         """A round is over; after five of CSS so is slow start."""
         self.window_end = tcb.snd_nxt
+        self.round_start = tcb.context.now
+        self.last_ack = tcb.context.now
         self.last_round_min_rtt = self.current_round_min_rtt
         self.current_round_min_rtt = FAR
         self.samples = 0
