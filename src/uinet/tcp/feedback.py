@@ -235,7 +235,8 @@ def decode(tcb: Tcb, accurate: AccEcn, seg: Segment, ack: Ack) -> None:
     news = (ace - accurate.s_cep) & 7
     packets = (ack.delivered + tcb.mss - 1) // tcb.mss
     marked = -1
-    if seg.accecn_length >= 0 and accurate.options:
+    if seg.accecn_length >= 0 and not zeroed(seg):
+        accurate.options = True  # even if the handshake's was lost (3.2.3.2.3)
         marked = take_option(accurate, seg)
     safe = wrapped(tcb, accurate, news, packets, marked)
     accurate.stretch += packets - accurate.stretch // 8

@@ -358,9 +358,11 @@ def test_option_counters_wrap() -> None:
 
 @pytest.mark.rfc("9768", "3.2.3.2.4", "an option whose counters were zeroed is not believed")
 def test_zeroed_option_is_ignored() -> None:
-    peer = EcnPeer(3)
-    sock, _ = peer.server(ACC, last=0b010, options=SACKED)
+    peer, sock = sending()
     assert sock.tcb is not None and sock.tcb.accecn is not None and not sock.tcb.accecn.options
+    assert told(peer, sock, 8, 5, accecn(172, 0, 0, 0)) == 8
+    assert not sock.tcb.accecn.options
+    assert told(peer, sock, 8, 5, accecn(172, 20_000, 0, 1)) == 0, "one that came through later is believed"
     for option, believed in ((accecn(172, 1, 0, 1), True), (accecn(172, 0, 0, 0), False), (accecn(172), True)):
         other = EcnPeer(3)
         other.listen()
