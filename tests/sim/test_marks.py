@@ -44,7 +44,11 @@ def test_without_ecn_nothing_is_marked_and_the_queue_grows() -> None:
 
 
 def test_accurate_feedback_counts_every_mark_though_acks_are_lost() -> None:
-    world, _ = marking("cubic", 3, loss=(0.0, 0.3))
+    world = Bottleneck(rate=10e6, delay=0.01, queue=400, mark=(20, None), settings={"ecn": 3})
+    world.flow("cubic")
+    world.run(0.2)
+    world.link.ba.set(loss=0.3)
+    world.run(6.0)
     tcb = world.flows[0].tcb
     assert tcb.accecn is not None
     marked = world.link.statistics()["ab"]["marked"]
