@@ -1,5 +1,6 @@
 cimport cython
 
+from uinet.tcp.accecn cimport AccEcn
 from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.context cimport Context
@@ -38,6 +39,8 @@ cdef class Tcb(Entry):
     cdef public Flight flight
     cdef public unsigned int cwnd, ssthresh, dup_acks, recover, small_sent, dsack_left, dsack_right
     cdef public long long pacing_rate, max_pacing_rate, paced_until, loss_at
+    cdef public AccEcn accecn
+    cdef public unsigned int ace_in
     cdef public bint pacing, ecn_ok, ecn_echo, ecn_reduced
     cdef public long long srtt, rttvar, rto, timed_at, unanswered_since
     cdef public long long rexmt_at, delack_at, keep_at, close_at, last_heard, challenge_after
