@@ -48,6 +48,8 @@ def acknowledge(tcb: Tcb, seg: Segment, duplicate: bool) -> None:
         acked = 0  # an ACK from before, whose SACK blocks may still be news
     ack = context.ack
     ack.begin(acked, pipe(tcb))
+    flight.fack_before = flight.fack
+    flight.fack_before_known = flight.fack_known
     ack.recovering = tcb.recovering == TIMEOUT
     ack.recover = tcb.recover
     if tcb.ts_ok and seg.has_timestamps:
