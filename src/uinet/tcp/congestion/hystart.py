@@ -74,7 +74,7 @@ class HyStart:
         self.rest = 0
 
     def train_is_long(self, tcb: Tcb) -> bool:
-        """Whether the ACKs of this round have come without a pause for half a round trip: the path is at least half full.
+        """Whether the ACKs of this round have come without a pause for half a round trip: the path is half full.
 
         This is the other half of the first HyStart (Ha and Rhee, 2011; RFC 9406 has only the delay): without it a
         queue as long as the path takes several hundred packets too many, and half of them are lost.
@@ -84,8 +84,8 @@ class HyStart:
             return False
         self.last_ack = now
         flight = tcb.flight
-        if flight is None or tcb.cwnd < TRAIN_WINDOW * tcb.mss or flight.min_rtt <= 2 * TRAIN_GAP:
-            return False  # on a short path two ACKs would be a train
+        if flight is None or tcb.cwnd < TRAIN_WINDOW * tcb.mss or flight.min_rtt <= 4 * TRAIN_GAP:
+            return False  # on a short path two or three ACKs would be a train
         return now - self.round_start > flight.min_rtt // 2
 
     def look_for_delay(self) -> None:
