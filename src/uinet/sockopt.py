@@ -220,6 +220,16 @@ __all__ = [
 class Config:
     """What is set on a socket. Accepted sockets share their listener's until one of them sets something."""
 
+    __slots__ = (  # a dictionary of so many shares no keys with others, and takes a kilobyte more a socket
+        "bind_any", "broadcast", "cdom", "congestion", "cork", "defer_accept", "fast_open",
+        "fast_open_connect", "fast_open_key", "keep_count", "keep_idle", "keep_interval", "keepalive", "keys",
+        "l2", "linger", "max_buffer", "max_pacing_rate", "max_segment", "mtu_discover", "mtu_probing",
+        "no_delay", "not_sent_low", "oob_inline", "passive", "promiscuous", "quick_ack", "reassembly_deadline",
+        "receive_auto", "receive_buffer", "receive_errors", "receive_low", "reuse_address", "reuse_port",
+        "send_auto", "send_buffer", "syn_filter", "tos", "ttl", "user_timeout", "user_timeout_option", "vlans",
+        "window_clamp",
+    )
+
     def __init__(self, receive_buffer: int, send_buffer: int, max_buffer: int) -> None:
         self.receive_buffer = receive_buffer
         self.send_buffer = send_buffer

@@ -163,12 +163,12 @@ def test_a_wrong_value_is_told_in_one_line_and_changes_nothing(
     level: int, name: str, value: Any, error: type[Exception]
 ) -> None:
     sock = uinet.Stack().socket()
-    before = vars(sock.config.copy())
+    before = {slot: getattr(sock.config, slot) for slot in sock.config.__slots__}
     with pytest.raises(error) as caught:
         sock.setsockopt(level, getattr(uinet, name), value)
     assert str(caught.value)
     assert "\n" not in str(caught.value)
-    assert vars(sock.config) == before
+    assert {slot: getattr(sock.config, slot) for slot in sock.config.__slots__} == before
 
 
 def test_every_name_is_covered() -> None:

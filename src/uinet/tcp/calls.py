@@ -152,7 +152,7 @@ def close(tcb: Tcb, linger: int) -> None:
         return
     unread = tcb.rcv_buf is not None and tcb.rcv_buf.length > 0
     if unread or linger == 0:
-        abort(tcb)
+        abort(tcb, lost=unread)
         return
     shut_sending(tcb)
     settings = tcb.context.settings

@@ -73,11 +73,12 @@ def finish(tcb: Tcb, error: BaseException | None) -> None:
         notify(tcb, EV_READABLE | EV_CLOSED)
 
 
-def abort(tcb: Tcb, error: BaseException | None = None) -> None:
+def abort(tcb: Tcb, error: BaseException | None = None, lost: bool = False) -> None:
     """ABORT (RFC 9293 3.10.5): sends a RST where the peer knows of the connection, and finishes.
 
-    Without `error` the user asked for it.
+    Without `error` the user asked for it: where both ends have sent their FINs there is nothing left to tell then,
+    unless data that had come was `lost`.
     """
-    if tcb.state >= SYN_RECEIVED:
+    if tcb.state >= SYN_RECEIVED and (error is not None or lost or not (tcb.fin_sent and tcb.fin_received)):
         send_rst(tcb)
     finish(tcb, error if error is not None else ConnectionAborted())

@@ -42,5 +42,6 @@ cpdef search(Tcb tcb, Path path)
 @cython.locals(most=Py_ssize_t)
 cpdef bint due(Tcb tcb, Flight flight, Path path) except -1
 @cython.locals(path=Path, flight=Flight, length=Py_ssize_t, needed=Py_ssize_t)
-cpdef Py_ssize_t probe_length(Tcb tcb, Py_ssize_t available, long long room, Py_ssize_t window, Py_ssize_t sack) except -2
+cpdef Py_ssize_t probe_length(
+    Tcb tcb, Py_ssize_t available, long long room, Py_ssize_t window, Py_ssize_t sack) except -2
 cpdef probe_sent(Tcb tcb, unsigned int start, unsigned int end)

@@ -142,11 +142,37 @@ def test_abort_resets(state: str) -> None:
     sock = getattr(peer, state)()
     sock.abort()
     peer.flush()
-    peer.expect("R.")
+    if state in ("closing", "last_ack"):  # both ends have closed (RFC 9293 3.10.5)
+        peer.quiet()
+    else:
+        peer.expect("R.")
     assert sock.state == "CLOSED"
     assert error_of(sock.send, b"x") is BadSocket
     if peer.listener:
         peer.listener.close()
+    peer.gone(0)
+
+
+@pytest.mark.parametrize("state", ["closing", "last_ack"])
+def test_abort_in_the_end_resets_if_data_is_lost(state: str) -> None:
+    """Unread data is shown to be lost (RFC 9293 3.6.1, SHLD-3), in every state."""
+    peer = Peer()
+    sock = peer.passive()
+    if state == "closing":
+        sock.shutdown(1)
+        peer.flush()
+        peer.expect("F.")
+    peer.data(b"unread", "FP.")
+    peer.drain()
+    if state == "last_ack":
+        sock.shutdown(1)
+        peer.flush()
+        peer.expect("F.")
+    assert sock.state == state.upper().replace("_", "-")
+    sock.close()
+    peer.flush()
+    peer.expect("R.")
+    peer.listener.close()
     peer.gone(0)
 
 

@@ -131,7 +131,7 @@ class StackSystem:
             return sock.send(data) if connected or address is None else sock.sendto(data, address)
         if "0x20000000" in flags:
             flags = flags - {"0x20000000"} | {"MSG_FASTOPEN"}
-        if flags - {"MSG_DONTWAIT", "MSG_MORE", "MSG_FASTOPEN"}:
+        if flags - {"MSG_DONTWAIT", "MSG_MORE", "MSG_FASTOPEN", "MSG_OOB"}:
             raise Unsupported(f"send() with {', '.join(sorted(flags))}")
         if "MSG_FASTOPEN" in flags or (sock.tcb is None and address is not None):
             return self._send_opening(handle, data, "MSG_FASTOPEN" in flags, address)
@@ -144,7 +144,7 @@ class StackSystem:
         more = "MSG_MORE" in flags
         if more and not handle.more:
             sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_CORK, 1)
-        count = sock.send(data)
+        count = sock.send(data, sockopt.MSG_OOB if "MSG_OOB" in flags else 0)
         if handle.more and not more:
             sock.setsockopt(sockopt.IPPROTO_TCP, sockopt.TCP_CORK, 0)
         handle.more = more
