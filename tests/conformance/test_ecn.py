@@ -197,3 +197,21 @@ def test_established_echo_reduces_the_window_once_a_round_trip(congestion: str) 
         peer.ack = seg.end
         peer.send("E.")
     assert sock.info().snd_cwnd < after * 1.01, "another round trip, another reduction"
+
+
+@pytest.mark.rfc("3168", "6.1.2", "the window is halved, and no more, on a connection without SACK as on any other")
+def test_established_echo_without_sack_ends_at_ssthresh() -> None:
+    peer = Tape(congestion="newreno")
+    peer.listen()
+    peer.send("SEW", options=(Mss(1000),))
+    seg = peer.expect("SE.")
+    peer.seq, peer.ack = (peer.seq + 1) & MASK32, seg.end
+    peer.send(".")
+    sock = peer.listener.accept()
+    sock.send(bytes(10_000))
+    peer.flush()
+    for seg in peer.drain():
+        peer.ack = seg.end
+        peer.send("E.")
+    info = sock.info()
+    assert info.snd_cwnd == info.snd_ssthresh >= 4000

@@ -14,7 +14,7 @@ from uinet.sim.packetdrill import PASS, find, run
 
 HERE = Path(__file__).parent
 SCRIPTS = find([HERE])
-ENOUGH = 300  # each state with each event, and each mechanism
+ENOUGH = 400  # each state with each event, and each mechanism
 
 
 def runs() -> list[tuple[Path, str | None]]:

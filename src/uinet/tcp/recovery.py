@@ -185,7 +185,7 @@ def leave(tcb: Tcb, flight: Flight) -> None:
     """All that was outstanding when recovery or reduction began has arrived."""
     if not flight.owns_window and flight.reduced:
         tcb.cwnd = tcb.ssthresh
-        if not tcb.sack_ok:
+        if not tcb.sack_ok and tcb.recovering == FAST:
             outstanding = seq_diff(tcb.snd_nxt, tcb.snd_una)
             calm = (outstanding if outstanding > tcb.mss else tcb.mss) + tcb.mss
             if calm < tcb.cwnd:

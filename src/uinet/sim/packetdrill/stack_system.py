@@ -116,6 +116,7 @@ class StackSystem:
         handle.connected = True
 
     def connecting(self, handle: Handle) -> bool:
+        """Whether an active open is under way; what Fast Open gives to accept is never one."""
         tcb = handle.sock.tcb
         return tcb is not None and not handle.accepted and CLOSED < tcb.state < ESTABLISHED
 
@@ -297,5 +298,11 @@ def _linger(value: Any) -> tuple[int, int]:
     return value.get("onoff", 0), value.get("linger", 0)
 
 
-SETTERS: dict[tuple[str, str], Callable[[Any], Any]] = {("SOL_SOCKET", "SO_LINGER"): _linger}
+def _name(value: Any) -> str:
+    return value.rstrip(b"\0").decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+SETTERS: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("SOL_SOCKET", "SO_LINGER"): _linger, ("IPPROTO_TCP", "TCP_CONGESTION"): _name,
+}
 

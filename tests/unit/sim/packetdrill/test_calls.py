@@ -25,6 +25,10 @@ DATA = "+0 < P. 1:101(100) ack 1 win 257\n+0 > . 1:1(0) ack 101\n"
     ("write(4, ..., 10) = ...", None),
     ('send(4, "hello", 5, 0) = 5', None),
     ('send(4, "hello", 5, MSG_NOSIGNAL) = 5', None),
+    ('send(4, "hello", 5, MSG_OOB) = 5\n+0 > P.U 1:6(5) ack 1 urg 5', None),
+    ('setsockopt(4, SOL_TCP, TCP_CONGESTION, "bbr", 3) = 0\n+0 getsockopt(4, SOL_TCP, TCP_CONGESTION, ["bbr"], [3]) = 0',
+     None),
+    ('setsockopt(4, SOL_TCP, TCP_CONGESTION, "plan9", 5) = -1 EINVAL (Invalid argument)', None),
     ("shutdown(4, SHUT_WR) = 0", None),
     ("shutdown(4, 7) = -1 EINVAL (Invalid argument)", None),
     ("shutdown(3, SHUT_WR) = -1 ENOTCONN (Transport endpoint is not connected)", None),
@@ -197,6 +201,20 @@ def test_fast_open_without_a_cookie_asks_for_one_and_sends_nothing() -> None:
     """
     passes(script.format(cookie="abcd1234"))
     fails(script.format(cookie="abcd1235"), "option is FO abcd1234")
+
+
+def test_fast_open_data_is_read_before_the_handshake_is_over() -> None:
+    script = """
+    0  socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+    +0 bind(3, ..., ...) = 0
+    +0 listen(3, 1) = 0
+    +0 setsockopt(3, SOL_TCP, TCP_FASTOPEN, [2], 4) = 0
+    +0 < S 0:10(10) win 32792 <mss 1460,FO 0102030405060708,nop,nop>
+    +0 > S. 0:0(0) ack 11 <mss 1460>
+    +0 accept(3, ..., ...) = 4
+    +0 read(4, ..., 100) = 10
+    """
+    passes(script, defines={"TFO_COOKIE": "0102030405060708"})
 
 
 def test_fast_open_server_takes_the_cookie_that_the_script_calls_good() -> None:
