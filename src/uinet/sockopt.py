@@ -220,6 +220,16 @@ __all__ = [
 class Config:
     """What is set on a socket. Accepted sockets share their listener's until one of them sets something."""
 
+    __slots__ = (  # a dictionary of so many shares no keys with others, and takes a kilobyte more a socket
+        "bind_any", "broadcast", "cdom", "congestion", "cork", "defer_accept", "fast_open",
+        "fast_open_connect", "fast_open_key", "keep_count", "keep_idle", "keep_interval", "keepalive", "keys",
+        "l2", "linger", "max_buffer", "max_pacing_rate", "max_segment", "mtu_discover", "mtu_probing",
+        "no_delay", "not_sent_low", "oob_inline", "passive", "promiscuous", "quick_ack", "reassembly_deadline",
+        "receive_auto", "receive_buffer", "receive_errors", "receive_low", "reuse_address", "reuse_port",
+        "send_auto", "send_buffer", "syn_filter", "tos", "ttl", "user_timeout", "user_timeout_option", "vlans",
+        "window_clamp",
+    )
+
     def __init__(self, receive_buffer: int, send_buffer: int, max_buffer: int) -> None:
         self.receive_buffer = receive_buffer
         self.send_buffer = send_buffer
@@ -372,7 +382,7 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_UTO): ("user_timeout_option", _flag),
     (IPPROTO_TCP, TCP_MAXSEG): ("max_segment", _segment),
     (IPPROTO_TCP, TCP_WINDOW_CLAMP): ("window_clamp", _clamp),
-    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): ("not_sent_low", _within(0, 1 << 31, "TCP_NOTSENT_LOWAT")),
+    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): ("not_sent_low", _within(0, 0xFFFFFFFF, "TCP_NOTSENT_LOWAT")),
     (IPPROTO_TCP, TCP_DEFER_ACCEPT): ("defer_accept", _duration("TCP_DEFER_ACCEPT", SECOND, "seconds")),
     (SOL_SOCKET, SO_RCVLOWAT): ("receive_low", lambda value: max(1, _within(0, 1 << 31, "SO_RCVLOWAT")(value))),
     (SOL_SOCKET, SO_OOBINLINE): ("oob_inline", _flag),

@@ -124,6 +124,7 @@ COUNTERS: dict[str, str] = {
     "tcp_ack_too_new": "dropped: ACK of data never sent",
     "tcp_ack_too_old": "dropped: ACK older than any window (RFC 5961)",
     "tcp_listen_overflow": "dropped: accept queue or SYN cache full",
+    "tcp_ecn_mixed": "handshakes reset, as a SYN sent again asked for another kind of ECN (RFC 9768, 3.1.5)",
     "tcp_ce_in": "segments received with a congestion mark (RFC 3168)",
     "tcp_dsack_in": "D-SACKs received: something was sent again without need (RFC 2883)",
     "tcp_tail_probe": "tail loss probes sent (RFC 8985)",

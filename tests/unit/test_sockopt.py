@@ -49,6 +49,11 @@ SET_AND_READ: list[tuple[int, str, Any, Any]] = [
     (IPPROTO_IP, "IP_TOS", 0xB8, 0xB8),
     (IPPROTO_IPV6, "IPV6_UNICAST_HOPS", 255, 255),
     (IPPROTO_IPV6, "IPV6_TCLASS", 1, 1),
+    (IPPROTO_IP, "IP_MTU_DISCOVER", uinet.IP_PMTUDISC_DONT, 0),
+    (IPPROTO_IP, "IP_MTU_DISCOVER", uinet.IP_PMTUDISC_PROBE, 3),
+    (IPPROTO_IPV6, "IPV6_MTU_DISCOVER", uinet.IP_PMTUDISC_DO, 2),
+    (IPPROTO_TCP, "TCP_MTU_PROBING", -1, -1),
+    (IPPROTO_TCP, "TCP_MTU_PROBING", 2, 2),
     (SOL_SOCKET, "SO_MAX_PACING_RATE", 125_000, 125_000),
     (IPPROTO_TCP, "TCP_CONGESTION", "bbr", "bbr"),
     (IPPROTO_TCP, "TCP_CONGESTION", b"reno", "newreno"),
@@ -107,6 +112,9 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
     (IPPROTO_IP, "IP_TOS", 1.5, InvalidArgument),
     (IPPROTO_IPV6, "IPV6_UNICAST_HOPS", 0, InvalidArgument),
     (IPPROTO_IPV6, "IPV6_TCLASS", -1, InvalidArgument),
+    (IPPROTO_IP, "IP_MTU_DISCOVER", 4, InvalidArgument),
+    (IPPROTO_IPV6, "IPV6_MTU_DISCOVER", -1, InvalidArgument),
+    (IPPROTO_TCP, "TCP_MTU_PROBING", 3, InvalidArgument),
     (IPPROTO_TCP, "TCP_KEEPIDLE", -1, InvalidArgument),
     (IPPROTO_TCP, "TCP_KEEPIDLE", 1e300, InvalidArgument),
     (IPPROTO_TCP, "TCP_KEEPINTVL", "1", InvalidArgument),
@@ -133,11 +141,13 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
 KEYS = {"TCP_AO_ADD_KEY", "TCP_AO_DEL_KEY", "TCP_AO_GET_KEYS", "TCP_AO_INFO", "TCP_MD5SIG"}  # see test_ao, test_md5
 READ_ONLY = {
     "SO_TYPE", "SO_ERROR", "SO_ACCEPTCONN", "SO_PROTOCOL", "SO_DOMAIN", "TCP_INFO", "IP_SERIALNO",
+    "IP_MTU", "IPV6_MTU",
 }
 MULTICAST = {  # tests/unit/test_multicast.py
     "IP_ADD_MEMBERSHIP", "IP_DROP_MEMBERSHIP", "IP_MULTICAST_IF", "IP_MULTICAST_LOOP", "IP_MULTICAST_TTL",
     "IPV6_JOIN_GROUP", "IPV6_LEAVE_GROUP", "IPV6_MULTICAST_HOPS", "IPV6_MULTICAST_IF", "IPV6_MULTICAST_LOOP",
 }
+VALUES = {"IP_PMTUDISC_DO", "IP_PMTUDISC_DONT", "IP_PMTUDISC_PROBE", "IP_PMTUDISC_WANT"}
 ANCILLARY = {"IP_ORIGDSTADDR", "TCP_HOLE"}
 
 
@@ -153,17 +163,17 @@ def test_a_wrong_value_is_told_in_one_line_and_changes_nothing(
     level: int, name: str, value: Any, error: type[Exception]
 ) -> None:
     sock = uinet.Stack().socket()
-    before = vars(sock.config.copy())
+    before = {slot: getattr(sock.config, slot) for slot in sock.config.__slots__}
     with pytest.raises(error) as caught:
         sock.setsockopt(level, getattr(uinet, name), value)
     assert str(caught.value)
     assert "\n" not in str(caught.value)
-    assert vars(sock.config) == before
+    assert {slot: getattr(sock.config, slot) for slot in sock.config.__slots__} == before
 
 
 def test_every_name_is_covered() -> None:
     names = {name for name in sockopt.__all__ if name.startswith(("SO_", "IP_", "IPV6_", "TCP_"))}
-    assert names == {name for _, name, _, _ in SET_AND_READ} | READ_ONLY | ANCILLARY | KEYS | MULTICAST
+    assert names == {name for _, name, _, _ in SET_AND_READ} | READ_ONLY | VALUES | ANCILLARY | KEYS | MULTICAST
     assert all(hasattr(uinet, name) for name in sockopt.__all__)
 
 

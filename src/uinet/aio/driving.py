@@ -12,6 +12,7 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
+from uinet.link.timer import TimerFd, timer_fd
 from uinet.pump import Pump
 
 if TYPE_CHECKING:
@@ -43,10 +44,23 @@ class LoopDriver:
         self._deadline: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
+        self._fine = None if self.virtual else self._fine_timer()
+        self._fine_at = 0  # 0: not armed
         self._scheduled = False
         self._closed = False
         stack.on_pending = self.wake
         stack.clock = self.clock
+
+    def _fine_timer(self) -> TimerFd | None:
+        """A timer that is finer than the loop's milliseconds, where platform and loop have such."""
+        timer = timer_fd()
+        if timer is not None:
+            try:
+                self.loop.add_reader(timer.fileno(), self._fine_expired)
+            except NotImplementedError:
+                timer.close()
+                return None
+        return timer
 
     def add(self, device: Device, interface: Interface) -> Pump:
         """Lets `device` carry the frames of `interface` from now on."""
@@ -99,6 +113,9 @@ class LoopDriver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._fine is not None:
+            self.loop.remove_reader(self._fine.fileno())
+            self._fine.close()
         for pump in list(self.pumps):
             self.remove(pump)
             pump.device.close()
@@ -135,8 +152,17 @@ class LoopDriver:
         if any(pump.ready for pump in self.pumps):
             self.wake()
 
+    def _fine_expired(self) -> None:
+        assert self._fine is not None
+        self._fine.clear()
+        self._fine_at = 0
+        self._due()
+
     def _expired(self) -> None:
         self._timer = None
+        self._due()
+
+    def _due(self) -> None:
         if self._closed or self._deadline is None:
             return
         now = self.clock()
@@ -154,6 +180,11 @@ class LoopDriver:
     def _arm(self) -> None:
         """Sets the timer for the deadline. One that is too early stays: it costs a look at the clock."""
         deadline = self._deadline
+        if self._fine is not None:
+            if deadline is not None and not 0 < self._fine_at <= deadline:
+                self._fine.arm(deadline)
+                self._fine_at = deadline
+            return
         if deadline is None or (self._timer is not None and self._timer_at <= deadline):
             return
         if self._timer is not None:

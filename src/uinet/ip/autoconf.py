@@ -30,6 +30,7 @@ K = TypeVar("K")
 
 LONGEST = 10**9  # seconds; what is longer is for ever too
 MIN_MTU = 1280
+MAX_OPTIONS = 32  # of a kind, of one advertisement
 MAX_REACHABLE_TIME = 3_600_000  # ms (RFC 4861, section 6.2.1)
 METRICS = {nd.HIGH: 1000, nd.MEDIUM: 1024, nd.LOW: 1048}  # of routes, by preference; configured routes come before
 
@@ -78,15 +79,11 @@ class Autoconf(Timer):
 
     def start(self) -> None:
         """Makes the link-local address (RFC 4862, section 5.3), and then looks for routers."""
-        present = self.interface.link_local()
-        if present is not None:
+        if self.interface.has_link_local():
             self._solicit_first(delay=True)
             return
         identifier = self._identifier(LINK_LOCAL_PREFIX, self.tries)
         entry = InterfaceAddress(LINK_LOCAL_PREFIX[:8] + identifier, 64, origin=LINK_LOCAL)
-        if entry.address in self.interface.tentative:
-            self._solicit_first(delay=True)  # a configured one is being tested
-            return
         self.network.detector.start(self.interface, entry, self._tested)
 
     def _identifier(self, prefix: bytes, counter: int) -> bytes:
@@ -162,14 +159,14 @@ class Autoconf(Timer):
             self.network.neighbors.heard(self.network.neighbors.lookup(self.interface, packet.src), mac)
         self._default_router(packet.src, message, now)
         self.network.gateways.probe((self.interface.index, packet.src))
-        for info in nd.prefixes(message.options):
+        for info in nd.prefixes(message.options)[:MAX_OPTIONS]:
             if is_link_local(info.prefix) or is_multicast(info.prefix):
                 continue
             if info.on_link:
                 self._on_link(info, now)
             if info.autonomous:
                 self.slaac.advertised(info, packet.src, now)
-        for route in nd.route_informations(message.options):
+        for route in nd.route_informations(message.options)[:MAX_OPTIONS]:
             self._route(route, packet.src, now)
         self._names(message, now)
         if message.router_lifetime:
@@ -276,9 +273,9 @@ class Autoconf(Timer):
     def _names(self, message: nd.RouterAdvertisement, now: int) -> None:
         """RFC 8106, section 5.3.1."""
         known = self.network.name_servers
-        for server, lifetime in nd.recursive_dns_servers(message.options):
+        for server, lifetime in nd.recursive_dns_servers(message.options)[:MAX_OPTIONS]:
             known.learn(self.interface, NAMES_ROUTER, server, end_of(lifetime, now))
-        for domain, lifetime in nd.dns_search_list(message.options):
+        for domain, lifetime in nd.dns_search_list(message.options)[:MAX_OPTIONS]:
             known.learn(self.interface, NAMES_ROUTER, domain, end_of(lifetime, now))
 
     # time

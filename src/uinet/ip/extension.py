@@ -39,7 +39,7 @@ class Extensions:
 
     def walk(self, packet: Packet) -> int:
         """Walks the chain of `packet`; TRANSPORT, FRAGMENT or DROPPED. An atomic fragment is no fragment (RFC
-        6946).
+        6946); its `packet.fragment` is not 0 then.
         """
         data = packet.data
         chain = wire.walk(data, packet.l3, packet.end)
@@ -52,6 +52,8 @@ class Extensions:
             self.payload_offset = chain.fragment + wire.FRAGMENT_LENGTH
             self.proto = data[chain.fragment]
             return FRAGMENT
+        if chain.fragment >= 0:
+            packet.fragment = chain.fragment  # known to have been one: neighbour discovery wants none (RFC 6980)
         packet.proto = chain.next_header
         packet.l4 = chain.offset
         return TRANSPORT

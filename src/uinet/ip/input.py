@@ -224,6 +224,8 @@ class Receiver:
             packet.checksum = CHECKSUM_VALID
         code = packet.parse_ipv4() if packet.ethertype == ETHERTYPE_IPV4 else packet.parse_ipv6()
         wanted = False
+        if packet.version == 6:
+            packet.fragment = MORE_FRAGMENTS  # it came in pieces: RFC 6980
         if code:
             self.network.stats.count(DROP_COUNTERS[code])
         elif packet.version == 4 or self.network.extensions.walk(packet) == TRANSPORT:

@@ -187,7 +187,7 @@ class Interface:
         if len(address) == 16:
             self._check_mtu_v6()
         entries = [InterfaceAddress(address, length)]
-        if len(address) == 16 and self.layer == 2 and not (is_link_local(address) or self._has_link_local()):
+        if len(address) == 16 and self.layer == 2 and not (is_link_local(address) or self.has_link_local()):
             entries.insert(0, InterfaceAddress(link_local_of(self.mac), 64, origin=LINK_LOCAL))
         self.network.refresh()
         for entry in entries:
@@ -221,7 +221,8 @@ class Interface:
                 return entry.address
         return None
 
-    def _has_link_local(self) -> bool:
+    def has_link_local(self) -> bool:
+        """Whether there is a link-local IPv6 address, or one is being tested."""
         if self.link_local() is not None:
             return True
         return any(is_link_local(address) for address in self.tentative)

@@ -53,7 +53,7 @@ class Nd:
         if packet.interface.layer != 2:
             self.network.stats.count("nd_ignored")
             return False
-        if not wire.check(packet.data, packet.l4, packet.end):
+        if packet.fragment or not wire.check(packet.data, packet.l4, packet.end):  # RFC 6980: never in fragments
             self.network.stats.count("nd_malformed")
             return False
         message = wire.parse(packet.data, packet.l4, packet.end)

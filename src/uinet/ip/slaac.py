@@ -51,7 +51,7 @@ class Slaac:
             if info.prefix_length != 64:  # (d): prefix and interface identifier have to make 128 bits
                 self.network.stats.count("nd_ra_refused")
                 return
-            if info.valid_lifetime:
+            if info.valid_lifetime and self._room():
                 self._form(prefix, info, router, now)
             return
         for entry in public:
@@ -76,13 +76,19 @@ class Slaac:
             self._form_temporary(prefix, entry, now)
 
     def _test(self, entry: InterfaceAddress) -> bool:
-        if len(self.entries()) >= self.network.settings.address_limit:
-            self.network.stats.count("nd_address_limit")
+        if not self._room():
             return False
         if entry.address in self.interface.owned or entry.address in self.interface.tentative:
             return False  # configured by hand
         self.network.detector.start(self.interface, entry, self._tested)
         return True
+
+    def _room(self) -> bool:
+        """Whether there may be one more address."""
+        if len(self.entries()) < self.network.settings.address_limit:
+            return True
+        self.network.stats.count("nd_address_limit")
+        return False
 
     def _tested(self, entry: InterfaceAddress, free: bool) -> None:
         """The end of duplicate address detection."""

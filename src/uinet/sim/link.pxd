@@ -12,7 +12,7 @@ cdef class Channel:
     cdef public int layer
     cdef public object drop, refuse
     cdef public dict counters
-    cdef object _departures, _mark
+    cdef object _departures
     cdef object _sizes
     cdef Py_ssize_t _queued
     cdef long long _last_arrival

@@ -7,6 +7,7 @@ from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.context cimport Context
 from uinet.tcp.discovery cimport progressed
+from uinet.tcp.feedback cimport decode
 from uinet.tcp.flight cimport Ack, Flight
 from uinet.tcp.notify cimport notify
 from uinet.tcp.rack cimport detect_losses, end_dsack_round, note_dsack, probe_acknowledged, schedule_probe

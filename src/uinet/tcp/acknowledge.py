@@ -12,6 +12,7 @@ from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.autotune import may_write
 from uinet.tcp.constants import OPEN, TIMEOUT
 from uinet.tcp.discovery import progressed
+from uinet.tcp.feedback import decode
 from uinet.tcp.flight import Ack, Flight
 from uinet.tcp.notify import notify
 from uinet.tcp.rack import (
@@ -47,6 +48,8 @@ def acknowledge(tcb: Tcb, seg: Segment, duplicate: bool) -> None:
         acked = 0  # an ACK from before, whose SACK blocks may still be news
     ack = context.ack
     ack.begin(acked, pipe(tcb))
+    flight.fack_before = flight.fack
+    flight.fack_before_known = flight.fack_known
     ack.recovering = tcb.recovering == TIMEOUT
     ack.recover = tcb.recover
     if tcb.ts_ok and seg.has_timestamps:
@@ -59,8 +62,11 @@ def acknowledge(tcb: Tcb, seg: Segment, duplicate: bool) -> None:
         on_duplicate(tcb, flight, ack)
     elif ack.delivered:
         context.stats.count("tcp_dup_ack_in")
-    if tcb.ecn_ok and seg.flags & ECE and not seg.flags & SYN:
-        ack.ece = True
+    if tcb.ecn_ok and not seg.flags & SYN:
+        if tcb.accecn is None:
+            ack.ece = seg.flags & ECE != 0
+        elif acked or (ack.delivered and seg.ack == tcb.snd_una):  # one that was overtaken says nothing (RFC 9768, A.1)
+            decode(tcb, tcb.accecn, seg, ack)
     if acked or ack.delivered or ack.dsack or tcb.recovering or ack.ece:
         digest(tcb, flight, seg, ack, duplicate)
 
@@ -99,7 +105,9 @@ def control(tcb: Tcb, flight: Flight, ack: Ack, before: int) -> None:
     if congestion is None:
         return
     wanted = flight.owns_window
-    if ack.acked and not wanted:
+    if not ack.acked and ack.delivered and tcb.recovering == OPEN and tcb.cwnd < tcb.ssthresh:
+        wanted = True  # out of order: the window does not grow, but HyStart++ sees the delay
+    elif ack.acked and not wanted:
         wanted = tcb.recovering == TIMEOUT or (tcb.recovering == before == OPEN and cwnd_was_full(tcb, flight))
     if wanted:
         congestion.on_ack(tcb, ack)

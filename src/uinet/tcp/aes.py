@@ -152,7 +152,7 @@ def cmac(key: bytes, message: bytes) -> bytes:
     subkey = _shift(cipher.take())
     if not message or len(message) % BLOCK:
         subkey = _shift(subkey)
-        message += b"\x80" + bytes(-(len(message) + 1) % BLOCK)
+        message += b"\x80" + bytes(BLOCK - 1 - len(message) % BLOCK)
     whole = len(message) - BLOCK
     for at in range(0, whole, BLOCK):
         cipher.absorb(message, at)

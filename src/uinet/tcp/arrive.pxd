@@ -4,6 +4,7 @@ from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.acknowledge cimport acknowledge
 from uinet.tcp.autotune cimport take_round_trip
 from uinet.tcp.context cimport Context
+from uinet.tcp.feedback cimport note_received
 from uinet.tcp.notify cimport notify
 from uinet.tcp.receive cimport came_twice, fin_reached, take_data, take_fin, window_left
 from uinet.tcp.rtt cimport from_timestamp, sample
@@ -25,7 +26,7 @@ cpdef segment_arrives(Tcb tcb, Packet packet, Segment seg)
 cpdef predicted(Tcb tcb, Packet packet, Segment seg)
 @cython.locals(sent=cython.ulonglong)
 cpdef otherwise(Tcb tcb, Packet packet, Segment seg)
-cpdef take_ecn(Tcb tcb, Packet packet, Segment seg)
+cpdef take_ecn(Tcb tcb, Segment seg)
 @cython.locals(context=Context, acceptable=bint)
 cpdef in_syn_sent(Tcb tcb, Packet packet, Segment seg)
 cpdef time_of_syn(Tcb tcb, Segment seg)

@@ -14,7 +14,8 @@ from uinet.tcp.autotune import take_round_trip
 from uinet.tcp.close import abort, finish
 from uinet.tcp.constants import CE
 from uinet.tcp.fast_open import handshake_done, syn_acknowledged
-from uinet.tcp.negotiate import agree_on_ecn, agree_on_options, established
+from uinet.tcp.feedback import agree_on_ecn, note_received, repeat_handshake, take_last_ack
+from uinet.tcp.negotiate import agree_on_options, established
 from uinet.tcp.notify import notify
 from uinet.tcp.receive import came_twice, fin_reached, take_data, take_fin, window_left
 from uinet.tcp.reset import reset_for
@@ -55,11 +56,11 @@ def segment_arrives(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     if tcb.keep_at:
         tcb.keep_probes = 0
     if (
-        tcb.state == ESTABLISHED and seg.seq == tcb.rcv_nxt and (seg.flags & ~PSH) == ACK
+        tcb.state == ESTABLISHED and seg.seq == tcb.rcv_nxt and (seg.flags & ~PSH) == ACK | tcb.ace_in
         and seg.has_timestamps == tcb.ts_ok and seg.length <= window_left(tcb) and not tcb.recovering
         and seg.sack_count == 0 and seq_leq(tcb.snd_una, seg.ack) and seq_leq(seg.ack, tcb.snd_nxt)
         and (not tcb.ts_ok or seq_geq(seg.tsval, tcb.ts_recent)) and not tcb.persisting and not tcb.receive_shut
-        and (not tcb.ecn_ok or packet.tos & 3 != CE)
+        and (seg.ecn != CE or not tcb.ecn_ok)
     ):
         predicted(tcb, packet, seg)
     elif tcb.state == SYN_SENT:
@@ -81,6 +82,8 @@ def predicted(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     if tcb.ts_ok and seq_leq(seg.seq, tcb.last_ack_sent):
         tcb.ts_recent = seg.tsval
         tcb.ts_recent_age = tcb.context.now
+    if tcb.accecn is not None:
+        note_received(tcb, tcb.accecn, seg.ecn, seg.length)
     window = seg.window << tcb.snd_scale
     if seg.ack != tcb.snd_una:
         acknowledge(tcb, seg, False)
@@ -109,8 +112,10 @@ def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         return
     if not fifth_check_ack(tcb, packet, seg):
         return
-    if tcb.ecn_ok:
-        take_ecn(tcb, packet, seg)
+    if tcb.accecn is not None:
+        note_received(tcb, tcb.accecn, seg.ecn, seg.length)
+    elif tcb.ecn_ok:
+        take_ecn(tcb, seg)
     if seg.flags & URG:
         sixth_check_urg(tcb, seg)
     sent = tcb.segments_out
@@ -122,11 +127,11 @@ def otherwise(tcb: Tcb, packet: Packet, seg: Segment) -> None:
             tcb.ack_now = False  # its data lies beyond a hole, and was answered: one duplicate ACK for each segment
 
 
-def take_ecn(tcb: Tcb, packet: Packet, seg: Segment) -> None:
+def take_ecn(tcb: Tcb, seg: Segment) -> None:
     """Congestion marks and their answers on the receiving side (RFC 3168, 6.1.3)."""
     if seg.flags & CWR:
         tcb.ecn_echo = False
-    if packet.tos & 3 == CE:
+    if seg.ecn == CE:
         tcb.context.stats.count("tcp_ce_in")
         tcb.ecn_echo = True
         tcb.ack_now = True
@@ -177,6 +182,8 @@ def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
             take_data(tcb, tcb.rcv_nxt, packet.data, seg.offset, seg.length)
         if seg.flags & FIN:
             take_fin(tcb, (seg.seq + 1 + seg.length) & MASK32)
+        if tcb.accecn is not None:
+            send_ack(tcb)  # a bare one, as only that can tell how the SYN,ACK came (RFC 9768, 3.2.2.1)
         wants_output(tcb)
     else:
         # simultaneous open (RFC 9293 3.5, figure 8)
@@ -322,7 +329,11 @@ def fourth_check_syn(tcb: Tcb, seg: Segment) -> None:
         tcb.ack_now = True
         wants_output(tcb)
         return
+    if tcb.accecn is not None:
+        repeat_handshake(tcb, seg)
     challenge_ack(tcb)
+    if tcb.accecn is not None:
+        tcb.accecn.handshake = -1
 
 
 def become_established(tcb: Tcb, seg: Segment) -> None:
@@ -337,6 +348,8 @@ def become_established(tcb: Tcb, seg: Segment) -> None:
     tcb.unanswered_since = 0
     if tcb.fast_open is not None:
         handshake_done(tcb)
+    if tcb.accecn is not None and not seg.flags & SYN:
+        take_last_ack(tcb, tcb.accecn, seg)
     change(tcb, ESTABLISHED)
     established(tcb)
     if tcb.snd_nxt != tcb.snd_una:

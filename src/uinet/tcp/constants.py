@@ -24,5 +24,11 @@ CE = 3
 ECN_NEVER = 0
 ECN_ASK = 1
 ECN_ANSWER = 2
+ECN_ACCURATE = 3
+
+# what two SYNs have agreed on
+MODE_NONE = 0
+MODE_CLASSIC = 1  # RFC 3168
+MODE_ACCURATE = 2  # RFC 9768
 
 TIMESTAMPS_LENGTH = 12  # bytes of the option, aligned (RFC 7323, appendix A)

@@ -9,7 +9,7 @@ from uinet.tcp.tcb cimport Tcb
 
 cdef unsigned char BASE, COMPLETE, DISCOVER_PROBE, NO_FRTO, PROBING_ALWAYS, PROBING_OFF, SEARCHING, TIMEOUT
 cdef Py_ssize_t BASE_V4, ETHERNET, FLOOR_V4, FLOOR_V6, TIMESTAMPS_LENGTH
-cdef unsigned int FOLLOWING, GRAIN, MAX_PROBES, SILENCE
+cdef unsigned int FOLLOWING, GRAIN, MAX_PROBES, SILENCE, SILENCE_AT_BASE
 cdef long long MILLISECOND, PAUSE, RAISE
 
 cpdef Py_ssize_t path_mtu(Tcb tcb) except -1
@@ -42,5 +42,6 @@ cpdef search(Tcb tcb, Path path)
 @cython.locals(most=Py_ssize_t)
 cpdef bint due(Tcb tcb, Flight flight, Path path) except -1
 @cython.locals(path=Path, flight=Flight, length=Py_ssize_t, needed=Py_ssize_t)
-cpdef Py_ssize_t probe_length(Tcb tcb, Py_ssize_t available, long long room, Py_ssize_t window, Py_ssize_t sack) except -2
+cpdef Py_ssize_t probe_length(
+    Tcb tcb, Py_ssize_t available, long long room, Py_ssize_t window, Py_ssize_t sack) except -2
 cpdef probe_sent(Tcb tcb, unsigned int start, unsigned int end)

@@ -34,7 +34,8 @@ MAX_PROBES = 3  # RFC 8899, 5.1.2
 GRAIN = 8  # bytes: a search that knows its end so closely is over
 FOLLOWING = 3  # full segments behind a probe, whose ACKs tell of its loss (RFC 4821, 7.4)
 PAUSE = 5  # round trips between a probe that was lost and the next
-SILENCE = 2  # timeouts in a row that full segments get before they count as swallowed
+SILENCE = 3  # timeouts in a row until full segments count as swallowed (R1 of RFC 9293, 3.8.3)
+SILENCE_AT_BASE = 5  # the same for the base
 ETHERNET = 1500
 # sizes that links have: jumbo frames, Ethernet, PPPoE, tunnels over these (RFC 4821, 7.3: common sizes first)
 COMMON = (9000, 8192, 4352, 2304, 1500, 1492, 1480, 1476, 1460, 1450, 1440, 1428, 1420, 1400, 1380, 1360, 1300, 1280)
@@ -252,11 +253,13 @@ def timed_out(tcb: Tcb, flight: Flight) -> None:
             lower(tcb, claimed)
             publish(tcb, claimed)
             return
-    if tcb.mtu_probing == PROBING_OFF or tcb.backoff < SILENCE or tcb.backoff % SILENCE:
+    if tcb.mtu_probing == PROBING_OFF or tcb.backoff < SILENCE:
         return
+    if tcb.snd_wnd < tcb.mss:
+        return  # the peer's window has shrunk over what is in flight: that it is not taken says nothing of the path
     size = packet_size(tcb)
     least = base_of(tcb)
-    if size <= least:
+    if size <= least and tcb.backoff >= SILENCE_AT_BASE:
         least = floor_of(tcb)
     if size <= least or seq_diff(tcb.snd_nxt, tcb.snd_una) <= least - overhead(tcb):
         return
@@ -274,8 +277,7 @@ def timed_out(tcb: Tcb, flight: Flight) -> None:
 
 
 def candidate(path: Path) -> int:
-    """The size to try next: first the largest, then Ethernet's, then the middle, or a common size that is about
-    there."""
+    """The size to try next: first the largest, then Ethernet's, then the middle or a common size that is near it."""
     if path.fresh:
         return path.high
     if path.low < ETHERNET <= path.high:

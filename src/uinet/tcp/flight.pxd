@@ -36,9 +36,10 @@ cdef class Flight:
     cdef public Py_ssize_t first, ranges
     cdef public Sent oldest, newest
     cdef public long long sacked, lost, again_out
-    cdef public unsigned int lost_from, rack_end, fack, dsack_round, probe_end, usage_seq, again_seq
+    cdef public unsigned int lost_from, rack_end, fack, dsack_round, probe_end, usage_seq, again_seq, fack_before
     cdef public unsigned long long delivered, app_limited, total_lost, round_end
     cdef public long long delivered_at, first_sent_at, rack_sent_at, rack_rtt, min_rtt, min_rtt_at
+    cdef public bint fack_before_known
     cdef public bint fack_known, reordered, in_dsack_round, probed, probe_again, probe_timer, undo, reduced
     cdef public bint cwnd_limited, owns_window, paces
     cdef public unsigned char frto, full

@@ -163,6 +163,8 @@ class Flight:
         self.rack_rtt = 0
         self.fack = 0
         self.fack_known = False
+        self.fack_before = 0  # what it was before the ACK that is being taken in, and whether it was known
+        self.fack_before_known = False
         self.reordered = False
         self.reo_wnd_mult = 1
         self.reo_wnd_persist = 16
@@ -405,8 +407,8 @@ class Flight:
                 ack.rtt = rtt
             if ack.recovering and seq_leq(end, ack.recover):
                 ack.original = True
-            if self.fack_known and seq_lt(end, self.fack):
-                self.reordered = True  # RFC 8985 6.2, step 3
+            if self.fack_before_known and seq_lt(end, self.fack_before):
+                self.reordered = True  # RFC 8985 6.2, step 3; what one ACK tells of came in the order of the octets
         if not self.fack_known or seq_gt(end, self.fack):
             self.fack = end
             self.fack_known = True

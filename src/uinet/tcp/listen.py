@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from uinet.ip.interface import Interface, hop_limit
 from uinet.seq import seq_diff, seq_lt
-from uinet.tcp.constants import ECN_NEVER
+from uinet.tcp.accecn import HANDSHAKE_ACE
+from uinet.tcp.constants import MODE_ACCURATE, MODE_CLASSIC, MODE_NONE
 from uinet.tcp.context import Context
 from uinet.tcp.fast_listen import may_open_early
 from uinet.tcp.fast_open import put_cookie
+from uinet.tcp.feedback import is_mixed, mode_of_syn, put_first_option
 from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import begin, headers_length, is_v4, mss_within, put_syn_options, transmit
 from uinet.tcp.listener import Listener
@@ -25,7 +27,7 @@ from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry
 from uinet.tcp.user_timeout import advertised, put_user_timeout
 from uinet.units import MASK32, MILLISECOND, MINUTE, SECOND
-from uinet.wire.constants import ACK, CWR, ECE, FIN, NO_WSCALE, RST, SYN
+from uinet.wire.constants import ACE_SHIFT, ACK, ECE, FIN, NO_WSCALE, RST, SYN
 from uinet.wire.frame import Frame
 from uinet.wire.packet import Packet, is_mapped
 from uinet.wire.segment import Segment
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 COOKIE_GRACE = 2 * MINUTE  # cookies are believed for this long after the last overflow
 MULTICAST_V4 = 0xE
+ACCURATE_TRIES = 2  # SYN,ACKs with accurate ECN, before others are tried
+MAX_OPTIONS = 40
 KEPT_SEGMENTS = 8  # of a connection whose SYN is deferred, and that may be watched
 KEPT_BYTES = 4 << 20  # the same, of all of them
 
@@ -59,7 +63,9 @@ class SynEntry(Entry):
         self.sack = seg.sack_permitted
         self.timestamps = seg.has_timestamps
         self.tsval = seg.tsval
-        self.ecn_asked = seg.flags & (SYN | ACK | ECE | CWR) == SYN | ECE | CWR and context.settings.ecn != ECN_NEVER
+        self.ecn_mode = mode_of_syn(seg.flags, context.settings.ecn)
+        self.syn_ecn = seg.ecn
+        self.not_ect = False  # a SYN or SYN,ACK without ECN has passed as well: nothing may be ECN-capable
         self.rcv_scale = 0
         self.retries = 0
         self.sent_at = 0
@@ -306,10 +312,26 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
         if entry.gives_cookie and entry.retries == 0:  # an option may be why the first was lost
             size += put_cookie(tcp.scratch, options + size, cookie_for(tcp, entry))
         window = min(receive_limit(tcp, entry), 0xFFFF)
-        flags = SYN | ACK | ECE if entry.ecn_asked else SYN | ACK
+        flags = SYN | ACK | ecn_of_syn_ack(entry)
+        if entry.ecn_mode == MODE_ACCURATE and entry.retries == 0 and entry.auth is None:
+            if size + 12 <= MAX_OPTIONS:
+                size += put_first_option(tcp.scratch, options + size)
         transmit(tcp, entry, at, entry.iss, (entry.irs + 1) & MASK32, flags, window, size, b"", 0, 0)
     entry.sent_at = tcp.now
     tcp.wheel.arm(entry, tcp.now + (tcp.settings.rto_initial << entry.retries))
+
+
+def ecn_of_syn_ack(entry: SynEntry) -> int:
+    """The ECN flags of the entry's SYN,ACK. If the second of them was not answered either, something may swallow them:
+    the third goes without (RFC 9768, 3.2.3.2.2)."""
+    if entry.ecn_mode == MODE_CLASSIC:
+        return ECE
+    if entry.ecn_mode != MODE_ACCURATE:
+        return 0
+    if entry.retries >= ACCURATE_TRIES:
+        entry.not_ect = True
+        return 0
+    return HANDSHAKE_ACE[entry.syn_ecn] << ACE_SHIFT
 
 
 def answer_user_timeout(tcp: Tcp, entry: SynEntry, at: int) -> int:
@@ -394,7 +416,7 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
                 tcp.stats.count(entry.auth.counters[answer or UNKNOWN])
             return None
     entry.sack = False
-    entry.ecn_asked = False
+    entry.ecn_mode = MODE_NONE
     entry.user_timeout = -1
     entry.peer_wscale = NO_WSCALE
     entry.timestamps = seg.has_timestamps
@@ -427,7 +449,8 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
         if entry.deferred:
             stats.count("tcp_syn_deferred_again")
         elif not seg.flags & ACK and seg.seq == entry.irs:
-            send_syn_ack(tcp, entry)
+            if take_ecn_again(tcp, entry, seg):
+                send_syn_ack(tcp, entry)
         else:
             # another SYN on the same tuple: the peer is asked; if it has forgotten the first it resets it
             challenge(tcp, entry)
@@ -477,6 +500,20 @@ def waits_for_data(tcp: Tcp, entry: SynEntry, listener: Listener, seg: Segment) 
 def offset_in_window(entry: SynEntry, seg: Segment) -> int:
     """How far a segment begins behind RCV.NXT."""
     return seq_diff(seg.seq, (entry.irs + 1) & MASK32)
+
+
+def take_ecn_again(tcp: Tcp, entry: SynEntry, seg: Segment) -> bool:
+    """The ECN of a SYN that came again (RFC 9768, 3.1.5); False if the connection was reset for it."""
+    if is_mixed(entry.ecn_mode, seg.flags, tcp.settings.ecn):
+        tcp.stats.count("tcp_ecn_mixed")
+        if tcp.rst_limit.allow(tcp):
+            send_reset(tcp, entry, seg)
+        drop(tcp, entry, "reset")
+        return False
+    entry.syn_ecn = seg.ecn
+    if entry.ecn_mode == MODE_ACCURATE and mode_of_syn(seg.flags, tcp.settings.ecn) == MODE_NONE:
+        entry.not_ect = True
+    return True
 
 
 def challenge(tcp: Tcp, entry: SynEntry) -> None:

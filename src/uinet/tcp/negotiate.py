@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from uinet.tcp.congestion.growth import initial_window
-from uinet.tcp.constants import ECN_ASK, ECN_NEVER
 from uinet.tcp.discovery import begin, overhead, path_mtu
 from uinet.tcp.layout import headers_length, is_v4
 from uinet.tcp.state import ESTABLISHED, FIN_WAIT_1, change
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import start_keepalive
 from uinet.tcp.user_timeout import adopt
-from uinet.wire.constants import ACK, CWR, ECE, NO_WSCALE
+from uinet.wire.constants import NO_WSCALE
 from uinet.wire.segment import Segment
 
 DEFAULT_MSS_V4 = 536  # RFC 9293 3.7.1, MUST-15
@@ -34,16 +33,6 @@ def agree_on_options(tcb: Tcb, seg: Segment) -> None:
     )
     if seg.user_timeout >= 0 and tcb.owner is not None:
         adopt(tcb, tcb.owner.config, seg.user_timeout)
-
-
-def agree_on_ecn(tcb: Tcb, seg: Segment) -> None:
-    """ECN, by the flags of the peer's SYN or SYN,ACK (RFC 3168, 6.1.1)."""
-    ecn = tcb.context.settings.ecn
-    flags = seg.flags & (ECE | CWR)
-    if seg.flags & ACK:
-        tcb.ecn_ok = ecn == ECN_ASK and flags == ECE
-    else:
-        tcb.ecn_ok = ecn != ECN_NEVER and flags == ECE | CWR
 
 
 def agree(tcb: Tcb, mss: int, wscale: int, sack: bool, timestamps: bool, tsval: int) -> None:
@@ -80,6 +69,8 @@ def established(tcb: Tcb) -> None:
     tcb.soft_error = None
     begin(tcb)
     tcb.cwnd = initial_window(tcb.mss, tcb.context.settings.initial_window_segments)
+    if tcb.accecn is not None and tcb.accecn.ce_on_syn:
+        tcb.cwnd = tcb.mss  # the path was congested already when it had only the SYN (RFC 5562, 3)
     tcb.small_sent = tcb.snd_una
     if tcb.keepalive:
         start_keepalive(tcb)

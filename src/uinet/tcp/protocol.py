@@ -21,6 +21,7 @@ from uinet.tcp.context import Context
 from uinet.tcp.cork import Corked
 from uinet.tcp.discovery import BELIEVED, REFUSED, too_big
 from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
+from uinet.tcp.feedback import enter, take_last_ack
 from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import is_v4
 from uinet.tcp.listen import (
@@ -246,13 +247,13 @@ class Tcp(Context):
         tcb.max_snd_wnd = tcb.snd_wnd
         tcb.snd_wl1 = seg.seq
         tcb.snd_wl2 = seg.ack
-        if entry.sent_at and not entry.retries and self.now > entry.sent_at:
-            sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
         unfile(self, entry)
         if entry.sent_at and not entry.retries and self.now > entry.sent_at:
             sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
         if entry.retries and tcb.rto < RTO_AFTER_LOST_SYN:
             tcb.rto = RTO_AFTER_LOST_SYN
+        if tcb.accecn is not None:
+            take_last_ack(tcb, tcb.accecn, seg)
         self.admit(tcb)
         change(tcb, ESTABLISHED)
         established(tcb)
@@ -321,7 +322,10 @@ class Tcp(Context):
         agree(
             tcb, entry.peer_mss, entry.peer_wscale, entry.sack, entry.timestamps, entry.tsval,
         )
-        tcb.ecn_ok = entry.ecn_asked
+        enter(tcb, entry.ecn_mode, entry.syn_ecn)
+        if tcb.accecn is not None:
+            tcb.accecn.ect = not entry.not_ect
+            tcb.accecn.offer = entry.retries == 0
         adopt(tcb, listener.owner.config, entry.user_timeout)
         syn = entry.syn
         if syn is not None:

@@ -175,8 +175,9 @@ def reduce_window(tcb: Tcb, flight: Flight, ack: Ack) -> None:
             allowed = tcb.ssthresh - in_flight
     if allowed < 0:
         allowed = 0
-    if flight.prr_out == 0 and allowed < tcb.mss:
-        allowed = tcb.mss  # forces the fast retransmit
+    forced = flight.prr_out == 0 or (ack.acked != 0 and not tcb.sack_ok)
+    if forced and allowed < tcb.mss:
+        allowed = tcb.mss  # the fast retransmit, and without SACK one for each partial ACK (RFC 6582 3.2, step 5)
     tcb.cwnd = in_flight + allowed
 
 
@@ -241,8 +242,6 @@ def after_timeout(tcb: Tcb, flight: Flight, ack: Ack) -> None:
     if seq_geq(tcb.snd_una, tcb.recover):
         recovered(flight)
         end(tcb, flight)
-    elif ack.acked and not tcb.sack_ok:
-        flight.mark_head(tcb.mss, ack)
 
 
 def send_all_again(tcb: Tcb) -> None:

@@ -4,6 +4,8 @@ from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq
 from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.context cimport Context
 from uinet.tcp.discovery cimport probe_length, probe_sent, route_changed
+from uinet.tcp.accecn cimport AccEcn
+from uinet.tcp.feedback cimport feedback_flags, put_option
 from uinet.tcp.flight cimport Flight, Sent
 from uinet.tcp.layout cimport begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit
 from uinet.tcp.rack cimport schedule_probe
@@ -16,9 +18,10 @@ from uinet.tcp.urgent cimport urgent_pointer
 from uinet.tcp.window cimport after_idle, begin_flight, validate
 from uinet.wire.kernels cimport store_u8, store_u16, store_u32
 
-cdef unsigned int MASK32, ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
+cdef unsigned int MASK32, ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, URG
 cdef unsigned char ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT, PROBING, ECT_0
-cdef long long TS_TICK, PACING_SLACK, ECN_ASK
+cdef long long TS_TICK, PACING_SLACK, ECN_ASK, ECN_ACCURATE
+cdef Py_ssize_t TIMESTAMPS_LENGTH
 cdef unsigned int ECN_TRIES
 cdef bytes EMPTY
 
@@ -34,7 +37,7 @@ cpdef Py_ssize_t window_step(Tcb tcb) except -1
 @cython.locals(free=Py_ssize_t, held=Py_ssize_t, offered=Py_ssize_t, field=Py_ssize_t, edge=cython.uint)
 cpdef unsigned int window_field(Tcb tcb) except? 0xA5A5A5A5
 @cython.locals(context=Context, at=Py_ssize_t, window=cython.uint, scratch=bytearray, options=Py_ssize_t,
-               size=Py_ssize_t)
+               size=Py_ssize_t, accurate=AccEcn, sacks=bint)
 cpdef emit(Tcb tcb, unsigned int seq, unsigned int flags, Py_ssize_t position, Py_ssize_t length)
 @cython.locals(flags=cython.uint)
 cpdef unsigned int ecn_flags(Tcb tcb, unsigned int seq, Py_ssize_t length) except? 0xA5A5A5A5

@@ -7,10 +7,11 @@ writes share segments.
 from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_gt, seq_leq
-from uinet.tcp.constants import ECN_ASK, ECT_0, PROBING
+from uinet.tcp.constants import ECN_ACCURATE, ECN_ASK, ECT_0, PROBING, TIMESTAMPS_LENGTH
 from uinet.tcp.cork import held_long_enough
 from uinet.tcp.discovery import probe_length, probe_sent, route_changed
 from uinet.tcp.fast_open import put_cookie, syn_payload
+from uinet.tcp.feedback import feedback_flags, put_option, syn_ack_flags
 from uinet.tcp.flight import Flight
 from uinet.tcp.layout import begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit
 from uinet.tcp.rack import schedule_probe
@@ -23,7 +24,7 @@ from uinet.tcp.urgent import urgent_pointer
 from uinet.tcp.user_timeout import advertised, put_user_timeout
 from uinet.tcp.window import after_idle, begin_flight, validate
 from uinet.units import MASK32
-from uinet.wire.constants import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
+from uinet.wire.constants import ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, URG
 from uinet.wire.kernels import (
     store_u8,
     store_u16,
@@ -137,7 +138,13 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
         size = put_timestamps(scratch, options, timestamp_now(tcb), tcb.ts_recent)
     if tcb.reassembly is not None or tcb.dsack_left != tcb.dsack_right:
         size += put_sack(tcb, scratch, options + size)
-    if tcb.ecn_ok:
+    if tcb.accecn is not None:
+        accurate = tcb.accecn
+        sacks = size > (TIMESTAMPS_LENGTH if tcb.ts_ok else 0)
+        flags |= feedback_flags(tcb, accurate, seq, length, sacks)
+        if accurate.changed and accurate.offer:
+            size += put_option(tcb, accurate, scratch, options + size, size, length)
+    elif tcb.ecn_ok:
         flags |= ecn_flags(tcb, seq, length)
     if tcb.urgent_out:
         context.urgent = urgent_pointer(tcb, seq)
@@ -213,11 +220,15 @@ def send_syn(tcb: Tcb) -> None:
     offer_sack = settings.sack
     wscale = tcb.rcv_scale if settings.window_scaling else -1
     flags = SYN
-    if settings.ecn == ECN_ASK and tcb.backoff < ECN_TRIES:
-        flags |= ECE | CWR  # RFC 3168, 6.1.1; a path that swallows such SYNs gets others after a while
+    if tcb.backoff < ECN_TRIES:  # a path that swallows such SYNs gets others after a while
+        if settings.ecn == ECN_ASK:
+            flags |= ECE | CWR  # RFC 3168, 6.1.1
+        elif settings.ecn == ECN_ACCURATE:
+            flags |= ECE | CWR | AE  # RFC 9768, 3.1.1
+    tcb.ecn = 0
     ack = 0
     if tcb.state == SYN_RECEIVED:
-        flags = SYN | ACK | (ECE if tcb.ecn_ok else 0)
+        flags = SYN | ACK | syn_ack_flags(tcb)
         ack = tcb.rcv_nxt
         offer_ts = tcb.ts_ok
         offer_sack = tcb.sack_ok

@@ -66,7 +66,7 @@ class Settings:
         self.hystart_train = True  # and slow start ends when ACKs come without a pause for half a round trip
         self.frto = True  # RFC 5682
         self.slow_start_after_idle = True  # RFC 2861
-        self.ecn = 2  # RFC 3168: 0 never, 1 asked for, 2 if the peer asks
+        self.ecn = 2  # 0 never, 1 asked for (RFC 3168), 2 if the peer asks, 3 asked for with accurate feedback (9768)
         # protections
         self.initial_window_segments = 10  # RFC 6928
         self.min_mss = 216  # a peer that asks for smaller segments gets these (CVE-2019-11479)

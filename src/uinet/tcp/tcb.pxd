@@ -1,5 +1,6 @@
 cimport cython
 
+from uinet.tcp.accecn cimport AccEcn
 from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.context cimport Context
@@ -15,7 +16,8 @@ cdef class Tcb(Entry):
     cdef public Context context
     cdef public object owner, listener
     cdef public unsigned char state
-    cdef public unsigned char snd_scale, rcv_scale, backoff, recovering, send_auto, receive_auto, mtu_probing, mtu_discover
+    cdef public unsigned char snd_scale, rcv_scale, backoff, recovering
+    cdef public unsigned char send_auto, receive_auto, mtu_probing, mtu_discover
     cdef public bint ts_ok, sack_ok, timing, persisting, ack_now, closing, fin_sent, fin_acked
     cdef public bint lingering, fin_held, fin_received, receive_shut, orphan
     cdef public bint no_delay, cork, keepalive, quick_ack, ready_queued
@@ -37,6 +39,8 @@ cdef class Tcb(Entry):
     cdef public Flight flight
     cdef public unsigned int cwnd, ssthresh, dup_acks, recover, small_sent, dsack_left, dsack_right
     cdef public long long pacing_rate, max_pacing_rate, paced_until, loss_at
+    cdef public AccEcn accecn
+    cdef public unsigned int ace_in
     cdef public bint pacing, ecn_ok, ecn_echo, ecn_reduced
     cdef public long long srtt, rttvar, rto, timed_at, unanswered_since
     cdef public long long rexmt_at, delack_at, keep_at, close_at, last_heard, challenge_after

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from uinet.tcp.accecn import AccEcn
 from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.congestion.base import CongestionControl
 from uinet.tcp.context import Context
@@ -84,7 +85,9 @@ class Tcb(Entry):
         self.dsack_left = 0  # what came twice, for the next ACK to tell (RFC 2883); equal to dsack_right: nothing
         self.dsack_right = 0
         # explicit congestion notification (RFC 3168)
-        self.ecn_ok = False
+        self.ecn_ok = False  # of either kind
+        self.accecn: AccEcn | None = None  # accurate feedback (RFC 9768) is in use
+        self.ace_in = 0  # the flags of ACE in a segment that brings no news of marks
         self.ecn_echo = False  # a mark came: ACKs say so until the peer has heard
         self.ecn_reduced = False  # cwnd was reduced: the next new segment says so
         # round trips and retransmission timer (RFC 6298)

@@ -30,6 +30,8 @@ ACK = 0x10
 URG = 0x20
 ECE = 0x40
 CWR = 0x80
+AE = 0x100  # RFC 9768
+ACE_SHIFT = 6  # AE, CWR and ECE as one number
 
 # the high half of an IPv4-mapped address's low 64 bits: ::ffff:0:0/96
 V4_MAPPED = 0x0000FFFF00000000
@@ -51,3 +53,5 @@ KIND_MD5 = 19  # RFC 2385
 KIND_USER_TIMEOUT = 28  # RFC 5482
 KIND_AO = 29  # RFC 5925
 KIND_FAST_OPEN = 34  # RFC 7413
+KIND_ACCECN0 = 172  # RFC 9768
+KIND_ACCECN1 = 174

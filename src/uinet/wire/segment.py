@@ -13,7 +13,10 @@
 from __future__ import annotations
 
 from uinet.wire.constants import (
+    ACK,
     ALIGNED_TIMESTAMPS,
+    KIND_ACCECN0,
+    KIND_ACCECN1,
     KIND_AO,
     KIND_EOL,
     KIND_FAST_OPEN,
@@ -50,7 +53,9 @@ class Segment:
     authentication option (RFC 2385, RFC 5925), the first of them of `signature_kind` at `signature_at`, with
     `signature_length` bytes, its own head included; `signatures` counts them. Of a SYN, `cookie_length` bytes of Fast
     Open cookie are at `cookie_at` (RFC 7413; 0: one is asked for, -1: no such option). `user_timeout`: the field of
-    that option (RFC 5482) with its granularity bit, -1 if absent.
+    that option (RFC 5482) with its granularity bit, -1 if absent. `accecn_length`: bytes of counters in the AccECN
+    option (RFC 9768), -1 without one; `accecn_first` to `accecn_third`: the counters, each -1 if it is left out; their
+    order is `accecn_kind`'s. `flags` are nine bits, with AE. `ecn`: the IP header's ECN field.
     """
 
     def __init__(self) -> None:
@@ -79,6 +84,12 @@ class Segment:
         self.cookie_at = 0
         self.cookie_length = -1
         self.user_timeout = -1
+        self.accecn_kind = 0
+        self.accecn_length = -1
+        self.accecn_first = -1
+        self.accecn_second = -1
+        self.accecn_third = -1
+        self.ecn = 0
         self.options_offset = 0
         self.options_end = 0
 
@@ -100,7 +111,8 @@ class Segment:
         self.destination_port = load_u16(data, l4 + 2)
         self.seq = load_u32(data, l4 + 4)
         self.ack = load_u32(data, l4 + 8)
-        self.flags = (word >> 16) & 0xFF
+        self.flags = (word >> 16) & 0x1FF
+        self.ecn = packet.tos & 3
         self.window = word & 0xFFFF
         self.urgent = load_u16(data, l4 + 18)
         self.offset = l4 + header_length
@@ -109,6 +121,7 @@ class Segment:
         self.options_end = self.offset
         self.sack_count = 0
         self.signed = False
+        self.accecn_length = -1
         if header_length == 32 and load_u32(data, l4 + 20) == ALIGNED_TIMESTAMPS and not self.flags & SYN:
             self.has_timestamps = True
             self.tsval = load_u32(data, l4 + 24)
@@ -128,6 +141,7 @@ class Segment:
         self.signatures = 0
         self.cookie_length = -1
         self.user_timeout = -1
+        self.accecn_length = -1
         if at < end:
             self._parse_options(data, at, end)
 
@@ -166,6 +180,13 @@ class Segment:
                 self.signature_at = at
                 self.signature_length = length
             self.signatures += 1
+        elif kind in (KIND_ACCECN0, KIND_ACCECN1):
+            if self.accecn_length < 0 and (self.flags & (SYN | ACK)) != SYN:  # in a SYN it is ignored (RFC 9768)
+                self.accecn_kind = kind
+                self.accecn_length = length - 2
+                self.accecn_first = self._counter(data, at + 2, at + length)
+                self.accecn_second = self._counter(data, at + 5, at + length)
+                self.accecn_third = self._counter(data, at + 8, at + length)
         elif kind == KIND_USER_TIMEOUT:
             if length == 4:
                 self.user_timeout = load_u16(data, at + 2)
@@ -183,3 +204,9 @@ class Segment:
                 if length == 2 or (6 <= length <= 18 and length % 2 == 0):  # RFC 7413, 4.1.1
                     self.cookie_at = at + 2
                     self.cookie_length = length - 2
+
+    def _counter(self, data: bytes, at: int, end: int) -> int:
+        """A counter of 24 bits in an AccECN option that ends at `end`; -1 if it has none there."""
+        if at + 3 > end:
+            return -1
+        return (load_u8(data, at) << 16) | load_u16(data, at + 1)

@@ -7,6 +7,7 @@ import pytest
 import uinet
 from tests.conformance.ip.lan import GATEWAY6, MAC, OURS6, OUTSIDE6, PEER6, PEER_MAC, TO_US, Lan, p, to_group
 from uinet.wire import build, nd
+from uinet.wire.ipv6_extensions import FragmentHeader
 
 OWN = "fe80::ff:fe00:2"
 SLLA = (nd.link_layer_option(nd.SOURCE_LINK_LAYER, PEER_MAC),)
@@ -247,3 +248,27 @@ def test_mtu_of_routers_limits_what_is_sent_and_offered() -> None:
     assert b"\x02\x04" + (1300 - 60).to_bytes(2, "big") in six[0].packet
     (four,) = [frame for frame in frames if frame.ethernet.ethertype == 0x0800]
     assert b"\x02\x04\x05\xb4" in four.packet
+
+
+@pytest.mark.threat(79)
+@pytest.mark.rfc("6980", "5", "MUST silently ignore neighbour discovery in fragments, an atomic one included")
+@pytest.mark.parametrize("size", [0, 16])
+def test_neighbour_discovery_in_fragments_is_ignored(lan: Lan, size: int) -> None:
+    asked = nd.NeighborSolicitation(p(OURS6), SLLA)
+    whole = build.nd_message(PEER6, OURS6, asked, layer=3)
+    assert len(lan.feed(build.frame(whole, TO_US))) == 1
+    if size:
+        pieces = build.fragments(whole, size)
+        assert len(pieces) > 1
+    else:
+        body = whole[40:]
+        pieces = [build.ip(PEER6, OURS6, 58, body, ttl=255, extensions=(FragmentHeader(58, 0, False, 7),))]
+    for piece in pieces:
+        assert lan.feed(build.frame(piece, TO_US)) == []
+    assert lan.stats["nd_malformed"] == 1
+
+
+def test_echo_in_fragments_is_still_answered(lan: Lan) -> None:
+    for piece in build.fragments(build.icmp_echo(PEER6, OURS6, payload=bytes(100), layer=3), 48):
+        frames = lan.feed(build.frame(piece, TO_US))
+    assert len(solicitations(frames)) == 1  # to where the reply goes

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.unit.tcp.peer import FULL, Peer, Seg, read
 from uinet.socket import Socket
+from uinet.tcp.info import TcpInfo
 from uinet.units import MASK32
 from uinet.wire.tcp_options import Nop, Sack
 
@@ -22,6 +23,11 @@ class Tape(Peer):
         before = len(self.out)
         super().collect()
         self.tape += self.out[before:]
+
+
+def known(sock: Socket) -> TcpInfo:
+    """What is known of a connection, but for how long it has been idle."""
+    return sock.info()._replace(idle=0.0)
 
 
 def checksum_is_right(packet: bytes) -> bool:

@@ -27,7 +27,7 @@ def test_one_byte_segments_out_of_order_keep_a_bounded_number_of_pieces(gap: int
         peer.send(".", peer.seq + off, data=TEXT[off : off + 1])
     assert sock.tcb is not None and sock.tcb.reassembly is not None
     assert len(sock.tcb.reassembly.islands) <= 256
-    assert peer.stack.tcp.received_bytes < 60_000
+    assert peer.stack.tcp.received_bytes < 300_000  # what the pieces cost, not only what is in them
     peer.drain()
     peer.data(TEXT[:1400])
     assert read(sock) == TEXT[: len(TEXT)][: sock.info().bytes_received]
@@ -49,7 +49,7 @@ def test_overlaps_without_end_give_the_stream_and_right_sacks(seed: int) -> None
         for block_left, block_right in peer.tape[-1].option(Sack).blocks:
             a, b = (block_left - start) & MASK32, (block_right - start) & MASK32
             assert all(held[a:b]), "a SACK of what never came"
-    assert peer.stack.tcp.received_bytes <= 30_000 + 1448
+    assert sock.info().out_of_order <= 30_000 + 1448 and peer.stack.tcp.received_bytes <= 300_000
     peer.seq = start
     got = b""
     for at in range(0, 31_500, 1400):
@@ -87,7 +87,7 @@ def test_data_and_fin_beyond_the_window_are_neither_kept_nor_acknowledged(option
     assert {seg.ack for seg in peer.drain()} == {peer.seq}
     assert peer.stack.tcp.received_bytes == 0
     peer.send("F.", peer.seq + window - 100, data=bytes(200))  # cut at the edge, and so is its FIN
-    assert peer.stack.tcp.received_bytes == 100
+    assert sock.info().out_of_order == 100
     peer.data(bytes(window - 100))
     assert len(read(sock)) == window and sock.state == "ESTABLISHED"
 
@@ -173,9 +173,8 @@ def test_memory_of_all_connections_is_bounded_and_no_edge_moves() -> None:
                 peer.advance(0.05)
             state[index] = [peer.watch, peer.seq, peer.ack]
     held = peer.stack.tcp.received_bytes
-    # each may fill the window that it was told, and gets no larger one once the memory is used up
-    assert held <= 100_000 + 20 * 65_536
-    assert sum(sock.info().rcv_wnd for sock, _ in socks) == 0 or held < 100_000
+    # windows that were told stay open, but what comes once the memory is used up is not taken
+    assert 50_000 < held <= 100_000 + 20 * 1460
     for sock, _ in socks:
         assert seq_diff(sock.tcb.rcv_adv, sock.tcb.rcv_nxt) >= 0
         read(sock)

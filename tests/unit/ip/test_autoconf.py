@@ -422,3 +422,12 @@ def test_same_seed_same_run() -> None:
         return frames + [frame.data for frame in lan.eth0.take_output()]
 
     assert run() == run()
+
+
+def test_link_local_address_under_test_is_the_one_that_is_used() -> None:
+    lan = Lan()
+    lan.eth0.add_address("2001:db8::2/64", probe=True)
+    lan.eth0.autoconfigure()
+    lan.advance(8)
+    assert [entry.address for entry in lan.eth0.addresses if entry.origin == "link-local"] == [link_local_of(Mac(OURS))]
+    assert lan.router_solicitations()[-1].source == link_local_of(Mac(OURS))

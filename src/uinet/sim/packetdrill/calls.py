@@ -273,7 +273,8 @@ class Calls:
                     return sent
                 raise
             if sent == len(data):
-                waits = not descriptor.nonblocking and ("MSG_FASTOPEN" in flags or self.system.send_waits)
+                blocks = not descriptor.nonblocking and "MSG_DONTWAIT" not in flags
+                waits = blocks and ("MSG_FASTOPEN" in flags or self.system.send_waits)
                 return (yield from self._opened(descriptor, sent)) if waits else sent
             if descriptor.nonblocking or "MSG_DONTWAIT" in flags:
                 return sent

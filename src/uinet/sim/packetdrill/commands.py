@@ -90,7 +90,10 @@ class Commands:
             return
         if name not in SYSCTLS:
             raise Unsupported(f"the sysctl {name}")
-        SYSCTLS[name](self.stack, value)
+        try:
+            SYSCTLS[name](self.stack, value)
+        except ValueError:
+            raise Unsupported(f"the sysctl {name} with the value {value}") from None
 
     def _fast_open_mask(self, mask: int) -> None:
         """Linux's: 1 clients, 2 servers, 4 and 0x200 without cookies; the others are about its own ways."""

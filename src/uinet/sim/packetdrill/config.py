@@ -26,7 +26,7 @@ class Rules:
     `window`: the window field (otherwise only whether it is zero). `scale`: the window scale. `order`: the order of
     options. `padding`: NOPs and ends of the list. `push`: the PSH flag. `buffers`: buffer sizes that getsockopt tells.
     `acks`: when data in order is acknowledged, and how many segments by one ACK (otherwise: within 500 ms, RFC 9293
-    MUST-58, and any number).
+    MUST-58, and any number). `last_push`: that PSH is on the last bytes that were written (RFC 9293 MUST-61).
     """
 
     window: bool = False
@@ -36,6 +36,7 @@ class Rules:
     push: bool = False
     buffers: bool = False
     acks: bool = False
+    last_push: bool = True
 
 
 @dataclass

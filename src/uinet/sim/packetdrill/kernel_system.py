@@ -47,6 +47,7 @@ class KernelSystem:
     def __init__(self, mapped: bool) -> None:
         self.mapped = mapped  # IPv4 through sockets of IPv6
         self.sockets: list[inet.socket] = []
+        self._accepted: set[int] = set()  # numbers; with Fast Open they are in SYN-RECEIVED and can send
 
     def _address(self, sock: inet.socket, address: Address) -> Address:
         if sock.family == inet.AF_INET6 and "." in address[0] and ":" not in address[0]:
@@ -71,6 +72,7 @@ class KernelSystem:
     def accept(self, handle: inet.socket) -> tuple[inet.socket, Address]:
         sock, peer = handle.accept()
         ip = str(peer[0]).removeprefix("::ffff:") if self.mapped else str(peer[0])
+        self._accepted.add(sock.fileno())
         return self._keep(sock), (ip, int(peer[1]))
 
     def connect(self, handle: inet.socket, address: Address) -> None:
@@ -79,7 +81,7 @@ class KernelSystem:
             raise failure(code)
 
     def connecting(self, handle: inet.socket) -> bool:
-        if handle.type != inet.SOCK_STREAM:
+        if handle.type != inet.SOCK_STREAM or handle.fileno() in self._accepted:
             return False
         state = handle.getsockopt(inet.IPPROTO_TCP, inet.TCP_INFO, 1)[0]
         return state in (2, 3)  # SYN-SENT, SYN-RECEIVED
@@ -103,6 +105,7 @@ class KernelSystem:
 
     def close(self, handle: inet.socket) -> None:
         self.sockets.remove(handle)
+        self._accepted.discard(handle.fileno())
         handle.close()
 
     def setsockopt(self, handle: inet.socket, level: str, name: str, value: Any) -> None:

@@ -151,7 +151,7 @@ def check_tcp(spec: TcpSpec, seen: Seen, flow: Flow, config: Config) -> list[str
     wrong += check_ip(spec.ip, seen.last)
     if spec.options is not None:
         wrong += check_options(spec.options, seen.options, flow, config)
-    wrong += _check_payload(seen, flow)
+    wrong += _check_payload(seen, flow, config.rules)
     return wrong
 
 
@@ -183,14 +183,15 @@ def _check_window(spec: TcpSpec, seen: Seen, rules: Rules) -> list[str]:
     return []
 
 
-def _check_payload(seen: Seen, flow: Flow) -> list[str]:
+def _check_payload(seen: Seen, flow: Flow, rules: Rules) -> list[str]:
     if not seen.payload:
         return []
     syn = "S" in seen.flags
     wanted = flow.expected_payload(seen.seq, len(seen.payload), syn)
     if wanted is None:
         return ["there are bytes in it that nobody has written"]
-    if wanted == seen.payload and not syn and flow.is_last(seen.seq + len(seen.payload)) and "P" not in seen.flags:
+    last = rules.last_push and not syn and flow.is_last(seen.seq + len(seen.payload))
+    if wanted == seen.payload and last and "P" not in seen.flags:
         return ["PSH is missing on the last bytes that were written (RFC 9293 3.9.1, MUST-61)"]
     if wanted != seen.payload:
         at = next(index for index, pair in enumerate(zip(wanted, seen.payload, strict=True)) if pair[0] != pair[1])

@@ -302,9 +302,9 @@ class Session:
 
     def _acknowledges(self, spec: TcpSpec, flow: Flow) -> bool:
         """Whether it is the ACK of data in order, which may be delayed."""
-        if spec.flags != "." or spec.length or spec.options is None:
+        if spec.flags != "." or spec.length:
             return False
-        if any(isinstance(option.option, Sack) for option in spec.options):
+        if any(isinstance(option.option, Sack) for option in spec.options or ()):
             return False
         return spec.ack > flow.acked
 

@@ -19,7 +19,7 @@ class Snippets:
     def run(self, text: str, info: dict[str, int], line: int) -> None:
         """Runs a snippet with the fields of tcp_info. Mismatch, Unsupported."""
         self.names.update(info)
-        source = textwrap.dedent(text).strip()
+        source = textwrap.dedent(text).strip().rstrip("\\")  # some end in a backslash
         try:
             exec(compile(source, f"<line {line}>", "exec"), self.names)
         except AssertionError as error:

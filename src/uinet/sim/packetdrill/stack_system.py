@@ -28,6 +28,7 @@ class Handle:
         self.sock = sock
         self.told = False
         self.connected = accepted
+        self.accepted = accepted  # Fast Open may give it before it is established
         self.more = False  # what was sent last was sent with MSG_MORE
         self.edges = 0  # what edge-triggered polling tells
         self.set: dict[tuple[str, str], Any] = {}  # options that are kept here alone
@@ -115,7 +116,7 @@ class StackSystem:
     def connecting(self, handle: Handle) -> bool:
         """Whether an active open is under way; what Fast Open gives to accept is never one."""
         tcb = handle.sock.tcb
-        return tcb is not None and not handle.connected and CLOSED < tcb.state < ESTABLISHED
+        return tcb is not None and not handle.accepted and CLOSED < tcb.state < ESTABLISHED
 
     def _check(self, handle: Handle) -> None:
         code = handle.take_error()
@@ -169,7 +170,7 @@ class StackSystem:
             sock.connect(address)
         tcb = sock.tcb
         assert tcb is not None
-        if asked and (tcb.fast_open is None or not tcb.fast_open.cookie):
+        if asked and (not data or tcb.fast_open is None or not tcb.fast_open.cookie):
             raise failure(errno.EINPROGRESS)  # as Linux: without a cookie the data is not taken
         return calls.send(tcb, data, 0, len(data))
 
@@ -178,8 +179,6 @@ class StackSystem:
             raise Unsupported(f"recv() with {', '.join(sorted(flags))}")
         number = sockopt.MSG_PEEK if "MSG_PEEK" in flags else 0
         sock = handle.sock
-        if sock.tcb is not None and self.connecting(handle):
-            raise failure(errno.EAGAIN)
         try:
             return sock.recv(limit, number)
         except BlockingIOError:

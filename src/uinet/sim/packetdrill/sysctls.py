@@ -57,7 +57,7 @@ def _only(*values: str) -> Setter:
 
     def apply(stack: Stack, value: str) -> None:
         if value not in values:
-            raise Unsupported(f"a sysctl with the value {value}")
+            raise ValueError(value)
 
     return apply
 
@@ -123,5 +123,6 @@ SYSCTLS: dict[str, Setter] = {
     "net.inet.tcp.insecure_rst": _before_rfc5961("RSTs anywhere in the window"),
     "net.inet.tcp.insecure_syn": _before_rfc5961("SYNs that reset a connection"),
     "net.inet.tcp.blackhole": _only("0"),
+    "net.inet.tcp.icmp_may_rst": _only("1"),
     "net.inet.tcp.drop_synfin": _only("0"),
 }

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff
 from uinet.socket import Socket
-from uinet.tcp.discovery import path_mtu
-from uinet.tcp.layout import mss_to_offer
+from uinet.tcp.constants import DUP_THRESH, FAST, OPEN, REDUCING, TIMEOUT
 from uinet.tcp.state import NAMES
 from uinet.tcp.tcb import Tcb
-from uinet.units import MASK32, MICROSECOND, MILLISECOND
+from uinet.units import MASK32, MICROSECOND, MILLISECOND, SECOND
 
 STATES = {
     "ESTABLISHED": 1, "SYN-SENT": 2, "SYN-RECEIVED": 3, "FIN-WAIT-1": 4, "FIN-WAIT-2": 5, "TIME-WAIT": 6, "CLOSED": 7,
@@ -36,6 +35,7 @@ def linux_info(sock: Socket) -> dict[str, int]:
     tcb = sock.tcb
     if tcb is None:
         return {"tcpi_state": STATES["LISTEN"] if sock.listener is not None else STATES["CLOSED"]}
+    known = sock.info()
     mss = max(1, tcb.mss)
     outstanding = (tcb.snd_nxt - tcb.snd_una) & MASK32
     queued = tcb.snd_buf.length if tcb.snd_buf is not None else 0
@@ -50,7 +50,9 @@ def linux_info(sock: Socket) -> dict[str, int]:
         "tcpi_total_retrans": tcb.retransmits, "tcpi_segs_out": tcb.segments_out, "tcpi_segs_in": tcb.segments_in,
         "tcpi_bytes_received": tcb.bytes_in, "tcpi_bytes_sent": tcb.bytes_out,
         "tcpi_snd_ssthresh": INFINITE if tcb.ssthresh >= INFINITE else tcb.ssthresh // mss,
-        "tcpi_probes": tcb.keep_probes, "tcpi_advmss": mss_to_offer(tcb), "tcpi_pmtu": path_mtu(tcb),
+        "tcpi_probes": known.probes, "tcpi_advmss": known.advmss, "tcpi_pmtu": known.pmtu,
+        "tcpi_reordering": DUP_THRESH, "tcpi_bytes_acked": known.bytes_acked,
+        "tcpi_ato": round(known.ato * SECOND) // MICROSECOND,
     }
     fast = tcb.fast_open
     if fast is not None:
@@ -59,7 +61,6 @@ def linux_info(sock: Socket) -> dict[str, int]:
         )
     info.update(_flight_info(tcb, mss))
     if tcb.persisting:
-        info["tcpi_probes"] = tcb.backoff
         info["tcpi_retransmits"] = 0
     info["tcpi_ca_state"] = ca_state(tcb)
     if tcb.last_heard:
@@ -85,10 +86,8 @@ def _flight_info(tcb: Tcb, mss: int) -> dict[str, int]:
 
 def ca_state(tcb: Tcb) -> int:
     """Linux's state of congestion avoidance: Open, Disorder, Recovery or Loss."""
-    if tcb.recovering == 2:
-        return SYMBOLS["TCP_CA_Loss"]
-    if tcb.recovering == 1:
-        return SYMBOLS["TCP_CA_Recovery"]
+    if tcb.recovering != OPEN:
+        return {TIMEOUT: 4, FAST: 3, REDUCING: 2}[tcb.recovering]
     if tcb.dup_acks or (tcb.flight is not None and tcb.flight.sacked):
         return SYMBOLS["TCP_CA_Disorder"]
     return SYMBOLS["TCP_CA_Open"]

@@ -115,6 +115,7 @@ def test_acks_of_data_in_order_may_be_late_but_duplicates_may_not() -> None:
 
 def test_payload_is_what_was_written() -> None:
     """The interpreter knows what its program has written: a stack that sends other bytes is found out."""
+    from uinet.sim.packetdrill.config import Rules
     from uinet.sim.packetdrill.flow import Flow, pattern
     from uinet.sim.packetdrill.matcher import Seen, Sniffed, _check_payload
     from uinet.wire import build
@@ -123,14 +124,15 @@ def test_payload_is_what_was_written() -> None:
     flow.written += pattern(100, 50)
     last = Sniffed.of(0, build.tcp("10.0.0.1", "10.0.0.2", 1, 2, "P.", payload=b"x", layer=3))
 
-    def wrong(payload: bytes, seq: int = 1, flags: str = "P.") -> list[str]:
-        return _check_payload(Seen(0, flags, 0, seq, 0, 0, 0, (), payload, last), flow)
+    def wrong(payload: bytes, seq: int = 1, flags: str = "P.", push: bool = True) -> list[str]:
+        return _check_payload(Seen(0, flags, 0, seq, 0, 0, 0, (), payload, last), flow, Rules(last_push=push))
 
     assert wrong(pattern(100, 50)) == []
     assert wrong(pattern(110, 10), 11, ".") == []
     assert "byte 49" in wrong(pattern(100, 49) + b"x")[0]
     assert "nobody has written" in wrong(pattern(100, 51))[0]
     assert "PSH is missing" in wrong(pattern(100, 50), flags=".")[0]
+    assert wrong(pattern(100, 50), flags=".", push=False) == []
 
 
 def test_rst_and_silence_of_a_closed_port() -> None:

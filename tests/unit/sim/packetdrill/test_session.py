@@ -125,6 +125,8 @@ def test_snippets_share_names_and_may_have_several_lines() -> None:
         grown = before
     }%
     +0 %{ assert grown == tcpi_snd_cwnd }%
+    +0 %{ assert 1; \\
+    }%
     """)
 
 
