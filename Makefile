@@ -57,7 +57,9 @@ demo: build
 test: build $(VENV)/dev-ok
 	@$(MAKE) --no-print-directory lint
 	@echo "--- all tests, on the build that is installed"
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest tests --ignore tests/interop -n auto
+	@echo "--- against the host's kernel and other programs"
+	@$(BIN)/python -m pytest tests/interop
 	@$(MAKE) --no-print-directory pure
 	@echo "uinet: all tests passed"
 
@@ -69,12 +71,12 @@ lint: $(VENV)/dev-ok
 	@PYTHONPATH=src $(BIN)/lint-imports
 
 unit: build $(VENV)/dev-ok
-	@$(BIN)/python -m pytest tests --ignore tests/interop
+	@$(BIN)/python -m pytest tests --ignore tests/interop -n auto
 
 # the interpreted build: the sources themselves, which lie before what is installed
 pure: $(VENV)/dev-ok
 	@echo "--- unit tests on the interpreted build"
-	@PYTHONPATH=src UINET_EXPECT=pure $(BIN)/python -m pytest tests/unit
+	@PYTHONPATH=src UINET_EXPECT=pure $(BIN)/python -m pytest tests/unit tests/scripts -n auto
 
 interop: build $(VENV)/dev-ok
 	@$(BIN)/python -m pytest tests/interop

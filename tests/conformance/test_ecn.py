@@ -184,6 +184,7 @@ def test_established_echo_reduces_the_window_once_a_round_trip(congestion: str) 
     for seg in sent[:-1]:
         peer.ack = seg.end
         peer.send("E.")
+    assert sock.info().snd_cwnd < 0.95 * before, "it comes down while the round trip lasts"
     news = [seg for seg in peer.drain() if seg.data]
     for seg in sent[-1:]:
         peer.ack = seg.end

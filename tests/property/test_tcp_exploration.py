@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from tests.property.test_tcp_streams import MACS
 from tests.unit.tcp.peer import HOST, PEER
@@ -50,8 +50,8 @@ class Exploration(RuleBasedStateMachine):
     ends = Bundle("ends")
 
     @initialize(
-        target=ends, seed=st.integers(0, 1 << 16), congestion=st.sampled_from(("cubic", "newreno", "bbr")), sack=st.booleans(),
-        timestamps=st.booleans(), ecn=st.sampled_from((0, 1, 2)), pacing=st.booleans(),
+        target=ends, seed=st.integers(0, 1 << 16), congestion=st.sampled_from(("cubic", "newreno", "bbr")),
+        sack=st.booleans(), timestamps=st.booleans(), ecn=st.sampled_from((0, 1, 2)), pacing=st.booleans(),
         buffer=st.sampled_from((4096, 30_000, 1 << 20)),
     )
     def begin(self, seed: int, buffer: int, **chosen: Any) -> Any:
@@ -228,10 +228,22 @@ class Exploration(RuleBasedStateMachine):
                 return
             self.flush()
 
-    @rule(end=consumes(ends), hard=st.booleans())
-    def close(self, end: End, hard: bool) -> None:
-        if end.sock is not None:
-            end.sock.abort() if hard else end.sock.close()
+    @rule(end=ends, size=st.sampled_from((1448, 20_000, 60_000)), lost=st.lists(st.integers(0, 20), max_size=4))
+    def talk(self, end: End, size: int, lost: list[int]) -> None:
+        """Data, of which some segments are lost, and what the other end makes of it."""
+        if end.sock is None or end.peer is None:
+            return
+        self.send(end, size)
+        to = 1 if end.sock.stack is self.stacks[0] else 0
+        for at in lost:
+            self.lose(to, at)
+        self.pass_all()
+        self.receive(end.peer, 100_000)
+
+    @rule(end=ends, how=st.sampled_from(("close", "abort", "no", "no", "no", "no")))
+    def close(self, end: End, how: str) -> None:
+        if end.sock is not None and how != "no":
+            end.sock.abort() if how == "abort" else end.sock.close()
             self.flush()
 
     # what holds

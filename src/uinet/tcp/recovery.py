@@ -176,7 +176,7 @@ def reduce_window(tcb: Tcb, flight: Flight, ack: Ack) -> None:
     if allowed < 0:
         allowed = 0
     forced = flight.prr_out == 0 or (ack.acked != 0 and not tcb.sack_ok)
-    if forced and allowed < tcb.mss:
+    if forced and tcb.recovering == FAST and allowed < tcb.mss:
         allowed = tcb.mss  # the fast retransmit, and without SACK one for each partial ACK (RFC 6582 3.2, step 5)
     tcb.cwnd = in_flight + allowed
 

@@ -63,7 +63,7 @@ class Settings:
         self._congestion: Any = "cubic"  # see `congestion`
         self.pacing = False  # of algorithms that don't pace themselves: the window spread over the round trip
         self.hystart = True  # RFC 9406, with CUBIC
-        self.hystart_train = True  # and slow start ends when ACKs come without a pause for half a round trip
+        self.hystart_train = True  # and a train of ACKs half a round trip long makes slow start careful
         self.frto = True  # RFC 5682
         self.slow_start_after_idle = True  # RFC 2861
         self.ecn = 2  # 0 never, 1 asked for (RFC 3168), 2 if the peer asks, 3 asked for with accurate feedback (9768)

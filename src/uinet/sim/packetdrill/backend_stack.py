@@ -33,6 +33,8 @@ class StackBackend:
         self.link.add_address(f"{unpack_address(config.local)}/{length}")
         self.stack.routes.add("::/0" if config.v6 else "0.0.0.0/0", interface=self.link)
         self.system = StackSystem(self.stack, persona)
+        if config.md5_secret is not None:
+            self.system.md5_key = config.remote, config.md5_secret
         self.commands = Commands(self.stack, self.system.allow_fast_open)
         self.sent: list[Sniffed] = []
 

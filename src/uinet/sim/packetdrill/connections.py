@@ -6,6 +6,8 @@ that a packet to a listener has begun. Packets with ports of their own may be ab
 
 from __future__ import annotations
 
+from functools import partial
+
 from uinet.sim.invariants import Violation, segment_of
 from uinet.sim.packetdrill.backend import Backend
 from uinet.sim.packetdrill.config import Config
@@ -14,6 +16,7 @@ from uinet.sim.packetdrill.flow import SHIFT, Flow, Stage
 from uinet.sim.packetdrill.inject import Signer
 from uinet.sim.packetdrill.matcher import Sniffed
 from uinet.sim.packetdrill.script import PacketSpec, TcpSpec
+from uinet.sim.packetdrill.signatures import sign
 from uinet.sim.packetdrill.system import Address
 from uinet.wire.addresses import pack_address, unpack_address
 from uinet.wire.tcp import ACK, RST, SYN
@@ -33,7 +36,7 @@ class Connections:
         self.next_port = FIRST_PORT
         self.count = 0
         self.numbers: dict[int, int] = {}  # of packets, by identity
-        self.signer: Signer | None = None
+        self.signer: Signer | None = partial(sign, config.md5_secret) if config.md5_secret is not None else None
         self.cookies: dict[bytes, bytes] = {}
         self.valid_cookie = b""  # which stands in the script for the one that is good
         self.shift = SHIFT if backend.checked else 0

@@ -16,6 +16,7 @@ from uinet.sim.packetdrill.tcp_info import linux_info
 from uinet.socket import Socket
 from uinet.stack import Stack
 from uinet.tcp import calls
+from uinet.tcp.keys import Md5Key
 from uinet.tcp.state import CLOSED, ESTABLISHED
 
 IGNORED_OPTIONS = {"SO_DEBUG", "SO_REUSEADDR", "SO_MARK", "SO_PRIORITY", "SO_NOSIGPIPE"}  # nothing here for them to do
@@ -62,6 +63,7 @@ class StackSystem:
         self.client_fast_open = True  # the sysctls of kernels that switch Fast Open
         self.server_fast_open = True
         self.unasked_fast_open = False
+        self.md5_key: tuple[bytes, bytes] | None = None  # of which peer, and the key; TCP_MD5SIG switches it on
 
     @property
     def send_waits(self) -> bool:
@@ -210,6 +212,8 @@ class StackSystem:
         special = SETTERS.get((level, name))
         if special is not None:
             value = special(value)
+        elif name == "TCP_MD5SIG":
+            value = self._md5(value)
         elif numbers is None:
             raise Unsupported(f"setsockopt({level}, {name})")
         elif not isinstance(value, int):
@@ -223,6 +227,13 @@ class StackSystem:
             handle.sock.setsockopt(*numbers, value)
         except NotSupported:
             raise Unsupported(f"setsockopt({level}, {name})") from None
+
+    def _md5(self, value: Any) -> Md5Key:
+        """What TCP_MD5SIG takes in FreeBSD: whether segments are signed, with a key that is not in the call."""
+        if self.md5_key is None or not isinstance(value, int):
+            raise Unsupported("TCP_MD5SIG without --tcp_md5_secret, or with a struct")
+        peer, key = self.md5_key
+        return Md5Key(peer, key if value else b"")
 
     def getsockopt(self, handle: Handle, level: str, name: str) -> Any:
         if name in IGNORED_OPTIONS:

@@ -6,7 +6,7 @@ from uinet.tcp.flight cimport Ack, Flight
 from uinet.tcp.tcb cimport Tcb
 
 cdef long long MIN_RTT_THRESH, MAX_RTT_THRESH, MIN_RTT_DIVISOR, FAR, CSS_GROWTH_DIVISOR, TRAIN_GAP
-cdef unsigned int N_RTT_SAMPLE, CSS_ROUNDS, TRAIN_WINDOW
+cdef unsigned int N_RTT_SAMPLE, CSS_ROUNDS, TRAIN_ROUNDS, TRAIN_WINDOW
 
 
 @cython.final
@@ -16,6 +16,7 @@ cdef class HyStart:
     cdef public bint css
     @cython.locals(left=cython.longlong, grow=cython.longlong)
     cpdef Py_ssize_t on_ack(self, Tcb tcb, Ack ack) except -1
+    cdef enter_css(self, long long baseline, unsigned int rounds)
     @cython.locals(now=cython.longlong, flight=Flight)
     cpdef bint train_is_long(self, Tcb tcb) except -1
     @cython.locals(last=cython.longlong, threshold=cython.longlong)

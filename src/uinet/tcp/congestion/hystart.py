@@ -21,6 +21,7 @@ CSS_GROWTH_DIVISOR = 4
 CSS_ROUNDS = 5
 
 TRAIN_GAP = 2 * MILLISECOND  # ACKs no further apart belong to one train
+TRAIN_ROUNDS = 3  # of conservative slow start after one: from half to all of what fits the path to at most twice that
 TRAIN_WINDOW = 16  # segments of cwnd from which on a train tells something
 
 FAR = 1 << 62
@@ -45,9 +46,8 @@ class HyStart:
         """Grows cwnd for an ACK in slow start; bytes of it that are left over for congestion avoidance."""
         if seq_geq(tcb.snd_una, self.window_end):
             self.end_round(tcb)
-        if tcb.context.settings.hystart_train and self.train_is_long(tcb):
-            tcb.ssthresh = tcb.cwnd
-            return ack.acked
+        if not self.css and tcb.context.settings.hystart_train and self.train_is_long(tcb):
+            self.enter_css(0, CSS_ROUNDS - TRAIN_ROUNDS)  # no round trip is shorter: it ends slow start for sure
         if ack.rtt >= 0:
             if ack.rtt < self.current_round_min_rtt:
                 self.current_round_min_rtt = ack.rtt
@@ -65,8 +65,16 @@ class HyStart:
             self.css_baseline_min_rtt = FAR
         return left
 
+    def enter_css(self, baseline: int, rounds: int) -> None:
+        """Conservative slow start from now on, unless round trips become shorter than `baseline`; `rounds` of its five
+        count as done."""
+        self.css = True
+        self.css_baseline_min_rtt = baseline
+        self.css_rounds = rounds
+        self.rest = 0
+
     def train_is_long(self, tcb: Tcb) -> bool:
-        """Whether the ACKs of this round have come without a pause for half a round trip: the path is nearly full.
+        """Whether the ACKs of this round have come without a pause for half a round trip: the path is half full.
 
         This is the other half of the first HyStart (Ha and Rhee, 2011; RFC 9406 has only the delay): without it a
         queue as long as the path takes several hundred packets too many, and half of them are lost.
@@ -76,8 +84,8 @@ class HyStart:
             return False
         self.last_ack = now
         flight = tcb.flight
-        if flight is None or flight.min_rtt == 0 or tcb.cwnd < TRAIN_WINDOW * tcb.mss:
-            return False
+        if flight is None or tcb.cwnd < TRAIN_WINDOW * tcb.mss or flight.min_rtt <= 4 * TRAIN_GAP:
+            return False  # on a short path two or three ACKs would be a train
         return now - self.round_start > flight.min_rtt // 2
 
     def look_for_delay(self) -> None:
@@ -91,10 +99,7 @@ class HyStart:
         if threshold < MIN_RTT_THRESH:
             threshold = MIN_RTT_THRESH
         if self.current_round_min_rtt >= last + threshold:
-            self.css = True
-            self.css_baseline_min_rtt = self.current_round_min_rtt
-            self.css_rounds = 0
-            self.rest = 0
+            self.enter_css(self.current_round_min_rtt, 0)
 
     def end_round(self, tcb: Tcb) -> None:
         """A round is over; after five of CSS so is slow start."""

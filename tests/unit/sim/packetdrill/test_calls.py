@@ -26,8 +26,10 @@ DATA = "+0 < P. 1:101(100) ack 1 win 257\n+0 > . 1:1(0) ack 101\n"
     ('send(4, "hello", 5, 0) = 5', None),
     ('send(4, "hello", 5, MSG_NOSIGNAL) = 5', None),
     ('send(4, "hello", 5, MSG_OOB) = 5\n+0 > P.U 1:6(5) ack 1 urg 5', None),
-    ('setsockopt(4, SOL_TCP, TCP_CONGESTION, "bbr", 3) = 0\n'
-     '+0 getsockopt(4, SOL_TCP, TCP_CONGESTION, ["bbr"], [3]) = 0', None),
+    (
+        'setsockopt(4, SOL_TCP, TCP_CONGESTION, "bbr", 3) = 0\n'
+        '+0 getsockopt(4, SOL_TCP, TCP_CONGESTION, ["bbr"], [3]) = 0',
+     None),
     ('setsockopt(4, SOL_TCP, TCP_CONGESTION, "plan9", 5) = -1 EINVAL (Invalid argument)', None),
     ("shutdown(4, SHUT_WR) = 0", None),
     ("shutdown(4, 7) = -1 EINVAL (Invalid argument)", None),

@@ -178,3 +178,28 @@ def test_record_tells_expected_and_found() -> None:
     assert "> P. 1:1001(1000) ack 1 win" in result.found
     assert any("injected < . 1:1(0) ack 1 win 257" in line for line in result.record)
     assert str(result).startswith("FAIL <text> (line 11: ")
+
+
+def test_a_signature_has_to_be_that_of_the_secret() -> None:
+    """`md5 valid` (RFC 2385): a digest with another key, or of another segment, is found out."""
+    from uinet.sim.packetdrill.signatures import is_valid, sign
+    from uinet.wire import checksums, tcp, tcp_options
+
+    here, there = b"\x0a\0\0\1", b"\x0a\0\0\2"
+    area = (tcp_options.Mss(1460), tcp_options.Unknown(tcp_options.KIND_MD5, bytes(16)))
+    plain = tcp.emit(tcp.TcpHeader(1, 2, 3, 4, tcp.ACK, 100, 0, area), b"data", here, there)
+    signed = sign(b"secret", here, there, plain)
+    assert is_valid(b"secret", here, there, signed)
+    assert checksums.transport(here, there, 6, signed[:16] + bytes(2) + signed[18:]).to_bytes(2, "big") == signed[16:18]
+    assert not is_valid(b"other", here, there, signed)
+    assert not is_valid(b"secret", there, there, signed)
+    assert not is_valid(b"secret", here, there, signed[:-1] + b"!")
+    assert not is_valid(b"secret", here, there, plain)
+    unsigned = tcp.emit(tcp.TcpHeader(1, 2, 3, 4, tcp.ACK, 100, 0, area[:1]), b"data", here, there)
+    assert sign(b"secret", here, there, unsigned) == unsigned
+    assert not is_valid(b"secret", here, there, unsigned)
+
+
+def test_an_md5_option_that_is_wanted_and_missing() -> None:
+    wanted = SERVER.replace("0:0(0) ack 1 <mss 1460,", "0:0(0) ack 1 <md5 valid,mss 1460,")
+    fails("--tcp_md5_secret=secret" + wanted, "options are")
