@@ -55,6 +55,7 @@ def nothing_left(bench: Bench) -> bool:
 
 
 @pytest.mark.rfc("1122", "3.3.2", "MUST implement reassembly")
+@pytest.mark.rfc("815", "3", "pieces fill holes in whatever order they come")
 @pytest.mark.rfc("8200", "4.5", "the destination reassembles fragments")
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_pieces_in_any_order_make_the_datagram(
@@ -114,6 +115,7 @@ def test_same_piece_twice_is_harmless(ready: Bench, transport: Transport, family
 
 
 @pytest.mark.rfc("8200", "4.5", "MUST abandon reassembly where fragments overlap, and discard what else comes")
+@pytest.mark.rfc("5722", "4", "a datagram with overlapping fragments MUST be discarded whole, later ones included")
 @pytest.mark.parametrize(
     "second",
     [(792, 16, True), (0, 808, True), (8, 8, True), (8, 16, False), (400, 800, True), (0, 800, True)],
