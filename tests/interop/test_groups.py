@@ -67,7 +67,9 @@ def test_snooping_bridge_learns_and_forgets_our_groups(igmp: int, mld: int) -> N
                 await asyncio.sleep(0.1)
             assert GROUP4 in groups() and GROUP6 in groups()
             sock.close()
-            await until(lambda: GROUP4 not in groups() and GROUP6 not in groups(), "the bridge to forget the groups")
+            await until(
+                lambda: GROUP4 not in groups() and GROUP6 not in groups(), "the bridge to forget the groups", timeout=60
+            )
 
     require("bridge", "python3")
     with namespace("bridge") as space:

@@ -6,7 +6,7 @@ acknowledged.
 
 from __future__ import annotations
 
-from uinet.seq import seq_geq
+from uinet.seq import seq_geq, seq_gt
 from uinet.tcp.congestion.growth import slow_start
 from uinet.tcp.flight import Ack
 from uinet.tcp.tcb import Tcb
@@ -21,7 +21,8 @@ CSS_GROWTH_DIVISOR = 4
 CSS_ROUNDS = 5
 
 TRAIN_GAP = 2 * MILLISECOND  # ACKs no further apart belong to one train
-TRAIN_ROUNDS = 3  # of conservative slow start after one: from half to all of what fits the path to at most twice that
+GAPS = 32  # or no further than this part of a round trip: where segments are late the train has pauses
+TRAIN_ROUNDS = 1  # of conservative slow start after one: the path is between half full and full
 TRAIN_WINDOW = 16  # segments of cwnd from which on a train tells something
 
 FAR = 1 << 62
@@ -39,8 +40,9 @@ class HyStart:
         self.css_baseline_min_rtt = FAR
         self.css_rounds = 0
         self.rest = 0
-        self.round_start = tcb.context.now
-        self.last_ack = tcb.context.now
+        self.train_end = tcb.snd_nxt
+        self.train_start = 0
+        self.last_ack = 0
 
     def on_ack(self, tcb: Tcb, ack: Ack) -> int:
         """Grows cwnd for an ACK in slow start; bytes of it that are left over for congestion avoidance."""
@@ -80,13 +82,20 @@ class HyStart:
         queue as long as the path takes several hundred packets too many, and half of them are lost.
         """
         now = tcb.context.now
-        if now - self.last_ack > TRAIN_GAP:
+        if seq_gt(tcb.snd_una, self.train_end):
+            # the first ACK of what was sent after the last train's first: trains begin where rounds may not
+            self.train_end = tcb.snd_nxt
+            self.train_start = self.last_ack = now
+        flight = tcb.flight
+        if flight is None:
+            return False
+        gap = flight.min_rtt // GAPS
+        if now - self.last_ack > (gap if gap > TRAIN_GAP else TRAIN_GAP):
             return False
         self.last_ack = now
-        flight = tcb.flight
-        if flight is None or tcb.cwnd < TRAIN_WINDOW * tcb.mss or flight.min_rtt <= 4 * TRAIN_GAP:
+        if tcb.cwnd < TRAIN_WINDOW * tcb.mss or flight.min_rtt <= 4 * TRAIN_GAP:
             return False  # on a short path two or three ACKs would be a train
-        return now - self.round_start > flight.min_rtt // 2
+        return now - self.train_start > flight.min_rtt // 2
 
     def look_for_delay(self) -> None:
         """Enters CSS if this round's shortest round trip is notably longer than the last one's."""
@@ -104,8 +113,6 @@ class HyStart:
     def end_round(self, tcb: Tcb) -> None:
         """A round is over; after five of CSS so is slow start."""
         self.window_end = tcb.snd_nxt
-        self.round_start = tcb.context.now
-        self.last_ack = tcb.context.now
         self.last_round_min_rtt = self.current_round_min_rtt
         self.current_round_min_rtt = FAR
         self.samples = 0
