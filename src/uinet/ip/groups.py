@@ -63,7 +63,7 @@ class Membership(Timer):
         self.general_at = 0  # ns, when a general query is answered; 0: none waits
         self.answers: dict[bytes, tuple[int, tuple[bytes, ...] | None]] = {}  # group -> (when, sources; None: all)
         self.changes: dict[bytes, Change] = {}
-        self.reporter: set[bytes] = set()  # groups that we were the last to report (older versions)
+        self.reporter: set[bytes] = set()  # groups that we were the last to report
 
     @property
     def version(self) -> int:
@@ -177,6 +177,11 @@ class Membership(Timer):
                     self.reporter.add(record.group)
                     self.groups.send_older(self, record.group)
             return
+        for record in records:
+            if record.kind == mld.CHANGE_TO_INCLUDE:
+                self.reporter.discard(record.group)
+            else:
+                self.reporter.add(record.group)  # should an older querier come, the group's end is ours to tell
         batch: list[mld.Record] = []
         size = 0
         for record in records:

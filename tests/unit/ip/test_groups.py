@@ -219,6 +219,16 @@ def test_mldv1_report_of_another_host_suppresses_ours(lan: Lan) -> None:
     assert older(lan) == []
 
 
+@pytest.mark.rfc("2710", "4", "who has left before answering an older querier has still been the last to report")
+def test_leaving_between_a_version_1_query_and_its_answer_is_told(lan: Lan) -> None:
+    lan.eth0.join(p(GROUP6))
+    lan.advance(2)
+    lan.sent()  # reported in version 2
+    ask(lan, version=1, response=10_000)
+    lan.eth0.leave(p(GROUP6))
+    assert (icmpv6.MLD_DONE, p(GROUP6), p("ff02::2")) in older(lan)
+
+
 def test_interface_that_does_not_report_still_answers_queries() -> None:
     lan = Lan()
     lan.eth0.add_address(f"{OWN}/64")
