@@ -100,8 +100,6 @@ cdef class Flight:
     cpdef unsigned int lost_end(self, Sent run, long long limit) except? 0xA5A5A5A5
     @cython.locals(run=Sent)
     cpdef bint head_sacked(self) except -1
-    @cython.locals(run=Sent, index=Py_ssize_t)
-    cpdef unsigned int highest_sacked(self, unsigned int una) except? 0xA5A5A5A5
     @cython.locals(last=Sent)
     cpdef unsigned int last_piece(self, long long full) except? 0xA5A5A5A5
     cpdef note_rtt(self, long long rtt, long long now)

@@ -79,26 +79,8 @@ class Ack:
     """
 
     def __init__(self) -> None:
-        self.acked = 0
-        self.delivered = 0
-        self.lost = 0
-        self.prior_in_flight = 0
-        self.rtt = -1
-        self.first_rtt = -1
-        self.rate = 0
-        self.interval = 0
-        self.rate_delivered = 0
-        self.app_limited = False
-        self.in_flight = 0
-        self.lost_since = 0
-        self.prior_delivered = 0
-        self.round = False
-        self.original = False
-        self.ece = False
-        self.marked = 0
-        self.dsack = False
+        self.begin(0, 0)
         # under way: of the packet that the sample is taken from
-        self.sampled = False
         self.sample_end = 0
         self.sample_sent_at = 0
         self.sample_delivered_at = 0
@@ -106,7 +88,6 @@ class Ack:
         self.sample_lost = 0
         self.recover = 0
         self.recovering = False
-        self.tsecr_age = -1  # ns since the segment that the echoed timestamp belongs to was sent; -1: not known
 
     def begin(self, acked: int, in_flight: int) -> None:
         """Starts with a new ACK."""
@@ -663,16 +644,6 @@ class Flight:
             return False
         run: Sent = self.runs[self.first]
         return run.sacked
-
-    def highest_sacked(self, una: int) -> int:
-        """The right edge of the highest SACKed range; `una` if there is none."""
-        index = len(self.runs) - 1
-        while index >= self.first and self.ranges:
-            run: Sent = self.runs[index]
-            if run.sacked:
-                return run.end
-            index -= 1
-        return una
 
     def last_piece(self, full: int) -> int:
         """Where the last segment of at most `full` bytes begins, as it was probably sent. There is a run."""

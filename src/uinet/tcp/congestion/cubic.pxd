@@ -19,7 +19,7 @@ cdef class Cubic(CongestionControl):
     cpdef on_ack(self, object tcb, object ack)
     @cython.locals(now=cython.longlong, cwnd=double, mss=double, elapsed=double, offset=double, cubic=double,
                    alpha=double, grown=double, target=double)
-    cdef avoid_congestion(self, Tcb tcb, long long acked, long long rtt)
+    cdef avoid_congestion(self, Tcb tcb, long long acked)
     cdef begin_epoch(self, Tcb tcb, long long now, double cwnd)
     @cython.locals(cwnd=double, ssthresh=cython.longlong)
     cdef reduce(self, Tcb tcb)

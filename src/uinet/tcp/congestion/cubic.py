@@ -53,9 +53,9 @@ class Cubic(CongestionControl):
                 acked = slow_start(connection, acked)
             if connection.cwnd < connection.ssthresh or acked == 0:
                 return
-        self.avoid_congestion(connection, acked, told.rtt)
+        self.avoid_congestion(connection, acked)
 
-    def avoid_congestion(self, tcb: Tcb, acked: int, rtt: int) -> None:
+    def avoid_congestion(self, tcb: Tcb, acked: int) -> None:
         """RFC 9438, 4.2 to 4.5."""
         now = tcb.context.now
         cwnd = float(tcb.cwnd)
