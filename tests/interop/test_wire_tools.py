@@ -28,7 +28,8 @@ def experts(capture: Path) -> list[tuple[str, int, int, str]]:
     settings.append("tcp.desegment_tcp_streams:FALSE")  # or a retransmission would be an error in putting HTTP together
     fields = "frame.number", "_ws.expert.severity", "_ws.expert.group", "_ws.expert.message"
     command = ["tshark", "-n", "-r", str(capture), "-T", "fields", "-E", "separator=\t", "-E", "aggregator=|"]
-    command += ["--disable-protocol", "http"]
+    # what the payload is taken for is nothing to us: random bytes from a random port look like many things
+    command += ["--disable-protocol", "ALL", "--enable-protocol", "frame,eth,arp,ip,ipv6,icmp,icmpv6,tcp"]
     command += [word for setting in settings for word in ("-o", setting)]
     command += [word for field in fields for word in ("-e", field)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
