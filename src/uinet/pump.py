@@ -34,6 +34,7 @@ class Pump:
         self.device = device
         self.interface = interface
         self.blocked = False
+        interface.gathers = device.gathers
         self.ready = True  # whoever starts to drive a device calls recv once, for what came before
         self.gone: Exception | None = None
         self._waiting: list[Frame] = []  # taken from the stack, not yet by the device

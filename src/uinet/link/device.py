@@ -63,10 +63,12 @@ class Device:
     in bytes. `mac`: the address that the stack on this device is told to use, None if it may choose.
     `checksums`: False if the link needs no transport checksums. `offload`: True if the device itself
     carries frames with unfinished checksums and with a gso_size; others finish them in software, so any
-    frame may be given to any device. `closed`: after `close`.
+    frame may be given to any device. `gathers`: True if it also takes frames that have `pieces`, and large ones are
+    cheap for it: a stack then makes them. `closed`: after `close`.
     """
 
     offload = False
+    gathers = False
 
     def __init__(
         self, name: str, *, layer: int = 2, mtu: int = 1500, mac: Mac | None = None, checksums: bool = True

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 
 from uinet.errors import DeviceError, DeviceGone, DeviceURLError
 from uinet.link import interface, vnet
+from uinet.link.constants import TCP
 from uinet.link.device import ETHERNET_HEADER
-from uinet.link.offload import TCP, locate
+from uinet.link.offload import locate
 from uinet.link.writing import WritingDevice
 from uinet.units import MILLISECOND
 from uinet.wire.addresses import Mac
