@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_geq, seq_gt
 from uinet.tcp.constants import DUP_THRESH
-from uinet.tcp.flight import Ack, Flight, Sent
+from uinet.tcp.flight import Flight
+from uinet.tcp.sent import Ack, Sent
 from uinet.tcp.tcb import Tcb
 from uinet.units import MILLISECOND
 

@@ -6,7 +6,8 @@ from uinet.tcp.context cimport Context
 from uinet.tcp.discovery cimport probe_length, probe_sent, route_changed
 from uinet.tcp.accecn cimport AccEcn
 from uinet.tcp.feedback cimport feedback_flags, put_option
-from uinet.tcp.flight cimport Flight, Sent
+from uinet.tcp.flight cimport Flight
+from uinet.tcp.sent cimport Sent
 from uinet.tcp.layout cimport begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit
 from uinet.tcp.rack cimport schedule_probe
 from uinet.tcp.recovery cimport pipe, window_room

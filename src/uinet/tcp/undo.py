@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_gt, seq_leq, seq_lt
 from uinet.tcp.constants import NO_FRTO, OPEN, PROBING, RESENT
-from uinet.tcp.flight import Ack, Flight
+from uinet.tcp.flight import Flight
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.units import MILLISECOND
 
