@@ -78,9 +78,9 @@ def digest(tcb: Tcb, flight: Flight, seg: Segment, ack: Ack, duplicate: bool) ->
     if ack.first_rtt >= 0:
         flight.note_rtt(ack.rtt, now)
         if ack.acked:
-            sample(tcb, ack.first_rtt)
+            sample(tcb, ack.first_rtt, ack.acked)
     elif ack.acked and ack.tsecr_age >= 0:
-        from_timestamp(tcb, seg.tsecr)
+        from_timestamp(tcb, seg.tsecr, ack.acked)
     if tcb.sack_ok:
         if ack.acked:
             end_dsack_round(tcb, flight)

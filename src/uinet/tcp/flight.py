@@ -20,6 +20,7 @@ from uinet.wire.kernels import untrack
 
 MAX_RUNS = 16384  # what is sent beyond joins the last run: a user who sends octet by octet gets no object for each
 MIN_RANGES = 256
+SLOW_TICK = 500_000_000  # ns between two ticks of the timestamp clock where segments are late
 RANGE_UNIT = 512  # bytes in flight for each further SACKed range that is believed
 MIN_RTT_WINDOW = 300 * 1_000_000_000  # ns for which a minimum is believed (RFC 8985, 6.2, step 1)
 
@@ -58,6 +59,8 @@ class Flight:
         self.fack_before = 0  # what it was before the ACK that is being taken in, and whether it was known
         self.fack_before_known = False
         self.reordered = False
+        self.slow_clock = False  # timestamps tick slowly
+        self.ticked_at = 0  # when they did last
         self.reo_wnd_mult = 1
         self.reo_wnd_persist = 16
         self.dsack_round = 0
@@ -323,7 +326,12 @@ class Flight:
         """RFC 8985 6.2, step 2: the latest transmission that has arrived."""
         if run.again:
             # was it the retransmission that arrived, or the original?
-            if ack.tsecr_age >= 0 and ack.tsecr_age > rtt + 1_000_000:
+            age = ack.tsecr_age  # of the timestamp that the arrival has shown
+            if self.slow_clock and run.sent_at >= self.ticked_at:
+                age -= run.sent_at - self.ticked_at
+            elif self.slow_clock:
+                age -= SLOW_TICK
+            if age > rtt + 1_000_000:
                 return
             if rtt < self.min_rtt:
                 return
@@ -562,6 +570,12 @@ class Flight:
         return (last.end - (seq_diff(last.end, last.start) - 1) % full - 1) & MASK32
 
     # samples
+
+    def tick(self, now: int) -> int:
+        """When the timestamp clock, which is slow, has ticked last."""
+        if now - self.ticked_at >= SLOW_TICK:
+            self.ticked_at = now
+        return self.ticked_at
 
     def note_rtt(self, rtt: int, now: int) -> None:
         """Takes a round trip into the minimum."""

@@ -26,6 +26,7 @@ cdef Py_ssize_t TIMESTAMPS_LENGTH
 cdef unsigned int ECN_TRIES
 cdef bytes EMPTY
 
+@cython.locals(now=cython.longlong, flight=Flight)
 cpdef unsigned int timestamp_now(Tcb tcb)
 @cython.locals(count=Py_ssize_t, most=Py_ssize_t)
 cpdef Py_ssize_t sack_length(Tcb tcb) except -1

@@ -30,7 +30,7 @@ def note_again(tcb: Tcb, flight: Flight, seq: int, length: int) -> None:
     flight.undo_retrans += length
     if flight.again_at == 0:
         flight.again_seq = seq
-        flight.again_at = tcb.context.now
+        flight.again_at = flight.ticked_at if flight.slow_clock else tcb.context.now
 
 
 def note_duplicate(flight: Flight, length: int) -> None:
