@@ -14,8 +14,9 @@ def sample(tcb: Tcb, rtt: int, acked: int) -> None:
     2.3).
 
     With a sample for each ACK the gains are smaller, so that the averages remember as many round trips as with one
-    sample each (RFC 7323, appendix G); where segments are late, few ACKs acknowledge much each. The spread is at least the setting `rto_min`, as the timeouts of others are: a
-    path whose round trips hardly vary would otherwise time out at the first that does.
+    sample each (RFC 7323, appendix G); where segments are late, few ACKs acknowledge much each. The spread is at least
+    the setting `rto_min`, as the timeouts of others are: a path whose round trips hardly vary would otherwise time out
+    at the first that does.
     """
     if rtt < 1:
         rtt = 1
