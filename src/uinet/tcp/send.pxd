@@ -7,10 +7,11 @@ from uinet.tcp.context cimport Context
 from uinet.tcp.discovery cimport probe_length, probe_sent, route_changed
 from uinet.tcp.accecn cimport AccEcn
 from uinet.tcp.feedback cimport feedback_flags, put_option
-from uinet.tcp.flight cimport Flight, Sent
+from uinet.tcp.flight cimport Flight
 from uinet.tcp.layout cimport (
     begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit, transmit_large,
 )
+from uinet.tcp.sent cimport Sent
 from uinet.tcp.rack cimport schedule_probe
 from uinet.tcp.recovery cimport pipe, window_room
 from uinet.tcp.settings cimport Settings
@@ -29,6 +30,7 @@ cdef Py_ssize_t TIMESTAMPS_LENGTH
 cdef unsigned int ECN_TRIES
 cdef bytes EMPTY
 
+@cython.locals(now=cython.longlong, flight=Flight)
 cpdef unsigned int timestamp_now(Tcb tcb)
 @cython.locals(count=Py_ssize_t, most=Py_ssize_t)
 cpdef Py_ssize_t sack_length(Tcb tcb) except -1

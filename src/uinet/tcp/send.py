@@ -49,8 +49,14 @@ PACING_SLACK = 1_000_000  # ns: what a late timer has missed may be made up for,
 
 
 def timestamp_now(tcb: Tcb) -> int:
-    """TSval for now."""
-    return (tcb.context.now // TS_TICK + tcb.ts_offset) & MASK32
+    """TSval for now. The clock ticks every millisecond, and slowly where the network changes the order of segments: a
+    retransmission that moves SND.UNA takes the peer's TS.Recent with it, and its PAWS drops every older segment that is
+    still on its way (docs/decisions/0022)."""
+    now = tcb.context.now
+    flight = tcb.flight
+    if flight is not None and flight.slow_clock:
+        now = flight.tick(now)
+    return (now // TS_TICK + tcb.ts_offset) & MASK32
 
 
 def sack_length(tcb: Tcb) -> int:
