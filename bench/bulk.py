@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 from functools import partial
 
-from bench.harness import interleave, line, namespaces, ratio, read, run, save, start, stop
+from bench.harness import cable, interleave, line, namespaces, ratio, read, run, save, start, stop
 
 SECONDS = 2.0
 WANTED = 1.6  # Gbit per CPU-second
@@ -41,11 +41,9 @@ def measure(kind: str, stack: str, near: str, far: str) -> dict[str, float]:
 
 def veth(near: str, far: str) -> None:
     """A cable between the namespaces, without offloads."""
-    run(["ip", "link", "add", "v0", "netns", near, "type", "veth", "peer", "name", "v1", "netns", far])
-    for name, device, address in ((near, "v0", "10.9.0.2/24"), (far, "v1", "10.9.0.1/24")):
-        run(["ip", "-n", name, "addr", "add", address, "dev", device])
-        run(["ip", "-n", name, "link", "set", device, "up"])
-        no_offloads(name, device)
+    cable(near, far)
+    no_offloads(near, "v0")
+    no_offloads(far, "v1")
 
 
 def main(runs: int = 5) -> None:
