@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 from functools import partial
 
-from bench.harness import interleave, line, namespaces, ratio, read, run, save, start, stop
+from bench.harness import cable, interleave, line, namespaces, ratio, read, run, save, start, stop
 
 SECONDS = 2.0
 WANTED = 1.6  # Gbit per CPU-second
@@ -41,12 +41,10 @@ def measure(kind: str, stack: str, near: str, far: str, *, offloads: bool = Fals
 
 def veth(near: str, far: str, *, offloads: bool = False) -> None:
     """A cable between the namespaces."""
-    run(["ip", "link", "add", "v0", "netns", near, "type", "veth", "peer", "name", "v1", "netns", far])
-    for name, device, address in ((near, "v0", "10.9.0.2/24"), (far, "v1", "10.9.0.1/24")):
-        run(["ip", "-n", name, "addr", "add", address, "dev", device])
-        run(["ip", "-n", name, "link", "set", device, "up"])
-        if not offloads:
-            no_offloads(name, device)
+    cable(near, far)
+    if not offloads:
+        no_offloads(near, "v0")
+        no_offloads(far, "v1")
 
 
 def compare(kind: str, title: str, stacks: dict[str, str], runs: int, places: dict[str, tuple[str, str]],

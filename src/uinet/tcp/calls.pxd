@@ -3,8 +3,12 @@ cimport cython
 from uinet.seq cimport seq_diff, seq_lt
 from uinet.tcp.autotune cimport most_to_receive, user_has_read
 from uinet.tcp.buffer cimport ByteQueue
+from uinet.tcp.close cimport abort, finish, forget_unread
 from uinet.tcp.context cimport Context
+from uinet.tcp.negotiate cimport scale_for
 from uinet.tcp.send cimport begin_opening, wants_output, window_opened
+from uinet.tcp.settings cimport Settings
+from uinet.tcp.state cimport change
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport rearm
 from uinet.tcp.urgent cimport urgent_left
@@ -23,5 +27,6 @@ cpdef Py_ssize_t receive_into(Tcb tcb, object target) except -1
 @cython.locals(queue=ByteQueue)
 cpdef was_read(Tcb tcb, Py_ssize_t count)
 cpdef shut_sending(Tcb tcb)
+@cython.locals(unread=bint, settings=Settings)
 cpdef close(Tcb tcb, long long linger)
 cpdef bint at_end(Tcb tcb)

@@ -2,6 +2,7 @@ cimport cython
 
 from uinet.ip.network cimport Network
 from uinet.stats cimport Stats
+from uinet.tcp.isn cimport Secrets
 from uinet.tcp.sent cimport Ack
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.table cimport Entry, Table
@@ -14,7 +15,7 @@ cdef class Context:
     cdef public Stats stats
     cdef public Settings settings
     cdef public Table table
-    cdef public object secrets
+    cdef public Secrets secrets
     cdef public long long now
     cdef public Ack ack
     cdef public list pending
@@ -29,6 +30,8 @@ cdef class Context:
     cdef public unsigned long long serial
     cdef public Py_ssize_t time_waits
     cdef public Py_ssize_t syn_count
+    @cython.locals(now=cython.longlong)
+    cpdef refresh(self)
     cpdef timeout(self, Timer timer, long long now)
     cpdef closed(self, Entry entry)
     cpdef begin_time_wait(self, Entry entry)

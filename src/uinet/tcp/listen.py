@@ -86,16 +86,18 @@ def source_is_sound(packet: Packet, seg: Segment) -> bool:
         return False
     if packet.src_hi == packet.dst_hi and packet.src_lo == packet.dst_lo and seg.source_port == seg.destination_port:
         return False  # LAND
-    if not packet.interface.promiscuous and packet.dst in packet.interface.broadcasts:
+    interface: Interface = packet.interface
+    if not interface.promiscuous and packet.dst in interface.broadcasts:
         return False
-    for high, low in ((packet.src_hi, packet.src_lo), (packet.dst_hi, packet.dst_lo)):
-        if is_mapped(high, low):
-            address = low & MASK32
-            if address >> 28 == MULTICAST_V4 or address in (0, MASK32):
-                return False
-        elif high >> 56 == 0xFF or (high == 0 and low == 0):
-            return False
-    return True
+    return address_is_sound(packet.src_hi, packet.src_lo) and address_is_sound(packet.dst_hi, packet.dst_lo)
+
+
+def address_is_sound(high: int, low: int) -> bool:
+    """Whether an address is one that connections have: no group, not all hosts, not the unspecified one."""
+    if is_mapped(high, low):
+        address = low & MASK32
+        return address >> 28 != MULTICAST_V4 and address not in (0, MASK32)
+    return high >> 56 != 0xFF and (high != 0 or low != 0)
 
 
 def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floor: int) -> bool:
@@ -104,7 +106,8 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     `floor`: the lowest ISN that may be used, or -1: a TIME-WAIT gave way (RFC 6191).
     """
     stats = tcp.stats
-    unbridged = packet.interface.bridge is None
+    interface: Interface = packet.interface
+    unbridged = interface.bridge is None
     if seg.flags & (FIN | RST) or not source_is_sound(packet, seg):
         stats.count("tcp_syn_dropped")
         return unbridged
