@@ -145,7 +145,10 @@ cdef extern from *:
     static uint32_t uinet_native32(const unsigned char *p) { uint32_t v; memcpy(&v, p, 4); return v; }
 
     /* Blocks are whole pages, so their status words are aligned. */
-    static uint32_t uinet_acquire(const unsigned char *p) { return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE); }
+    static uint32_t uinet_acquire(const unsigned char *p)
+    {
+        return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE);
+    }
     static void uinet_give_back(unsigned char *p) { __atomic_store_n((uint32_t *)p, 0, __ATOMIC_RELEASE); }
     """
     struct uinet_seen:
@@ -291,6 +294,7 @@ cdef class Batches:
                         self.slots[i] = PyBytes_FromStringAndSize(NULL, SLOT)
                     slot = self.slots[i]
                     uinet_prepare(<uinet_batch *>self.batch, i, PyBytes_AS_STRING(slot), SLOT, self.with_headers)
+                slot = None  # whoever hands one over wants to be its only holder
                 with nogil:
                     got = uinet_receive(self.fd, <uinet_batch *>self.batch, <unsigned int>wanted)
                 if got < 0:

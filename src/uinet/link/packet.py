@@ -24,7 +24,7 @@ from uinet.errors import DeviceError, DeviceGone, DeviceURLError
 from uinet.link import calls, interface, vnet
 from uinet.link.device import Device
 from uinet.link.offload import TCP, finish, locate
-from uinet.link.ring import Ring
+from uinet.link.ring import MIN_BLOCK, Ring
 from uinet.units import MICROSECOND, MILLISECOND
 from uinet.wire.addresses import Mac
 from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame
@@ -108,7 +108,7 @@ class PacketDevice(Device):
             self._set_options(index, promisc, offload, buffer)
             self._set_busy_poll(busy_poll)
             if ring:
-                self._ring = Ring(self._socket, ring, retire=RETIRE, headers=self.offload)
+                self._ring = Ring(self._socket, ring, retire=RETIRE, headers=self.offload, block=MIN_BLOCK)
             self._socket.bind((name, ETH_P_ALL))
             if fanout is not None:
                 self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, fanout | PACKET_FANOUT_HASH << 16)
