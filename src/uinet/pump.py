@@ -52,10 +52,11 @@ class Pump:
         except OSError as error:  # DeviceGone, or a failure that the device's author has not thought of
             self._vanish(error)
             return 0
-        self.ready = len(frames) == BATCH
-        if frames:
+        count = len(frames)
+        self.ready = count == BATCH
+        if count:
             self.stack.input(self.interface, frames, now)
-        return len(frames)
+        return count
 
     def flush(self) -> None:
         """Offers the device what waits, then what the stack has, until nothing is left or it is full."""
