@@ -1,5 +1,6 @@
 cimport cython
 
+
 @cython.final
 cdef class Config:
     cdef public bint bind_any, broadcast, cork, fast_open_connect, keepalive, no_delay, oob_inline, passive

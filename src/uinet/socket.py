@@ -713,6 +713,13 @@ class Socket:
         self._nothing_to_read(tcb)
         return b""
 
+    def recv_piece(self, limit: int) -> bytes:
+        """As `recv` of a stream, but perhaps less than has arrived, if that saves a copy."""
+        tcb = self._connected()
+        if tcb.rcv_buf is None or tcb.rcv_buf.length == 0 or self.closed or tcb.urgent_in:
+            return self.recv(limit)
+        return calls.receive_piece(tcb, limit)
+
     def recv_into(self, buffer: Any, limit: int = 0, flags: int = 0) -> int:
         """As `recv`, into a writable buffer; how many bytes, 0 at the end of the stream."""
         view = memoryview(buffer).cast("B")

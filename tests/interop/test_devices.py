@@ -196,8 +196,11 @@ def test_kernel_tcp_crosses_a_wire_of_two_devices(
         assert largest > 10_000 if offload[0] else largest <= 1514
 
 
+@pytest.mark.parametrize("ring", ["", "&ring=2M"])
 @pytest.mark.parametrize("offload", [1, 0])
-def test_packet_device_sees_vlan_tags_as_on_the_wire(left: Namespace, right: Namespace, offload: int) -> None:
+def test_packet_device_sees_vlan_tags_as_on_the_wire(
+    left: Namespace, right: Namespace, offload: int, ring: str
+) -> None:
     stacks = [
         b"",
         tags((0x8100, 100)),
@@ -208,7 +211,7 @@ def test_packet_device_sees_vlan_tags_as_on_the_wire(left: Namespace, right: Nam
     ]
     with (
         veth(left, "l0", right, "r0", mtu=1512), right.packet_socket("r0") as wire,
-        opened(left, f"packet:l0?offload={offload}") as device,
+        opened(left, f"packet:l0?offload={offload}{ring}") as device,
     ):
         for stack in stacks:
             wire.send(raw_frame(stack))
@@ -243,8 +246,9 @@ def test_packet_device_hears_no_other_interface(left: Namespace, right: Namespac
             assert all(frame.data[14:18] == b"here" for frame in got)
 
 
+@pytest.mark.parametrize("ring", ["", "&ring=64M"])
 @pytest.mark.parametrize("version", [4, 6])
-def test_kernel_tcp_sender_hands_over_large_frames(version: int) -> None:
+def test_kernel_tcp_sender_hands_over_large_frames(version: int, ring: str) -> None:
     """What AF_PACKET sees of a kernel's bulk connection is large and unfinished, and can be finished."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     near, far = ("10.7.0.1", "10.7.0.2") if version == 4 else ("fd00::1", "fd00::2")
@@ -262,7 +266,7 @@ def test_kernel_tcp_sender_hands_over_large_frames(version: int) -> None:
                 client.connect((near, 80))
                 client.sendall(payload)
 
-            device = opened(left, "packet:l0?buffer=64M")
+            device = opened(left, "packet:l0?buffer=64M" + ring)
             got: list[Frame] = []
             with device:
                 with background(lambda: bulk(server, len(payload))) as received, background(talk):
@@ -335,6 +339,26 @@ def test_fanout_shares_the_flows(left: Namespace, right: Namespace) -> None:
         assert min(map(len, got)) > 20
 
 
+def test_a_ring_that_overflows_counts_what_it_had_to_drop(left: Namespace, right: Namespace) -> None:
+    with (
+        veth(left, "l0", right, "r0"), right.packet_socket("r0") as wire,
+        opened(left, "packet:l0?ring=2M") as device,
+    ):
+        for _ in range(4000):
+            wire.send(raw_frame(payload=bytes(1400)))
+        received = 0
+
+        def all_told() -> bool:
+            nonlocal received
+            received += len(device.recv())
+            return received + device.statistics().get("rx_missed", 0) == 4000
+
+        wait_for(all_told, "4000 frames, received or missed")
+        assert 0 < received < 3000
+        wire.send(raw_frame())
+        assert receive(device, bool, "a frame")[0].data == raw_frame()
+
+
 def test_kernel_counts_what_it_had_to_drop(left: Namespace, right: Namespace) -> None:
     with (
         veth(left, "l0", right, "r0"), right.packet_socket("r0") as wire,
@@ -348,10 +372,11 @@ def test_kernel_counts_what_it_had_to_drop(left: Namespace, right: Namespace) ->
         assert device.statistics()["rx_missed"] == 300 - received > 0
 
 
-def test_interface_set_down_and_up_again(left: Namespace, right: Namespace) -> None:
+@pytest.mark.parametrize("query", ["", "?ring=2M"])
+def test_interface_set_down_and_up_again(left: Namespace, right: Namespace, query: str) -> None:
     with (
         veth(left, "l0", right, "r0"), right.packet_socket("r0") as wire,
-        opened(left, "packet:l0") as device,
+        opened(left, "packet:l0" + query) as device,
     ):
         left.run("ip link set l0 down")
         assert device.recv() == []
@@ -384,12 +409,13 @@ def gone(device: Device, action: Callable[[], object]) -> None:
     wait_for(vanished, f"{device.name} to be gone")
 
 
-@pytest.mark.parametrize("kind", ["tap", "tun", "packet"])
+@pytest.mark.parametrize("kind", ["tap", "tun", "packet", "ring"])
 @pytest.mark.parametrize("way", ["recv", "send"])
 def test_device_deleted_under_us(left: Namespace, right: Namespace, kind: str, way: str) -> None:
     with veth(left, "l0", right, "r0"):
-        name = "l0" if kind == "packet" else "dev0"
-        with opened(left, f"{kind}:{name}") as device:
+        name = "l0" if kind in ("packet", "ring") else "dev0"
+        url = "packet:l0?ring=2M" if kind == "ring" else f"{kind}:{name}"
+        with opened(left, url) as device:
             device.recv()
             left.run(f"ip link del {name}")
             # an event loop notices: the descriptor is readable, or reports an error

@@ -130,7 +130,10 @@ class LoopDriver:
     def _readable(self, pump: Pump) -> None:
         """A descriptor has frames. It stays readable, so what is left after one batch comes round again."""
         pump.receive(self.clock())
-        pump.ready = False
+        if not pump.device.busy_poll:
+            pump.ready = False
+        elif pump.ready:
+            self.wake()
         if pump.finished:
             self._stop_reading(pump)
         self.flush()

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from uinet.errors import DeviceError, DeviceGone, PermissionDenied
 from uinet.link import interface, vnet
 from uinet.link.device import check_mtu
+from uinet.link.tunnel import Tunnel
+from uinet.link.vectors import write_packet
 from uinet.link.writing import WritingDevice
 from uinet.wire.addresses import Mac, parse_prefix
 from uinet.wire.frame import Frame
@@ -39,6 +41,7 @@ OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
 LARGEST = 65535 + 14 + 16 * 4  # what one read can bring: the largest IP packet and its link header
 
 EBADFD = 77  # Linux only, so not in every errno module
+_FULL = (errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM)
 _GONE = (EBADFD, errno.ENODEV, errno.ENXIO, errno.EBADF)
 
 
@@ -80,7 +83,9 @@ class TapDevice(WritingDevice):
         except BaseException:
             os.close(self._fd)
             raise
-        self._size = LARGEST + vnet.SIZE if self.offload else self.mtu + LARGEST - 65535 + 1
+        self.gathers = self.offload
+        largest = LARGEST if self.offload else self.mtu + LARGEST - 65535
+        self._tunnel = Tunnel(self._fd, self.layer, self.offload, largest, self.largest())
 
     def _attach(self, name: str, offload: bool) -> str:
         """Makes the descriptor this program's end of interface `name`; the name that it really has."""
@@ -121,62 +126,53 @@ class TapDevice(WritingDevice):
 
     def recv(self, limit: int = 64) -> list[Frame]:
         self.require_open()
-        fd, size, read = self._fd, self._size, os.read
-        frames: list[Frame] = []
-        octets = 0
-        try:
-            for _ in range(limit):
-                data = read(fd, size)
-                octets += len(data)
-                if self.offload:
-                    octets -= vnet.SIZE
-                    if data.startswith(vnet.PLAIN):
-                        frames.append(Frame(data[vnet.SIZE :]))
-                    else:
-                        frames += vnet.decode(data[: vnet.SIZE], data[vnet.SIZE :], self.layer)
-                elif len(data) < size:
-                    frames.append(Frame(data))
-                else:
-                    octets -= len(data)
-                    self.count("rx_truncated")
-        except BlockingIOError:
-            pass  # that was all
-        except OSError as error:
-            if not frames:
-                raise self._failed(error) from None
-        self.counters["rx_frames"] += len(frames)
-        self.counters["rx_bytes"] += octets
+        tunnel = self._tunnel
+        frames = tunnel.recv(limit)
+        self.counters["rx_frames"] += tunnel.packets
+        self.counters["rx_bytes"] += tunnel.octets
+        if tunnel.truncated:
+            self.count("rx_truncated", tunnel.truncated)
+        if tunnel.error and not frames:
+            raise self._failed(OSError(tunnel.error, os.strerror(tunnel.error)))
         return frames
+
+    def send(self, frames: Sequence[Frame]) -> int:
+        self.require_open()
+        tunnel = self._tunnel
+        frames = frames if isinstance(frames, list) else list(frames)
+        index = 0
+        while True:
+            index = tunnel.send(frames, index)
+            self.counters["tx_frames"] += tunnel.packets
+            self.counters["tx_bytes"] += tunnel.octets
+            if tunnel.oversize:
+                self.count("tx_oversize", tunnel.oversize)
+            if index == len(frames):
+                return index
+            if tunnel.error:
+                if not self._overcome(tunnel.error):
+                    return index
+            elif not self.write_unfinished(frames[index]):
+                return index
+            index += 1
 
     def write(self, packet: bytes) -> bool:
         if len(packet) > self.largest():
             self.count("tx_oversize")
             return True
-        return self._write(vnet.PLAIN, packet)
-
-    def write_unfinished(self, frame: Frame) -> bool:
-        if self.offload:
-            encoded = vnet.encode(frame, self.layer)
-            if encoded is not None:
-                return self._write(*encoded)
-        return super().write_unfinished(frame)
-
-    def _write(self, header: bytes, packet: bytes) -> bool:
-        try:
-            if self.offload:
-                os.writev(self._fd, (header, packet))
-            else:
-                os.write(self._fd, packet)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno in (errno.ENOBUFS, errno.ENOMEM):
-                return False
-            if error.errno in _GONE:
-                raise self._failed(error) from None
-            self.count("tx_down" if error.errno == errno.EIO else "tx_refused")
-            return True
+        error = write_packet(self._fd, vnet.PLAIN if self.offload else b"", packet, None)
+        if error:
+            return self._overcome(error)
         self.sent(len(packet))
+        return True
+
+    def _overcome(self, error: int) -> bool:
+        """What a write's error means: False if the device is full, True if the packet is dropped, and counted."""
+        if error in _FULL:
+            return False
+        if error in _GONE:
+            raise self._failed(OSError(error, os.strerror(error)))
+        self.count("tx_down" if error == errno.EIO else "tx_refused")
         return True
 
     def _failed(self, error: OSError) -> DeviceError:

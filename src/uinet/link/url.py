@@ -51,7 +51,8 @@ def open_device(
 
     ``memory:NAME[?queue=FRAMES&layer=2|3]``, ``tap:NAME`` and
     ``tun:NAME[?ip=10.7.0.1/24,...&up=1&offload=1]``,
-    ``packet:IFNAME[?promisc=1&offload=1&fanout=N&buffer=8M]``, ``pcap:PATH[?out=PATH&pace=fast|capture]``,
+    ``packet:IFNAME[?promisc=1&offload=1&fanout=N&buffer=8M&ring=64M&busy_poll=50us]``,
+    ``pcap:PATH[?out=PATH&pace=fast|capture]``,
     ``unix:PATH[?mode=stream|dgram&listen=1&local=PATH&layer=2|3]``. All of them: ``mtu=N``, ``mac=MAC``;
     ``drop``, ``corrupt``, ``reorder``, ``duplicate`` (``0.01`` or ``1%``), ``delay``, ``jitter`` (``5ms``,
     ``1.5s``, ``200us``), ``rate`` (bits per second: ``10M``), ``limit=FRAMES``, ``direction=both|in|out``,
@@ -163,8 +164,11 @@ def _packet(name: str, options: Options, common: Common) -> Opener:
     offload = options.take("offload", _flag, True)
     fanout = options.take("fanout", _fanout, None)
     buffer = options.take("buffer", _buffer, 8 << 20)
+    ring = options.take("ring", _buffer, 0)
+    busy_poll = options.take("busy_poll", parse_duration, 0)
     return lambda: PacketDevice(
-        name, mtu=common.mtu, mac=common.mac, promisc=promisc, offload=offload, fanout=fanout, buffer=buffer
+        name, mtu=common.mtu, mac=common.mac, promisc=promisc, offload=offload, fanout=fanout, buffer=buffer,
+        ring=ring, busy_poll=busy_poll,
     )
 
 

@@ -21,6 +21,8 @@ cpdef check_writable(Tcb tcb)
 cpdef Py_ssize_t send(Tcb tcb, object data, Py_ssize_t offset, Py_ssize_t length) except -1
 @cython.locals(data=bytes)
 cpdef bytes receive(Tcb tcb, Py_ssize_t limit)
+@cython.locals(data=bytes)
+cpdef bytes receive_piece(Tcb tcb, Py_ssize_t limit)
 cpdef Py_ssize_t receive_into(Tcb tcb, object target) except -1
 @cython.locals(queue=ByteQueue)
 cpdef was_read(Tcb tcb, Py_ssize_t count)

@@ -11,8 +11,9 @@ import sys
 import pytest
 
 from tests.unit.link.packets import MACS, Seen, packet, tags, tcp_header
+from tests.unit.link.twins import interpreted
 from uinet.errors import DeviceError, DeviceGone, PermissionDenied
-from uinet.link import interface
+from uinet.link import calls, interface
 from uinet.link import packet as packet_module
 from uinet.link.packet import PacketDevice
 from uinet.wire.addresses import Mac
@@ -120,6 +121,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 def sock(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> FakeSocket:
     made = FakeSocket()
     monkeypatch.setattr(packet_module.socket, "socket", lambda family, kind, protocol: made)
+    monkeypatch.setattr(packet_module, "calls", interpreted(calls))  # compiled it asks the kernel, not a fake
     return made
 
 

@@ -37,8 +37,9 @@ from uinet.tcp.congestion.bbr_constants import (
 from uinet.tcp.congestion.bbr_cycle import BbrCycle
 from uinet.tcp.congestion.bbr_model import PathModel
 from uinet.tcp.constants import FAST, MAX_CWND, TIMEOUT
-from uinet.tcp.flight import Ack, Flight
+from uinet.tcp.flight import Flight
 from uinet.tcp.recovery import pipe
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32, MILLISECOND, SECOND
 

@@ -2,7 +2,8 @@ cimport cython
 
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.congestion.bbr_model cimport PathModel
-from uinet.tcp.flight cimport Ack, Flight
+from uinet.tcp.flight cimport Flight
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.tcb cimport Tcb
 
 cdef double NO_LIMIT, BETA, LOSS_THRESH

@@ -31,7 +31,7 @@ from uinet.tcp.congestion.bbr_constants import (
     UP,
 )
 from uinet.tcp.congestion.bbr_model import PathModel
-from uinet.tcp.flight import Ack
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.units import MILLISECOND
 

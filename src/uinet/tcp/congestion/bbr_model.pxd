@@ -1,6 +1,6 @@
 cimport cython
 
-from uinet.tcp.flight cimport Ack
+from uinet.tcp.sent cimport Ack
 
 cdef double NO_LIMIT, NANO, BETA, HEADROOM, FULL_BW_GROWTH, PACED
 cdef long long FOREVER, MIN_RTT_FILTER, PROBE_RTT_INTERVAL

@@ -20,7 +20,7 @@ from uinet.tcp.congestion.bbr_constants import (
     PACED,
     PROBE_RTT_INTERVAL,
 )
-from uinet.tcp.flight import Ack
+from uinet.tcp.sent import Ack
 
 
 class WindowedMax:

@@ -3,7 +3,7 @@ cimport cython
 from uinet.seq cimport seq_diff
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.congestion.growth cimport slow_start
-from uinet.tcp.flight cimport Ack
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.tcb cimport Tcb
 
 cdef unsigned int MAX_CWND

@@ -6,7 +6,7 @@ from uinet.seq import seq_diff
 from uinet.tcp.congestion.base import CongestionControl
 from uinet.tcp.congestion.growth import slow_start
 from uinet.tcp.constants import MAX_CWND
-from uinet.tcp.flight import Ack
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 
 
