@@ -54,14 +54,15 @@ class Pump:
         except OSError as error:  # DeviceGone, or a failure that the device's author has not thought of
             self._vanish(error)
             return 0
-        self.ready = len(frames) == BATCH
+        count = len(frames)
+        self.ready = count == BATCH
         if self.device.busy_poll:
-            if frames:
+            if count:
                 self._awake_until = now + self.device.busy_poll
             self.ready = now < self._awake_until
-        if frames:
+        if count:
             self.stack.input(self.interface, frames, now)
-        return len(frames)
+        return count
 
     def flush(self) -> None:
         """Offers the device what waits, then what the stack has, until nothing is left or it is full."""

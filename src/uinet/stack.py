@@ -263,11 +263,13 @@ class Stack:
             raise BadSocket("the stack is closed")
         if type(now) is not int or now > LATEST:
             check_time(now)
-        if now > self.tcp.now:
-            self.network.now = now
-            self.tcp.now = now
-        self.tcp.busy = True
-        self.wheel.advance(self.now)
+        time: int = now
+        tcp = self.tcp
+        if time > tcp.now:
+            self.network.now = time
+            tcp.now = time
+        tcp.busy = True
+        self.wheel.advance(tcp.now)
 
     def _finish(self) -> None:
         tcp = self.tcp
@@ -326,18 +328,22 @@ class Stack:
 
     def _deliver_one(self, item: Any) -> None:
         """Delivers what has happened to one socket or connection."""
-        item.ready_queued = False
-        events = item.events
-        item.events = 0
-        if not isinstance(item, Tcb):
+        if not isinstance(item, Tcb):  # a listening or datagram socket, or what watches
+            item.ready_queued = False
+            events = item.events
+            item.events = 0
             self._tell(item, events)
             return
-        if item.splice is not None:
-            item.splice.pump()
-        elif item.owner is not None:
-            self._tell(item.owner, events)
-        if item.state == CLOSED and not item.ready_queued:
-            item.owner = None  # the last word: connection and socket would keep each other alive
+        tcb: Tcb = item
+        tcb.ready_queued = False
+        events = tcb.events
+        tcb.events = 0
+        if tcb.splice is not None:
+            tcb.splice.pump()
+        elif tcb.owner is not None:
+            self._tell(tcb.owner, events)
+        if tcb.state == CLOSED and not tcb.ready_queued:
+            tcb.owner = None  # the last word: connection and socket would keep each other alive
 
     def _tell(self, sock: Socket, events: int) -> None:
         """Tells one socket, by upcall or by the list. An upcall that raises costs its connection, not the stack.

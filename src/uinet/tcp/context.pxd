@@ -1,5 +1,3 @@
-cimport cython
-
 from uinet.ip.network cimport Network
 from uinet.stats cimport Stats
 from uinet.tcp.isn cimport Secrets
@@ -30,8 +28,6 @@ cdef class Context:
     cdef public unsigned long long serial
     cdef public Py_ssize_t time_waits
     cdef public Py_ssize_t syn_count
-    @cython.locals(now=cython.longlong)
-    cpdef refresh(self)
     cpdef timeout(self, Timer timer, long long now)
     cpdef closed(self, Entry entry)
     cpdef begin_time_wait(self, Entry entry)
