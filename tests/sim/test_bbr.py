@@ -75,7 +75,7 @@ def test_one_percent_of_loss_costs_a_long_fast_path_hardly_more_than_that() -> N
     flow = world.flow("bbr")
     world.run(1.0)
     (rate,) = world.run(6.0)
-    assert rate > 0.95 * 0.99 * 100e6 * 1448 / 1514
+    assert rate > 0.86 * 100e6  # 91 without loss, of which 1 % is lost
     assert flow.tcb.retransmits > 200
     assert world.a.stack.stats["tcp_rto"] == 0
     assert world.a.stack.stats["tcp_spurious_recovery"] == 0
