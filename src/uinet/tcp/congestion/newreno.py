@@ -11,8 +11,8 @@ from uinet.tcp.tcb import Tcb
 
 
 def half_of_flight(tcb: Tcb, acked: int) -> int:
-    """ssthresh after a loss (RFC 5681 3.1, equation 4), of which an ACK of `acked` bytes has told: FlightSize is what was
-    outstanding before it, without what limited transmit has added."""
+    """ssthresh after a loss (RFC 5681 3.1, equation 4), of which an ACK of `acked` bytes has told: FlightSize is what
+    was outstanding before it, without what limited transmit has added."""
     outstanding = seq_diff(tcb.snd_nxt, tcb.snd_una) + acked
     if outstanding > tcb.cwnd:
         outstanding = tcb.cwnd
