@@ -100,7 +100,7 @@ class Bbr(BbrCycle):
         model.update_max_bw(ack)
         if model.loss_round_start:
             if model.is_loss_in_round and not self.is_probing():
-                model.lower_bounds(tcb.cwnd)
+                model.lower_bounds(tcb.cwnd, ack)
             model.is_loss_in_round = False
         model.update_ack_aggregation(ack.delivered, tcb.cwnd, now)
         model.check_full_bw_reached(ack)

@@ -9,7 +9,7 @@ from uinet.tcp.tcb cimport Tcb
 cdef unsigned int MAX_CWND
 
 @cython.locals(outstanding=cython.longlong, half=cython.longlong)
-cpdef unsigned int half_of_flight(Tcb tcb) except? 0
+cpdef unsigned int half_of_flight(Tcb tcb, long long acked) except? 0
 
 
 cdef class NewReno(CongestionControl):
