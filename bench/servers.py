@@ -1,7 +1,8 @@
 """The servers that the benchmarks of rates measure: ``python -m bench.servers STACK KIND LOOP``.
 
 STACK: ``uinet`` (over the TAP ``bench0``, which is made) or ``kernel``. KIND: ``echo`` and ``http`` are asyncio
-protocols, ``aiohttp`` is what its name says, ``engine`` (uinet only) echoes in the engine, without an event loop.
+protocols, ``aiohttp`` is what its name says, ``engine`` (uinet only) echoes in the engine, without an event loop, and
+``proxy`` (uinet only) is the transparent proxy between the interfaces ``m0`` and ``m1``.
 LOOP: ``asyncio`` or ``uvloop``. Prints ``{"ready": true}`` and serves until it is killed.
 """
 
@@ -103,6 +104,14 @@ def engine() -> None:
             driver.run_once()
 
 
+async def proxy() -> None:
+    """The transparent proxy, until it is killed."""
+    from uinet.proxy.runner import Options, Runner
+
+    async with Runner("packet:m0", "packet:m1", Options()) as runner:
+        await runner.run()
+
+
 def loop_of(name: str) -> type[asyncio.AbstractEventLoop]:
     if name == "uvloop":
         import uvloop
@@ -115,6 +124,9 @@ def main() -> None:
     stack, kind, loop = sys.argv[1:]
     if kind == "engine":
         engine()
+    elif kind == "proxy":
+        with asyncio.Runner(loop_factory=loop_of(loop)) as runner:
+            runner.run(proxy())
     elif stack == "uinet":
         setup: Callable[[uinet.Host], Awaitable[None]] = add_tap
         uinet.aio.run(serve(kind), setup=setup, base=loop_of(loop))
