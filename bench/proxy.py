@@ -41,7 +41,7 @@ PATIENCE = 10.0  # seconds that a proxy may take to begin
 ANSWERS, DRAINS = "80", "81"  # ports
 HAPROXY = """
 global
-    maxconn 20000
+    maxconn 4000
     nbthread 1
 defaults
     mode tcp
