@@ -31,7 +31,7 @@ class Side:
         if self.stack == "lwip":
             process = spawn(self.namespace, self.program, kind, "bench0", "10.9.0.2", "10.9.0.1", str(SECONDS))
         else:
-            process = start(self.namespace, f"uinet-{kind}", str(SECONDS))
+            process = start(self.namespace, f"uinet-{kind}", str(SECONDS), "plain")
         try:
             read(process)
             if self.stack == "lwip":

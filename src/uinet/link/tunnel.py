@@ -11,7 +11,7 @@ from uinet.link.vnet import PLAIN, decode_fields, encode, segments
 from uinet.wire.frame import CHECKSUM_NEEDED, Frame, LargeFrame
 
 NOTHING = b""
-ENOUGH = 1 << 18  # bytes of a batch: of 64 KiB frames a few are as good as many, and the sender waits for their ACKs
+ENOUGH = 1 << 20  # bytes of a batch: of 64 KiB frames a few are as good as many, and the sender waits for their ACKs
 
 
 class Tunnel:
