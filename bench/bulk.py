@@ -24,7 +24,7 @@ def no_offloads(namespace: str, device: str) -> None:
 
 def measure(kind: str, stack: str, near: str, far: str, *, offloads: bool = False) -> dict[str, float]:
     """One run: the program's record. `stack`: uinet, stdlib (asyncio on kernel sockets) or plain (blocking ones)."""
-    program = start(near, f"{stack}-{kind}", str(SECONDS))
+    program = start(near, f"{stack}-{kind}", str(SECONDS), *([] if offloads else ["plain"]))
     try:
         read(program)
         if stack == "uinet" and not offloads:

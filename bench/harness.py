@@ -75,6 +75,12 @@ def cable(near: str, far: str) -> None:
         run(["ip", "-n", name, "link", "set", device, "up"])
 
 
+def address(namespace: str, device: str = "bench0", prefix: str = "10.9.0.1/24") -> None:
+    """Sets a device of a namespace up, with an address."""
+    run(["ip", "-n", namespace, "addr", "replace", prefix, "dev", device])
+    run(["ip", "-n", namespace, "link", "set", device, "up"])
+
+
 def many_ports(namespace: str) -> None:
     """Lets a namespace open connections without end: all ports, and next to nothing kept in TIME-WAIT."""
     for setting in ("ip_local_port_range=1024 65535", "tcp_max_tw_buckets=16", "tcp_max_syn_backlog=8192"):

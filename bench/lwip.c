@@ -137,20 +137,13 @@ static void run(struct netif *netif) {
         u32_t wait = sys_timeouts_sleeptime();
         poll(&poller, 1, wait > 1000 ? 1000 : (int)wait);
         for (int i = 0; i < BATCH; i++) {
-            struct pbuf *p = pbuf_alloc(PBUF_RAW, FRAME, PBUF_POOL);
-            ssize_t n = -1;
-            if (p != NULL && p->len == p->tot_len) {
-                n = read(tap, p->payload, FRAME); /* in place */
-            } else if (p != NULL) {
-                static char frame[FRAME];
-                n = read(tap, frame, FRAME);
-                if (n > 0) pbuf_take(p, frame, n);
-            }
-            if (n <= 0) {
-                if (p != NULL) pbuf_free(p);
-                break;
-            }
-            pbuf_realloc(p, n);
+            static char frame[FRAME];
+            ssize_t n = read(tap, frame, FRAME);
+            if (n <= 0) break;
+            /* one piece: the library's pool has buffers of 592 bytes */
+            struct pbuf *p = pbuf_alloc(PBUF_RAW, n, PBUF_RAM);
+            if (p == NULL) break;
+            pbuf_take(p, frame, n);
             if (netif->input(p, netif) != ERR_OK) pbuf_free(p);
         }
         sys_check_timeouts();

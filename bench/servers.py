@@ -1,8 +1,10 @@
 """The servers that the benchmarks of rates measure: ``python -m bench.servers STACK KIND LOOP``.
 
 STACK: ``uinet`` (over the TAP ``bench0``, which is made) or ``kernel``. KIND: ``echo`` and ``http`` are asyncio
-protocols, ``aiohttp`` is what its name says, ``engine`` (uinet only) echoes in the engine, without an event loop.
-LOOP: ``asyncio`` or ``uvloop``. Prints ``{"ready": true}`` and serves until it is killed.
+protocols, ``aiohttp`` is what its name says, ``engine`` (uinet only) echoes in the engine, without an event loop, and
+``proxy`` (uinet only) is the transparent proxy between the interfaces ``m0`` and ``m1``.
+LOOP: ``asyncio`` or ``uvloop``. A last argument ``busy``: the TAP is polled for 100 us after a frame. Prints
+``{"ready": true}`` and serves until it is killed.
 """
 
 from __future__ import annotations
@@ -78,14 +80,19 @@ async def aiohttp_server() -> None:
     await web.TCPSite(runner, OWN, PORT, backlog=BACKLOG).start()
 
 
+def device_url() -> str:
+    """The TAP, with busy polling if that is asked for."""
+    return DEVICE + ("&busy_poll=100us" if "busy" in sys.argv[4:] else "")
+
+
 async def add_tap(host: uinet.Host) -> None:
-    await host.add_device(DEVICE, addresses=[f"{OWN}/24"])
+    await host.add_device(device_url(), addresses=[f"{OWN}/24"])
 
 
 def engine() -> None:
     """An echo that is nothing but the engine, on a poll loop."""
     stack = uinet.Stack(b"bench")
-    device = uinet.open_device(DEVICE)
+    device = uinet.open_device(device_url())
     interface = stack.add_interface("bench0", mtu=device.mtu)
     interface.add_address(f"{OWN}/24")
     listener = stack.listen((OWN, PORT), backlog=BACKLOG)
@@ -103,6 +110,14 @@ def engine() -> None:
             driver.run_once()
 
 
+async def proxy() -> None:
+    """The transparent proxy, until it is killed."""
+    from uinet.proxy.runner import Options, Runner
+
+    async with Runner("packet:m0", "packet:m1", Options()) as runner:
+        await runner.run()
+
+
 def loop_of(name: str) -> type[asyncio.AbstractEventLoop]:
     if name == "uvloop":
         import uvloop
@@ -112,9 +127,12 @@ def loop_of(name: str) -> type[asyncio.AbstractEventLoop]:
 
 
 def main() -> None:
-    stack, kind, loop = sys.argv[1:]
+    stack, kind, loop = sys.argv[1:4]
     if kind == "engine":
         engine()
+    elif kind == "proxy":
+        with asyncio.Runner(loop_factory=loop_of(loop)) as runner:
+            runner.run(proxy())
     elif stack == "uinet":
         setup: Callable[[uinet.Host], Awaitable[None]] = add_tap
         uinet.aio.run(serve(kind), setup=setup, base=loop_of(loop))

@@ -2,7 +2,7 @@
 
 ``uinet-sink``, ``uinet-source``, ``stdlib-sink`` and ``stdlib-source`` are asyncio programs, on uinet over a TAP or on
 the kernel's sockets, ``plain-sink`` and ``plain-source`` use blocking ones; ``kernel-fill`` and ``kernel-drain`` are
-the plain peers at the other end.
+the plain peers at the other end. A last argument ``plain``: the TAP has no offloads.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import uinet
 
 CHUNK = b"z" * 262144
 OWN = "10.9.0.2"
+DEVICE = "tap:bench0?ip=10.9.0.1/24"
 
 
 def say(**record: Any) -> None:
@@ -94,7 +95,7 @@ async def on_uinet(kind: str, seconds: float) -> None:
     Source.seconds = seconds
     factory = Sink if kind == "sink" else Source
     async with uinet.Host() as host:
-        await host.add_device("tap:bench0?ip=10.9.0.1/24", addresses=[f"{OWN}/24"])
+        await host.add_device(DEVICE + ("&offload=0" if "plain" in sys.argv else ""), addresses=[f"{OWN}/24"])
         await host.create_server(lambda: factory(done), OWN, 80)
         say(ready=True)
         await done

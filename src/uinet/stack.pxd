@@ -26,6 +26,7 @@ cdef class Stack:
     cdef public object udp, dhcp, on_link_event
     cdef public list link_watchers, waiting, later, calls
     cdef public bint closed
+    cdef unsigned long long counted_in, counted_out
     @cython.locals(deadline=cython.longlong)
     cpdef next_deadline(self)
     cdef bint _has_work(self) except -1

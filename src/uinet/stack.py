@@ -92,6 +92,7 @@ class Stack:
         self.network.on_kick = self.kick
         self.network.on_refresh = self.tcp.refresh
         self.closed = False
+        self.counted_in = self.counted_out = 0  # frames in and segments out, when the counters were brought up to date
         self.waiting: list[Socket] = []  # sockets with events for `events`
         self.later: list[tuple[Interface, list[Frame]]] = []  # what came in inside a batch
         self.calls: list[tuple[Callable[..., object], tuple[Any, ...]]] = []  # upcalls that wait for its end
@@ -298,6 +299,10 @@ class Stack:
 
     def _count(self) -> None:
         """Brings the counters up to date that the hot path keeps as plain integers."""
+        if self.receiver.frames == self.counted_in and self.tcp.segments_out == self.counted_out:
+            return
+        self.counted_in = self.receiver.frames
+        self.counted_out = self.tcp.segments_out
         values = self.stats.values
         values["link_rx_frames"] = self.receiver.frames
         values["link_rx_bytes"] = self.receiver.octets

@@ -52,6 +52,7 @@ class TapDevice(WritingDevice):
     it is replaced by the first free number. `mtu`: set on the interface; None leaves it. `up`: sets the
     interface up if that is permitted. `addresses`: for the kernel's side, like "10.7.0.1/24". `offload`:
     large frames and unfinished checksums go through as they are, which is worth a factor of seven in bulk.
+    `busy_poll`: see Device.
 
     Raises DeviceURLError (bad name), PermissionDenied, DeviceError.
     """
@@ -66,6 +67,7 @@ class TapDevice(WritingDevice):
         up: bool = True,
         addresses: Sequence[str] = (),
         offload: bool = True,
+        busy_poll: int = 0,
     ) -> None:
         kind = "tap" if layer == 2 else "tun"
         super().__init__(f"{kind}:{name}", layer=layer, mac=mac)
@@ -83,6 +85,7 @@ class TapDevice(WritingDevice):
         except BaseException:
             os.close(self._fd)
             raise
+        self.busy_poll = busy_poll
         self.gathers = self.offload
         largest = LARGEST if self.offload else self.mtu + LARGEST - 65535
         self._tunnel = Tunnel(self._fd, self.layer, self.offload, largest, self.largest())

@@ -50,7 +50,7 @@ def open_device(
     """The device that `url` names, open, wrapped in the faults and the capture that its options ask for.
 
     ``memory:NAME[?queue=FRAMES&layer=2|3]``, ``tap:NAME`` and
-    ``tun:NAME[?ip=10.7.0.1/24,...&up=1&offload=1]``,
+    ``tun:NAME[?ip=10.7.0.1/24,...&up=1&offload=1&busy_poll=50us]``,
     ``packet:IFNAME[?promisc=1&offload=1&fanout=N&buffer=8M&ring=64M&busy_poll=50us]``,
     ``pcap:PATH[?out=PATH&pace=fast|capture]``,
     ``unix:PATH[?mode=stream|dgram&listen=1&local=PATH&layer=2|3]``. All of them: ``mtu=N``, ``mac=MAC``;
@@ -150,8 +150,10 @@ def _tap(name: str, options: Options, common: Common, layer: int = 2) -> Opener:
     addresses = options.take("ip", _prefixes, none)
     up = options.take("up", _flag, True)
     offload = options.take("offload", _flag, True)
+    busy_poll = options.take("busy_poll", parse_duration, 0)
     return lambda: TapDevice(
-        name, layer=layer, mtu=common.mtu, mac=common.mac, up=up, addresses=addresses, offload=offload
+        name, layer=layer, mtu=common.mtu, mac=common.mac, up=up, addresses=addresses, offload=offload,
+        busy_poll=busy_poll,
     )
 
 
