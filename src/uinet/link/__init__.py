@@ -12,6 +12,7 @@ from uinet.link.pipe import Pipe, Sender
 from uinet.link.tap import TapDevice
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
 from uinet.link.url import open_device
+from uinet.link.xdp import XdpDevice
 
 __all__ = [
     "Capture",
@@ -26,5 +27,6 @@ __all__ = [
     "TapDevice",
     "UnixDatagramDevice",
     "UnixStreamDevice",
+    "XdpDevice",
     "open_device",
 ]

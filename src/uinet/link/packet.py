@@ -14,18 +14,17 @@ here it is put back, so that frames look as they did on the wire.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from uinet.errors import DeviceError, DeviceGone, DeviceURLError
+from uinet.errors import DeviceError, DeviceURLError
 from uinet.link import calls, interface, vnet
-from uinet.link.device import Device
+from uinet.link.fate import InterfaceDevice, try_option
 from uinet.link.offload import TCP, finish, locate
 from uinet.link.ring import MIN_BLOCK, Ring
-from uinet.units import MICROSECOND, MILLISECOND
+from uinet.units import MICROSECOND
 from uinet.wire.addresses import Mac
 from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame
 
@@ -54,12 +53,11 @@ BATCH = 64  # frames that are made ready before they are offered to the kernel
 
 BUFFER = 8 << 20  # bytes: a frame of 64 KiB may count as more than 100 KiB
 RETIRE = 1  # ms that a block of a ring stays open
-RECHECK = 100 * MILLISECOND  # how often an interface that is down is looked at
 TRANSPORTS = {interface.ARPHRD_ETHER: 2, interface.ARPHRD_LOOPBACK: 2, interface.ARPHRD_NONE: 3}
 _FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 
 
-class PacketDevice(Device):
+class PacketDevice(InterfaceDevice):
     """All traffic of the interface `name`.
 
     `promisc`: frames for other MACs too. `mtu`: None for the interface's own. `offload`: False to have the
@@ -124,17 +122,15 @@ class PacketDevice(Device):
         self._source = self._io if self._ring is None else self._ring.blocks
         self._begun: Frame | None = None  # the frame of which the first `_written` packets are out, and not all
         self._written = 0
-        self._index = index
-        self._down = False
-        self._recheck_at = 0
+        self.watch(self._socket, index)
 
     def _set_options(self, index: int, promisc: bool, offload: bool, buffer: int) -> None:
         sock = self._socket
         sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
-        self.offload = offload and _try_option(sock, SOL_PACKET, PACKET_VNET_HDR, 1)
-        _try_option(sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)  # since Linux 4.20; recv checks anyway
+        self.offload = offload and try_option(sock, SOL_PACKET, PACKET_VNET_HDR, 1)
+        try_option(sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)  # since Linux 4.20; recv checks anyway
         for force, ordinary in ((SO_RCVBUFFORCE, socket.SO_RCVBUF), (SO_SNDBUFFORCE, socket.SO_SNDBUF)):
-            if not _try_option(sock, socket.SOL_SOCKET, force, buffer):
+            if not try_option(sock, socket.SOL_SOCKET, force, buffer):
                 sock.setsockopt(socket.SOL_SOCKET, ordinary, buffer)
         if promisc:
             membership = struct.pack("iHH8x", index, PACKET_MR_PROMISC, 0)
@@ -143,7 +139,7 @@ class PacketDevice(Device):
     def _set_busy_poll(self, busy_poll: int) -> None:
         self.busy_poll = busy_poll
         if busy_poll:
-            _try_option(self._socket, socket.SOL_SOCKET, SO_BUSY_POLL, -(-busy_poll // MICROSECOND))
+            try_option(self._socket, socket.SOL_SOCKET, SO_BUSY_POLL, -(-busy_poll // MICROSECOND))
 
     # in
 
@@ -165,19 +161,13 @@ class PacketDevice(Device):
             self.count("rx_unsupported")  # an offload that the header can't tell: dropped
             limit -= 1
         if source.error and source.error != errno.EINVAL:
-            self._notice_down(source.error)
+            self.notice_down(source.error)
         elif not frames and self._ring is not None:
-            self._look()
+            self.look()  # a ring says nothing of an interface that is down or gone: its socket does
         self.counters["rx_frames"] += len(frames)
         self.counters["rx_bytes"] += octets
         self.counters["rx_truncated"] = source.truncated
         return frames
-
-    def _look(self) -> None:
-        """The ring says nothing of an interface that is down or gone: its socket does."""
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # reading it clears it
-        if code:
-            self._notice_down(code)
 
     def _expand(self, found: list[Frame | Special], frames: list[Frame]) -> int:
         """Adds to `frames` what came, with what had to be looked at; the bytes of the latter."""
@@ -295,36 +285,12 @@ class PacketDevice(Device):
         if code == errno.EMSGSIZE:
             self.count("tx_oversize")
         elif code in (errno.ENETDOWN, errno.ENXIO, errno.ENODEV):
-            self._notice_down(code)
+            self.notice_down(code)
             self.count("tx_down")
         else:
             self.count("tx_refused")
 
-    # the interface's own fate
-
-    def _notice_down(self, code: int) -> None:
-        """The interface is down, or on its way out: the kernel says both in the same words, and only once."""
-        if not interface.current_name(self._socket, self._index):
-            raise DeviceGone(f"{self.name} was deleted")
-        if code != errno.ENETDOWN:
-            raise DeviceGone(f"{self.name}: {os.strerror(code)}")
-        self._down = True
-        self._recheck_at = 0
-
-    def deadline(self) -> int | None:
-        return self._recheck_at if self._down else None
-
-    def poll(self, now: int) -> None:
-        if not self._down or now < self._recheck_at or self.closed:
-            return
-        name = interface.current_name(self._socket, self._index)
-        if not name:
-            raise DeviceGone(f"{self.name} was deleted")
-        try:
-            self._down = not interface.is_up(self._socket, name)
-        except OSError:
-            raise DeviceGone(f"{self.name} was deleted") from None
-        self._recheck_at = now + RECHECK
+    # what the device holds
 
     def fileno(self) -> int:
         return -1 if self.closed else self._socket.fileno()
@@ -349,15 +315,6 @@ class PacketDevice(Device):
         if self._ring is not None:
             self._ring.close()
         self._socket.close()
-
-
-def _try_option(sock: socket.socket, level: int, option: int, value: int) -> bool:
-    """Sets a socket option that this kernel, or this user, may not have; whether it worked."""
-    try:
-        sock.setsockopt(level, option, value)
-    except OSError:
-        return False
-    return True
 
 
 def _with_tag(data: bytes, tag: bytes) -> bytes:

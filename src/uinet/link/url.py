@@ -20,13 +20,14 @@ from uinet.link.packet import PacketDevice
 from uinet.link.pcap_file import PACES, PcapDevice
 from uinet.link.tap import TapDevice
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
+from uinet.link.xdp import MODES, XdpDevice
 from uinet.units import MICROSECOND, MILLISECOND, SECOND
 from uinet.wire.addresses import Mac, parse_prefix
 
 T = TypeVar("T")
 
-EXAMPLES = "memory:NAME, tap:NAME, tun:NAME, packet:IFNAME, pcap:PATH or unix:PATH"
-NOT_HERE = {"xdp": "AF_XDP", "netmap": "netmap"}
+EXAMPLES = "memory:NAME, tap:NAME, tun:NAME, packet:IFNAME, xdp:IFNAME, pcap:PATH or unix:PATH"
+NOT_HERE = {"netmap": "netmap"}
 
 _NUMBER = r"(\d{1,15}(?:\.\d*)?|\.\d+)"
 _PROBABILITY = re.compile(_NUMBER + r"(%?)")
@@ -52,6 +53,7 @@ def open_device(
     ``memory:NAME[?queue=FRAMES&layer=2|3]``, ``tap:NAME`` and
     ``tun:NAME[?ip=10.7.0.1/24,...&up=1&offload=1]``,
     ``packet:IFNAME[?promisc=1&offload=1&fanout=N&buffer=8M&ring=64M&busy_poll=50us]``,
+    ``xdp:IFNAME[?queue=N&mode=auto|native|generic&copy=0&promisc=1&busy_poll=50us]``,
     ``pcap:PATH[?out=PATH&pace=fast|capture]``,
     ``unix:PATH[?mode=stream|dgram&listen=1&local=PATH&layer=2|3]``. All of them: ``mtu=N``, ``mac=MAC``;
     ``drop``, ``corrupt``, ``reorder``, ``duplicate`` (``0.01`` or ``1%``), ``delay``, ``jitter`` (``5ms``,
@@ -172,6 +174,17 @@ def _packet(name: str, options: Options, common: Common) -> Opener:
     )
 
 
+def _xdp(name: str, options: Options, common: Common) -> Opener:
+    queue = options.take("queue", _queue, None)
+    mode = options.take("mode", _one_of(MODES), "auto")
+    copy = options.take("copy", _flag, False)
+    promisc = options.take("promisc", _flag, True)
+    busy_poll = options.take("busy_poll", parse_duration, 0)
+    return lambda: XdpDevice(
+        name, queue=queue, mode=mode, copy=copy, mtu=common.mtu, mac=common.mac, promisc=promisc, busy_poll=busy_poll
+    )
+
+
 def _pcap(name: str, options: Options, common: Common) -> Opener:
     out = options.take("out", _path, "")
     pace = options.take("pace", _one_of(PACES), "fast")
@@ -195,6 +208,7 @@ _OPENERS: dict[str, Callable[[str, Options, Common], Opener]] = {
     "tap": _tap,
     "tun": _tun,
     "packet": _packet,
+    "xdp": _xdp,
     "pcap": _pcap,
     "unix": _unix,
 }
@@ -299,6 +313,12 @@ def _positive(text: str) -> int:
 def _fanout(text: str) -> int | None:
     if not re.fullmatch(r"\d{1,5}", text) or int(text) > 0xFFFF:
         raise ValueError("a number from 0 to 65535")
+    return int(text)
+
+
+def _queue(text: str) -> int | None:
+    if not re.fullmatch(r"\d{1,5}", text):
+        raise ValueError("the number of a queue, from 0")
     return int(text)
 
 
