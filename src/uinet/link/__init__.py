@@ -9,6 +9,7 @@ from uinet.link.memory import MemoryDevice, MemoryRegistry
 from uinet.link.packet import PacketDevice
 from uinet.link.pcap_file import PcapDevice
 from uinet.link.pipe import Pipe, Sender
+from uinet.link.sharing import open_shares
 from uinet.link.tap import TapDevice
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
 from uinet.link.url import open_device
@@ -29,4 +30,5 @@ __all__ = [
     "UnixStreamDevice",
     "XdpDevice",
     "open_device",
+    "open_shares",
 ]

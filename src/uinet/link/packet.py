@@ -13,6 +13,7 @@ here it is put back, so that frames look as they did on the wire.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
 import struct
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from uinet.errors import DeviceError, DeviceURLError
-from uinet.link import calls, interface, vnet
+from uinet.link import calls, interface, steering, vnet
 from uinet.link.fate import InterfaceDevice, try_option
 from uinet.link.offload import TCP, finish, locate
 from uinet.link.ring import MIN_BLOCK, Ring
@@ -30,6 +31,7 @@ from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame
 
 if TYPE_CHECKING:
     from uinet.link.calls import Special
+    from uinet.link.sharing import Share
 
 ETH_P_ALL = 0x0003
 SOL_PACKET = 263
@@ -40,7 +42,12 @@ PACKET_VNET_HDR = 15
 PACKET_FANOUT = 18
 PACKET_IGNORE_OUTGOING = 23
 PACKET_MR_PROMISC = 1
+PACKET_FANOUT_DATA = 22
 PACKET_FANOUT_HASH = 0
+PACKET_FANOUT_CBPF = 6
+PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
+SO_ATTACH_FILTER = 26
+SO_DETACH_FILTER = 27
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
 SO_BUSY_POLL = 46
@@ -54,6 +61,7 @@ BATCH = 64  # frames that are made ready before they are offered to the kernel
 BUFFER = 8 << 20  # bytes: a frame of 64 KiB may count as more than 100 KiB
 RETIRE = 1  # ms that a block of a ring stays open
 TRANSPORTS = {interface.ARPHRD_ETHER: 2, interface.ARPHRD_LOOPBACK: 2, interface.ARPHRD_NONE: 3}
+NOTHING = [(steering.RET_K, 0, 0, 0)]  # the filter that takes no packet
 _FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -64,7 +72,7 @@ class PacketDevice(InterfaceDevice):
     kernel hand over, and get, nothing but what is whole, as far as it can. `fanout`: sockets with the same
     number, in any processes, share the interface's flows. `buffer`: of the kernel, in bytes, each way.
     `ring`: bytes of memory shared with the kernel, through which frames come in: less work, and up to 2 ms later;
-    0 for none. `busy_poll`: see Device.
+    0 for none. `busy_poll`: see Device. `share`: it is one worker's; nothing is received before `begin`.
 
     A train of UDP datagrams that the kernel hands over as one frame counts as one against the limit of
     `recv`. While the interface is set down nothing arrives and frames to send are dropped, counted as
@@ -83,6 +91,7 @@ class PacketDevice(InterfaceDevice):
         buffer: int = BUFFER,
         ring: int = 0,
         busy_poll: int = 0,
+        share: Share | None = None,
     ) -> None:
         interface.require_linux("AF_PACKET")
         interface.check_name(name)
@@ -107,8 +116,12 @@ class PacketDevice(InterfaceDevice):
             self._set_busy_poll(busy_poll)
             if ring:
                 self._ring = Ring(self._socket, ring, retire=RETIRE, headers=self.offload, block=MIN_BLOCK)
+            if share is not None:
+                _attach(self._socket, SO_ATTACH_FILTER, socket.SOL_SOCKET, NOTHING)
             self._socket.bind((name, ETH_P_ALL))
-            if fanout is not None:
+            if share is not None:
+                self._join(share)
+            elif fanout is not None:
                 self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, fanout | PACKET_FANOUT_HASH << 16)
         except OSError as error:
             self._release()
@@ -140,6 +153,23 @@ class PacketDevice(InterfaceDevice):
         self.busy_poll = busy_poll
         if busy_poll:
             try_option(self._socket, socket.SOL_SOCKET, SO_BUSY_POLL, -(-busy_poll // MICROSECOND))
+
+    def _join(self, share: Share) -> None:
+        """Joins the socket to those of the other workers, whose order is that in which they join."""
+        if share.group is None:
+            mode = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_UNIQUEID
+            self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, mode << 16)
+            share.group = self._socket.getsockopt(SOL_PACKET, PACKET_FANOUT) & 0xFFFF
+            _attach(self._socket, PACKET_FANOUT_DATA, SOL_PACKET, steering.program(ethernet=False))
+        else:
+            self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, share.group | PACKET_FANOUT_CBPF << 16)
+
+    def begin(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+
+    def forget(self) -> None:
+        super().close()
+        self._release()
 
     # in
 
@@ -315,6 +345,12 @@ class PacketDevice(InterfaceDevice):
         if self._ring is not None:
             self._ring.close()
         self._socket.close()
+
+
+def _attach(sock: socket.socket, option: int, level: int, program: list[steering.Instruction]) -> None:
+    """Gives the kernel a classic BPF program, by the socket option that takes it. OSError."""
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in program))
+    sock.setsockopt(level, option, struct.pack("@HP", len(program), ctypes.addressof(code)))  # struct sock_fprog
 
 
 def _with_tag(data: bytes, tag: bytes) -> bytes:

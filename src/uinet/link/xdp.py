@@ -18,6 +18,7 @@ import select
 import socket
 import struct
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from uinet.errors import DeviceError, DeviceURLError
 from uinet.link import bpf, interface, umem
@@ -26,6 +27,9 @@ from uinet.link.offload import finish
 from uinet.units import MICROSECOND
 from uinet.wire.addresses import Mac
 from uinet.wire.frame import CHECKSUM_NEEDED, Frame
+
+if TYPE_CHECKING:
+    from uinet.link.sharing import Share
 
 AF_XDP = 44
 SOL_XDP = 283
@@ -213,7 +217,8 @@ class XdpDevice(InterfaceDevice):
 
     `mode`: who runs the XDP program: the driver (native), the kernel on any interface (generic), or the driver where
     it can (auto). `copy`: True to have frames copied even where the driver could do without. `promisc`: frames for
-    other MACs too. `mtu`: None for the interface's own, but at most 3,400 bytes. `busy_poll`: see Device.
+    other MACs too. `mtu`: None for the interface's own, but at most 3,498 bytes. `busy_poll`: see Device.
+    `share`: it is one worker's, who gets the queue of its number; the card chooses among the queues.
 
     What it receives the kernel's own stack does not. Frames longer than the link's are no use to it, so a kernel peer's
     large frames and unfinished checksums must be turned off. It sends through its first queue. Down, up and gone as
@@ -231,6 +236,7 @@ class XdpDevice(InterfaceDevice):
         mac: Mac | None = None,
         promisc: bool = True,
         busy_poll: int = 0,
+        share: Share | None = None,
     ) -> None:
         interface.require_linux("AF_XDP")
         interface.check_name(name)
@@ -246,7 +252,7 @@ class XdpDevice(InterfaceDevice):
             self._epoll.close()
             raise interface.missing_capability(f"xdp:{name}", "CAP_NET_RAW and CAP_NET_ADMIN") from None
         try:
-            self._open(name, queue, mode, copy, mtu, mac, promisc)
+            self._open(name, queue, mode, copy, mtu, mac, promisc, share)
             self._set_busy_poll(busy_poll)
         except OSError as error:
             self._release()
@@ -258,13 +264,18 @@ class XdpDevice(InterfaceDevice):
             raise
 
     def _open(
-        self, name: str, queue: int | None, mode: str, copy: bool, mtu: int | None, mac: Mac | None, promisc: bool
+        self, name: str, queue: int | None, mode: str, copy: bool, mtu: int | None, mac: Mac | None, promisc: bool,
+        share: Share | None,
     ) -> None:
         index = interface.index(self._watcher, name)
         kind, self.interface_mac = interface.hardware(self._watcher, name)
         if kind not in _KINDS:
             raise DeviceError(f"interface {name} carries no Ethernet (ARPHRD {kind})")
         there = min(interface.queues(self._watcher, name), MAX_QUEUES)
+        if share is not None:
+            if queue is not None or share.count != there:
+                raise DeviceError(f"xdp:{name} has {there} queues: want as many workers, and no queue=")
+            queue = share.index
         if queue is not None and not 0 <= queue < there:
             raise DeviceError(f"interface {name} has no queue {queue}: there are {there}, from 0")
         if mtu is None:
@@ -275,13 +286,27 @@ class XdpDevice(InterfaceDevice):
         self.watch(self._watcher, index)
         self.down = not interface.is_up(self._watcher, name)
         _watch(self._watcher, name, index, promisc)
-        self._redirect = Redirect(index, there, mode)
+        self._redirect = share.redirect if share is not None else None
+        if self._redirect is None:
+            self._redirect = Redirect(index, there, mode)
+            if share is not None:
+                share.redirect = self._redirect
         self.native = self._redirect.native
         for number in range(there) if queue is None else (queue,):
             self._queues.append(Queue(index, number, copy))
-            self._redirect.add(number, self._queues[-1].socket)
+            if share is None:
+                self._redirect.add(number, self._queues[-1].socket)
             self._epoll.register(self._queues[-1].socket.fileno(), select.EPOLLIN)
         self._epoll.register(self._watcher.fileno(), 0)  # errors, that is
+
+    def begin(self) -> None:
+        assert self._redirect is not None
+        for queue in self._queues:
+            self._redirect.add(queue.queue, queue.socket)
+
+    def forget(self) -> None:
+        super().close()
+        self._release()
 
     @property
     def zero_copy(self) -> bool:
