@@ -489,13 +489,15 @@ def test_packet_sockets_share_flows_by_their_owners(left: Namespace, right: Name
                 for version, port in FLOWS for vlans in (*STACKS, tags(*((0x9100, n) for n in range(5))))
                 for back in (False, True)
             ]
+            seen: set[int] = set()
             for start in range(0, len(frames), 200):
                 batch = frames[start : start + 200]
                 for data in batch:
                     wire.send(data)
                 found = owners(devices, len(batch))
                 assert {data: steering.owner(data, 2) % 3 for data in batch} == found
-                assert set(found.values()) == {0, 1, 2}
+                seen |= set(found.values())
+            assert seen == {0, 1, 2}
             wire.send(raw_frame())
             assert owners(devices, 1) == {raw_frame(): 0}
         finally:
