@@ -89,10 +89,12 @@ def redirecting(map_descriptor: int) -> bytes:
 class Redirect:
     """The program on an interface, and its map of queues. `native`: whether the driver itself runs it.
 
+    `users`: devices of this process that hold it; the last one's `close` detaches it, if no other process has it too.
     Raises OSError; in `auto` mode generic XDP is tried where the driver has none.
     """
 
     def __init__(self, index: int, queues: int, mode: str) -> None:
+        self.users = 1
         self._descriptors: list[int] = []
         self.native = mode != "generic"
         try:
@@ -118,7 +120,10 @@ class Redirect:
         bpf.update_map(self.map, queue, sock.fileno())
 
     def close(self) -> None:
-        """Detaches the program."""
+        """One user fewer."""
+        self.users -= 1
+        if self.users > 0:
+            return
         for descriptor in reversed(self._descriptors):
             os.close(descriptor)
         self._descriptors = []
@@ -286,8 +291,10 @@ class XdpDevice(InterfaceDevice):
         self.watch(self._watcher, index)
         self.down = not interface.is_up(self._watcher, name)
         _watch(self._watcher, name, index, promisc)
-        self._redirect = share.redirect if share is not None else None
-        if self._redirect is None:
+        if share is not None and share.redirect is not None:
+            self._redirect = share.redirect
+            self._redirect.users += 1
+        else:
             self._redirect = Redirect(index, there, mode)
             if share is not None:
                 share.redirect = self._redirect

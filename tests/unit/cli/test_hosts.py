@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from uinet.cli.common import HostOptions, console, seed_bytes, si
 from uinet.cli.group import Failure
 from uinet.cli.ping import Tally, ping
 from uinet.cli.proxy import logging_to
-from uinet.cli.proxy_stats import Stats, drops_of
+from uinet.cli.proxy_stats import Stats, drops_of, snapshot
 from uinet.cli.stdio import Input
 from uinet.cli.web import StaticSite
 from uinet.errors import DeviceGone, TimedOut
@@ -280,7 +281,7 @@ def test_proxy_stats_show_connections_bytes_and_drops() -> None:
         middle_b, b = MemoryDevice.pair("b")
         async with Host(seed=b"c") as client, Runner(middle_a, middle_b, Options(seed=b"p")) as runner:
             ticks = iter(range(100))
-            view = Stats(runner, clock=lambda: next(ticks))
+            view = Stats(partial(snapshot, runner), clock=lambda: next(ticks))
             await client.add_device(a, addresses=["10.7.0.1/24"])
             runner.host.stack.stats.count("tcp_bad_checksum", 3)
             runner.proxy.counts.update(syns=5, opened=4, excluded=1, client_bytes=2_000_000)
