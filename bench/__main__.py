@@ -9,7 +9,7 @@ import sys
 import uinet
 from bench.harness import Skipped
 
-NAMES = ("receive_path", "idle", "bulk")
+NAMES = ("receive_path", "idle", "bulk", "packet", "threads")
 LONG = ("passive", "recovery")  # half an hour, some GB of disk: only by name; what follows is options of its own
 
 

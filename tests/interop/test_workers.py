@@ -91,8 +91,9 @@ def received(sock: socket.socket, size: int) -> bytes:
     return data
 
 
+@pytest.mark.parametrize("threads", [False, True], ids=["processes", "threads"])
 @pytest.mark.parametrize("kind", ["packet", "tap"])
-def test_server_workers_share_connections_to_a_promiscuous_listener(kind: str) -> None:
+def test_server_workers_share_connections_to_a_promiscuous_listener(kind: str, threads: bool) -> None:
     require()
     with namespace("server", ipv6=False) as server, namespace("client", ipv6=False) as client:
         if kind == "packet":
@@ -103,7 +104,7 @@ def test_server_workers_share_connections_to_a_promiscuous_listener(kind: str) -
             url, device, peer = "tap:c0", "c0", server
         with cable:
             with server.entered():
-                crew = Crew(echo, 2, [url], threads=False)
+                crew = Crew(echo, 2, [url], threads=threads)
                 crew.start()
             try:
                 peer.run(f"ip addr add 10.60.0.1/24 dev {device}")
