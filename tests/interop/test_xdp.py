@@ -17,7 +17,7 @@ from tests.interop.test_devices import STACKS, gone, opened, raw_frame, receive
 from tests.interop.test_host import command, run
 from tests.unit.link.packets import Seen, packet, tcp_header
 from uinet.errors import DeviceError
-from uinet.link import open_device
+from uinet.link import open_device, open_shares
 from uinet.link.xdp import XdpDevice
 from uinet.wire.frame import CHECKSUM_NEEDED, Frame
 
@@ -80,10 +80,11 @@ def test_large_frames_are_cut_and_too_long_ones_counted(left: Namespace, right: 
     with (
         veth(left, "l0", right, "r0"), opened(right, "packet:r0") as peer, opened(left, "xdp:l0") as device,
     ):
-        assert device.send([large, Frame(bytes(5000)), Frame(b"short")]) == 3
+        crumbs = Frame(packet(tcp_header(), bytes(5000), state="partial"), CHECKSUM_NEEDED, 1)
+        assert device.send([crumbs, Frame(bytes(5000)), Frame(b"short"), large]) == 4
         got = receive(peer, lambda frames: len(frames) >= 8, "the segments")
         assert b"".join(Seen(frame.data).payload for frame in got) == payload
-        assert (device.statistics()["tx_oversize"], device.statistics()["tx_refused"]) == (1, 1)
+        assert (device.statistics()["tx_oversize"], device.statistics()["tx_refused"]) == (1, 2)
 
 
 def test_more_than_the_ring_holds_is_sent_in_the_end(left: Namespace, right: Namespace) -> None:
@@ -207,3 +208,47 @@ def test_ping_and_curl_against_the_kernel(mode: str) -> None:
         right.run("ip addr add 10.51.0.1/24 dev r0")
         right.run("ethtool -K r0 tx off tso off gso off")
         run(work(left, right))
+
+
+def test_workers_get_a_queue_each(left: Namespace, right: Namespace) -> None:
+    with several_queues(left, right, 2):
+        with left.entered(), pytest.raises(DeviceError, match="xdp:l0 has 2 queues: want as many workers"):
+            open_shares("xdp:l0", 3)
+        with left.entered():
+            devices = open_shares("xdp:l0", 2)
+        try:
+            for device in devices:
+                device.begin()
+            with opened(right, "packet:r0") as peer:
+                frames = [Frame(packet(tcp_header(sport=n), b"x")) for n in range(1, 201)]
+                assert peer.send(frames) == 200
+                got: set[bytes] = set()
+
+                def all_there() -> bool:
+                    for device in devices:
+                        got.update(frame.data for frame in device.recv())
+                    return len(got) == 200
+
+                wait_for(all_there, "the frames of both queues")
+                devices[0].forget()  # as the process does that leaves it to another
+                assert devices[1].send(frames[:1]) == 1
+                receive(peer, bool, "a frame of the other")
+        finally:
+            for device in devices:
+                device.close()
+        with opened(left, "xdp:l0"):
+            pass  # the program is off again
+
+
+def test_busy_polling_hosts_answer(left: Namespace, right: Namespace) -> None:
+    async def work() -> None:
+        with left.entered():
+            device = open_device("packet:l0?busy_poll=200us")
+        async with uinet.Host() as host:
+            await host.add_device(device, addresses=["10.51.0.2/24"])
+            status, output, _ = await command(right, "ping", "-c", "20", "-i", "0.01", "-W", "2", "10.51.0.2")
+            assert status == 0 and b" 0% packet loss" in output, output
+
+    with veth(left, "l0", right, "r0"):
+        right.run("ip addr add 10.51.0.1/24 dev r0")
+        run(work())

@@ -353,8 +353,8 @@ class XdpDevice(InterfaceDevice):
         self.require_open()
         packets: list[bytes] = []
         ends: list[int] = []  # of each frame, the number of packets up to its end
-        room = ENTRIES
         for frame in frames:
+            before = len(packets)
             for segment in self._finished(frame):
                 if len(segment.data) > LARGEST or len(segment.data) > self.largest():
                     self.count("tx_oversize")
@@ -362,8 +362,11 @@ class XdpDevice(InterfaceDevice):
                     self.count("tx_refused")
                 else:
                     packets.append(segment.data)
+            if len(packets) - before > ENTRIES:
+                del packets[before:]  # no honest sender cuts a frame into so many: it would wait for room for ever
+                self.count("tx_refused")
             ends.append(len(packets))
-            if len(packets) >= room:
+            if len(packets) >= ENTRIES:
                 break
         if self.down:
             self.count("tx_down", len(packets))

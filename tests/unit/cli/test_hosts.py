@@ -20,6 +20,7 @@ from uinet.aio.host import Host
 from uinet.cli import nc, serve
 from uinet.cli.common import HostOptions, console, seed_bytes, si
 from uinet.cli.group import Failure
+from uinet.cli.group import run as run_command
 from uinet.cli.ping import Tally, ping
 from uinet.cli.proxy import logging_to
 from uinet.cli.proxy_stats import Stats, drops_of, snapshot
@@ -312,3 +313,9 @@ def test_log_lines_have_no_traceback_and_leave_the_vanished_device_to_the_end(
             logger.exception("a [bad] thing")
         logger.error("%s is down: %s", "eth0", DeviceGone("eth0 was deleted"))
     assert capsys.readouterr().err == "uinet: a [bad] thing: ValueError: two lines\n"
+
+
+def test_proxy_workers_need_interfaces_that_can_be_shared(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["proxy", "memory:a", "memory:b", "--workers", "2"]) == 2
+    assert "memory devices can't be shared by several workers" in capsys.readouterr().err
+    assert run_command(["proxy", "memory:a", "memory:b", "--workers", "0"]) == 2
