@@ -1,8 +1,9 @@
 """Two stacks in two threads beside one in one: what a CPython without a GIL (3.13t and newer) is worth.
 
 Each thread has two stacks of its own, joined in memory, and moves 1448-byte segments through them. Counted are segments
-in all threads together, a second of wall time, in short bursts; the ratio is the scaling. On an interpreter with a GIL it says so, and measures what that costs. As root on a busy machine set UINET_BENCH_REALTIME=1: each thread
-gets a processor of its own then, ahead of what else runs.
+in all threads together, a second of wall time, in short bursts; the ratio is the scaling. With a GIL it says so, and
+measures what that costs. As root on a busy machine set UINET_BENCH_REALTIME=1: each thread gets a processor of its own
+then, ahead of what else runs.
 """
 
 from __future__ import annotations
