@@ -9,7 +9,9 @@ import sys
 import uinet
 from bench.harness import Skipped
 
-NAMES = ("receive_path", "idle", "bulk", "offload", "latency", "connections", "http", "proxy", "lwip")
+NAMES = (
+    "receive_path", "idle", "bulk", "offload", "latency", "connections", "http", "proxy", "lwip", "packet", "threads",
+)
 LONG = ("passive", "recovery")  # half an hour, some GB of disk: only by name; what follows is options of its own
 
 

@@ -1,4 +1,4 @@
-"""The processes of `bench packet`: one sends the same frames for a while, one counts what comes; each says it in JSON."""
+"""The processes of `bench packet`: one sends the same frames for a while, one counts what comes. Both print JSON."""
 
 from __future__ import annotations
 

@@ -116,6 +116,13 @@ class Device:
     def poll(self, now: int) -> None:
         """Lets time pass. DeviceGone if the device finds that it has vanished."""
 
+    def begin(self) -> None:
+        """A device that was opened as one worker's share receives from now on, not before; others do nothing."""
+
+    def forget(self) -> None:
+        """Gives up this process's hold on a device that another process goes on with; see `uinet.workers`."""
+        self.close()
+
     @property
     def finished(self) -> bool:
         """True if nothing will ever be received any more: a capture at its end."""

@@ -13,25 +13,26 @@ here it is put back, so that frames look as they did on the wire.
 
 from __future__ import annotations
 
+import ctypes
 import errno
-import os
 import socket
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from uinet.errors import DeviceError, DeviceGone, DeviceURLError
-from uinet.link import calls, interface, vnet
+from uinet.errors import DeviceError, DeviceURLError
+from uinet.link import calls, interface, steering, vnet
 from uinet.link.constants import TCP
-from uinet.link.device import Device
+from uinet.link.fate import InterfaceDevice, try_option
 from uinet.link.offload import finish, locate
 from uinet.link.ring import MIN_BLOCK, Ring
-from uinet.units import MICROSECOND, MILLISECOND
+from uinet.units import MICROSECOND
 from uinet.wire.addresses import Mac
 from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame, LargeFrame, gathered
 
 if TYPE_CHECKING:
     from uinet.link.calls import Special
+    from uinet.link.sharing import Share
 
 ETH_P_ALL = 0x0003
 SOL_PACKET = 263
@@ -42,7 +43,12 @@ PACKET_VNET_HDR = 15
 PACKET_FANOUT = 18
 PACKET_IGNORE_OUTGOING = 23
 PACKET_MR_PROMISC = 1
+PACKET_FANOUT_DATA = 22
 PACKET_FANOUT_HASH = 0
+PACKET_FANOUT_CBPF = 6
+PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
+SO_ATTACH_FILTER = 26
+SO_DETACH_FILTER = 27
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
 SO_BUSY_POLL = 46
@@ -55,19 +61,19 @@ BATCH = 64  # frames that are made ready before they are offered to the kernel
 
 BUFFER = 8 << 20  # bytes: a frame of 64 KiB may count as more than 100 KiB
 RETIRE = 1  # ms that a block of a ring stays open
-RECHECK = 100 * MILLISECOND  # how often an interface that is down is looked at
 TRANSPORTS = {interface.ARPHRD_ETHER: 2, interface.ARPHRD_LOOPBACK: 2, interface.ARPHRD_NONE: 3}
+NOTHING = [(steering.RET_K, 0, 0, 0)]  # the filter that takes no packet
 _FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 
 
-class PacketDevice(Device):
+class PacketDevice(InterfaceDevice):
     """All traffic of the interface `name`.
 
     `promisc`: frames for other MACs too. `mtu`: None for the interface's own. `offload`: False to have the
     kernel hand over, and get, nothing but what is whole, as far as it can. `fanout`: sockets with the same
     number, in any processes, share the interface's flows. `buffer`: of the kernel, in bytes, each way.
     `ring`: bytes of memory shared with the kernel, through which frames come in: less work, and up to 2 ms later;
-    0 for none. `busy_poll`: see Device.
+    0 for none. `busy_poll`: see Device. `share`: it is one worker's; nothing is received before `begin`.
 
     A train of UDP datagrams that the kernel hands over as one frame counts as one against the limit of
     `recv`. While the interface is set down nothing arrives and frames to send are dropped, counted as
@@ -86,6 +92,7 @@ class PacketDevice(Device):
         buffer: int = BUFFER,
         ring: int = 0,
         busy_poll: int = 0,
+        share: Share | None = None,
     ) -> None:
         interface.require_linux("AF_PACKET")
         interface.check_name(name)
@@ -110,8 +117,12 @@ class PacketDevice(Device):
             self._set_busy_poll(busy_poll)
             if ring:
                 self._ring = Ring(self._socket, ring, retire=RETIRE, headers=self.offload, block=MIN_BLOCK)
+            if share is not None:
+                _attach(self._socket, SO_ATTACH_FILTER, socket.SOL_SOCKET, NOTHING)
             self._socket.bind((name, ETH_P_ALL))
-            if fanout is not None:
+            if share is not None:
+                self._join(share)
+            elif fanout is not None:
                 self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, fanout | PACKET_FANOUT_HASH << 16)
         except OSError as error:
             self._release()
@@ -125,18 +136,16 @@ class PacketDevice(Device):
         self._source = self._io if self._ring is None else self._ring.blocks
         self._begun: Frame | None = None  # the frame of which the first `_written` packets are out, and not all
         self._written = 0
-        self._index = index
-        self._down = False
-        self._recheck_at = 0
+        self.watch(self._socket, index)
 
     def _set_options(self, index: int, promisc: bool, offload: bool, buffer: int) -> None:
         sock = self._socket
         sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
-        self.offload = offload and _try_option(sock, SOL_PACKET, PACKET_VNET_HDR, 1)
+        self.offload = offload and try_option(sock, SOL_PACKET, PACKET_VNET_HDR, 1)
         self.gathers = self.offload
-        _try_option(sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)  # since Linux 4.20; recv checks anyway
+        try_option(sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)  # since Linux 4.20; recv checks anyway
         for force, ordinary in ((SO_RCVBUFFORCE, socket.SO_RCVBUF), (SO_SNDBUFFORCE, socket.SO_SNDBUF)):
-            if not _try_option(sock, socket.SOL_SOCKET, force, buffer):
+            if not try_option(sock, socket.SOL_SOCKET, force, buffer):
                 sock.setsockopt(socket.SOL_SOCKET, ordinary, buffer)
         if promisc:
             membership = struct.pack("iHH8x", index, PACKET_MR_PROMISC, 0)
@@ -145,7 +154,24 @@ class PacketDevice(Device):
     def _set_busy_poll(self, busy_poll: int) -> None:
         self.busy_poll = busy_poll
         if busy_poll:
-            _try_option(self._socket, socket.SOL_SOCKET, SO_BUSY_POLL, -(-busy_poll // MICROSECOND))
+            try_option(self._socket, socket.SOL_SOCKET, SO_BUSY_POLL, -(-busy_poll // MICROSECOND))
+
+    def _join(self, share: Share) -> None:
+        """Joins the socket to those of the other workers, whose order is that in which they join."""
+        if share.group is None:
+            mode = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_UNIQUEID
+            self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, mode << 16)
+            share.group = self._socket.getsockopt(SOL_PACKET, PACKET_FANOUT) & 0xFFFF
+            _attach(self._socket, PACKET_FANOUT_DATA, SOL_PACKET, steering.program(ethernet=False))
+        else:
+            self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, share.group | PACKET_FANOUT_CBPF << 16)
+
+    def begin(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+
+    def forget(self) -> None:
+        super().close()
+        self._release()
 
     # in
 
@@ -167,19 +193,13 @@ class PacketDevice(Device):
             self.count("rx_unsupported")  # an offload that the header can't tell: dropped
             limit -= 1
         if source.error and source.error != errno.EINVAL:
-            self._notice_down(source.error)
+            self.notice_down(source.error)
         elif not frames and self._ring is not None:
-            self._look()
+            self.look()  # a ring says nothing of an interface that is down or gone: its socket does
         self.counters["rx_frames"] += len(frames)
         self.counters["rx_bytes"] += octets
         self.counters["rx_truncated"] = source.truncated
         return frames
-
-    def _look(self) -> None:
-        """The ring says nothing of an interface that is down or gone: its socket does."""
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # reading it clears it
-        if code:
-            self._notice_down(code)
 
     def _expand(self, found: list[Frame | Special], frames: list[Frame]) -> int:
         """Adds to `frames` what came, with what had to be looked at; the bytes of the latter."""
@@ -301,36 +321,12 @@ class PacketDevice(Device):
         if code == errno.EMSGSIZE:
             self.count("tx_oversize")
         elif code in (errno.ENETDOWN, errno.ENXIO, errno.ENODEV):
-            self._notice_down(code)
+            self.notice_down(code)
             self.count("tx_down")
         else:
             self.count("tx_refused")
 
-    # the interface's own fate
-
-    def _notice_down(self, code: int) -> None:
-        """The interface is down, or on its way out: the kernel says both in the same words, and only once."""
-        if not interface.current_name(self._socket, self._index):
-            raise DeviceGone(f"{self.name} was deleted")
-        if code != errno.ENETDOWN:
-            raise DeviceGone(f"{self.name}: {os.strerror(code)}")
-        self._down = True
-        self._recheck_at = 0
-
-    def deadline(self) -> int | None:
-        return self._recheck_at if self._down else None
-
-    def poll(self, now: int) -> None:
-        if not self._down or now < self._recheck_at or self.closed:
-            return
-        name = interface.current_name(self._socket, self._index)
-        if not name:
-            raise DeviceGone(f"{self.name} was deleted")
-        try:
-            self._down = not interface.is_up(self._socket, name)
-        except OSError:
-            raise DeviceGone(f"{self.name} was deleted") from None
-        self._recheck_at = now + RECHECK
+    # what the device holds
 
     def fileno(self) -> int:
         return -1 if self.closed else self._socket.fileno()
@@ -357,13 +353,10 @@ class PacketDevice(Device):
         self._socket.close()
 
 
-def _try_option(sock: socket.socket, level: int, option: int, value: int) -> bool:
-    """Sets a socket option that this kernel, or this user, may not have; whether it worked."""
-    try:
-        sock.setsockopt(level, option, value)
-    except OSError:
-        return False
-    return True
+def _attach(sock: socket.socket, option: int, level: int, program: list[steering.Instruction]) -> None:
+    """Gives the kernel a classic BPF program, by the socket option that takes it. OSError."""
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in program))
+    sock.setsockopt(level, option, struct.pack("@HP", len(program), ctypes.addressof(code)))  # struct sock_fprog
 
 
 def _with_tag(data: bytes, tag: bytes) -> bytes:

@@ -11,15 +11,19 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from uinet.errors import DeviceError, DeviceGone, PermissionDenied
-from uinet.link import interface, vnet
+from uinet.link import bpf, interface, steering, vnet
 from uinet.link.device import check_mtu
 from uinet.link.tunnel import Tunnel
 from uinet.link.vectors import write_packet
 from uinet.link.writing import WritingDevice
 from uinet.wire.addresses import Mac, parse_prefix
 from uinet.wire.frame import Frame
+
+if TYPE_CHECKING:
+    from uinet.link.sharing import Share
 
 if sys.platform != "win32":
     import fcntl
@@ -28,8 +32,10 @@ CLONE_DEVICE = "/dev/net/tun"
 
 TUNSETIFF = 0x400454CA
 TUNSETOFFLOAD = 0x400454D0
+TUNSETSTEERINGEBPF = 0x800454E0
 IFF_TUN = 0x0001
 IFF_TAP = 0x0002
+IFF_MULTI_QUEUE = 0x0100
 IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
 TUN_F_CSUM = 0x01
@@ -52,7 +58,7 @@ class TapDevice(WritingDevice):
     it is replaced by the first free number. `mtu`: set on the interface; None leaves it. `up`: sets the
     interface up if that is permitted. `addresses`: for the kernel's side, like "10.7.0.1/24". `offload`:
     large frames and unfinished checksums go through as they are, which is worth a factor of seven in bulk.
-    `busy_poll`: see Device.
+    `busy_poll`: see Device. `share`: it is one worker's queue of the interface.
 
     Raises DeviceURLError (bad name), PermissionDenied, DeviceError.
     """
@@ -68,6 +74,7 @@ class TapDevice(WritingDevice):
         addresses: Sequence[str] = (),
         offload: bool = True,
         busy_poll: int = 0,
+        share: Share | None = None,
     ) -> None:
         kind = "tap" if layer == 2 else "tun"
         super().__init__(f"{kind}:{name}", layer=layer, mac=mac)
@@ -79,7 +86,9 @@ class TapDevice(WritingDevice):
             check_mtu(mtu)
         self._fd = _open_clone_device(name)
         try:
-            self.interface = self._attach(name, offload)
+            self.interface = self._attach(name, offload, share is not None)
+            if share is not None:
+                self._steer(share)
             self.name = f"{kind}:{self.interface}"
             self._configure(mtu, up, addresses)
         except BaseException:
@@ -90,10 +99,10 @@ class TapDevice(WritingDevice):
         largest = LARGEST if self.offload else self.mtu + LARGEST - 65535
         self._tunnel = Tunnel(self._fd, self.layer, self.offload, largest, self.largest())
 
-    def _attach(self, name: str, offload: bool) -> str:
+    def _attach(self, name: str, offload: bool, multi_queue: bool = False) -> str:
         """Makes the descriptor this program's end of interface `name`; the name that it really has."""
         kind, flag = ("tap", IFF_TAP) if self.layer == 2 else ("tun", IFF_TUN)
-        flags = flag | IFF_NO_PI | (IFF_VNET_HDR if offload else 0)
+        flags = flag | IFF_NO_PI | (IFF_VNET_HDR if offload else 0) | (IFF_MULTI_QUEUE if multi_queue else 0)
         try:
             reply = fcntl.ioctl(self._fd, TUNSETIFF, interface.ifreq(name, struct.pack("H", flags)))
         except OSError as error:
@@ -104,6 +113,22 @@ class TapDevice(WritingDevice):
             pass  # an old kernel: it hands over finished packets, and takes large ones all the same
         self.offload = offload
         return os.fsdecode(reply[:16].rstrip(b"\0"))
+
+    def _steer(self, share: Share) -> None:
+        """The first of several queues tells the kernel which of them a packet belongs to."""
+        if share.index == 0:
+            share.name = self.interface
+            code = steering.extended(steering.program(self.layer == 2), ethernet=self.layer == 2)
+            try:
+                program = bpf.load_program(bpf.PROG_TYPE_SOCKET_FILTER, bpf.encode(code), "uinet_owner")
+                try:
+                    fcntl.ioctl(self._fd, TUNSETSTEERINGEBPF, struct.pack("i", program))
+                finally:
+                    os.close(program)
+            except PermissionError:
+                raise interface.missing_capability(f"steering the queues of {self.name}", "CAP_BPF") from None
+            except OSError as error:
+                raise DeviceError(f"{self.name}: its queues can't be steered: {error.strerror}") from None
 
     def _configure(self, mtu: int | None, up: bool, addresses: Sequence[str]) -> None:
         name = self.interface

@@ -55,6 +55,13 @@ class Wrapper(Device):
         super().close()
         self.inner.close()
 
+    def begin(self) -> None:
+        self.inner.begin()
+
+    def forget(self) -> None:
+        super().close()
+        self.inner.forget()
+
     def statistics(self) -> dict[str, int]:
         totals = self.inner.statistics()
         for name, n in self.counters.items():
