@@ -14,7 +14,7 @@ cdef class Secrets:
     @cython.locals(k0=cython.ulonglong, k1=cython.ulonglong)
     cpdef unsigned long long tuple_hash(
         self, Entry entry, unsigned long long purpose, unsigned long long extra) except? 0xA5A5A5A5
-    @cython.locals(value=cython.ulonglong, offset=Py_ssize_t)
+    @cython.locals(value=cython.ulonglong, offset=Py_ssize_t, ports=cython.uint)
     cdef unsigned long long _keyed(
         self, unsigned long long k0, unsigned long long k1, Entry entry, unsigned long long extra) except? 0xA5A5A5A5
     cpdef unsigned int isn(self, Entry entry, long long now) except? 0xA5A5A5A5

@@ -33,9 +33,8 @@ class Secrets:
         return self._keyed(k0, k1, entry, extra)
 
     def _keyed(self, k0: int, k1: int, entry: Entry, extra: int) -> int:
-        value = hash5(
-            k0, k1, entry.laddr_hi, entry.laddr_lo, entry.raddr_hi, entry.raddr_lo, (entry.lport << 16) | entry.rport
-        )
+        ports = (entry.lport << 16) | entry.rport  # 32 bits without a sign, before they become 64
+        value = hash5(k0, k1, entry.laddr_hi, entry.laddr_lo, entry.raddr_hi, entry.raddr_lo, ports)
         for offset in range(0, len(entry.vids), 2):
             value = hash5(k0, k1, value, load_u16(entry.vids, offset), 1, 0, 0)
         return hash5(k0, k1, value, entry.cdom, extra & MASK32, len(entry.vids), 2)
