@@ -118,6 +118,7 @@ TCP_MTU_PROBING = 0x1023  # probes of the path MTU: 0 never, 1 after a black hol
 TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
 
 MIN_BUFFER = 2048
+MOST_VARIANTS = 32  # of a shared Config
 MOST_RATE = 10**12  # bytes a second
 LONGEST = 10**9 * SECOND  # ns; any longer time would not fit 64 bits for long
 
@@ -221,12 +222,48 @@ class Config:
     """What is set on a socket. Accepted sockets share their listener's until one of them sets something."""
 
     __slots__ = (  # a dictionary of so many shares no keys with others, and takes a kilobyte more a socket
-        "bind_any", "broadcast", "cdom", "congestion", "cork", "defer_accept", "fast_open",
-        "fast_open_connect", "fast_open_key", "keep_count", "keep_idle", "keep_interval", "keepalive", "keys",
-        "l2", "linger", "max_buffer", "max_pacing_rate", "max_segment", "mtu_discover", "mtu_probing",
-        "no_delay", "not_sent_low", "oob_inline", "passive", "promiscuous", "quick_ack", "reassembly_deadline",
-        "receive_auto", "receive_buffer", "receive_errors", "receive_low", "reuse_address", "reuse_port",
-        "send_auto", "send_buffer", "syn_filter", "tos", "ttl", "user_timeout", "user_timeout_option", "vlans",
+        "bind_any",
+        "broadcast",
+        "cdom",
+        "congestion",
+        "cork",
+        "defer_accept",
+        "fast_open",
+        "fast_open_connect",
+        "fast_open_key",
+        "keep_count",
+        "keep_idle",
+        "keep_interval",
+        "keepalive",
+        "keys",
+        "linger",
+        "max_buffer",
+        "max_pacing_rate",
+        "max_segment",
+        "mtu_discover",
+        "mtu_probing",
+        "no_delay",
+        "not_sent_low",
+        "oob_inline",
+        "passive",
+        "promiscuous",
+        "quick_ack",
+        "reassembly_deadline",
+        "receive_auto",
+        "receive_buffer",
+        "receive_errors",
+        "receive_low",
+        "reuse_address",
+        "reuse_port",
+        "send_auto",
+        "send_buffer",
+        "syn_filter",
+        "tos",
+        "ttl",
+        "user_timeout",
+        "user_timeout_option",
+        "variants",
+        "vlans",
         "window_clamp",
     )
 
@@ -241,7 +278,6 @@ class Config:
         self.reassembly_deadline = 5 * SECOND
         self.cdom = 0
         self.vlans: tuple[VlanTag, ...] | AnyType = ()
-        self.l2: L2Info | None = None
         self.bind_any = False
         self.reuse_port = False
         self.reuse_address = False  # nothing to do: TIME-WAIT never keeps a listener from its port
@@ -274,10 +310,25 @@ class Config:
         self.ttl = 64
         self.tos = 0
         self.receive_errors = False
+        self.variants: dict[tuple[int, int, Any], Config] = {}  # shared ones that differ by one option
 
     def copy(self) -> Config:
         """One of its own for a socket that is about to set something."""
-        return copy.copy(self)
+        own = copy.copy(self)
+        own.variants = {}
+        return own
+
+    def variant(self, level: int, name: int, value: Any) -> Config | None:
+        """This one with an option set, for all sockets that set the same: a million of them have one Config. None where
+        that is not worth it (the value is an object, or there are many). InvalidArgument, NotSupported."""
+        if type(value) is not int and type(value) is not bool:
+            return None
+        found = self.variants.get((level, name, value))
+        if found is None and len(self.variants) < MOST_VARIANTS:
+            found = self.copy()
+            apply(found, level, name, value)
+            self.variants[level, name, value] = found
+        return found
 
 
 def _flag(value: Any) -> bool:
@@ -354,7 +405,6 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (SOL_SOCKET, SO_PASSIVE): ("passive", _flag),
     (SOL_SOCKET, SO_SETFIB): ("cdom", _within(0, 0xFFFFFFFF, "a connection domain")),
     (SOL_SOCKET, SO_VLANS): ("vlans", _vlans),
-    (SOL_SOCKET, SO_L2INFO): ("l2", check_l2),
     (SOL_SOCKET, SO_REUSEPORT): ("reuse_port", _flag),
     (SOL_SOCKET, SO_REUSEADDR): ("reuse_address", _flag),
     (SOL_SOCKET, SO_BROADCAST): ("broadcast", _flag),

@@ -246,7 +246,7 @@ def defer(tcp: Tcp, listener: Listener, entry: SynEntry, floor: int) -> None:
     syn.decide = tcp.decide_deferred
     entry.deferred = True
     tcp.table.insert(entry)
-    listener.deferred[entry] = None
+    listener.defer(entry)
     tcp.deferred += 1
     tcp.stats.count("tcp_syn_deferred")
     tcp.wheel.arm(entry, tcp.now + tcp.settings.defer_timeout)
@@ -257,7 +257,7 @@ def file(tcp: Tcp, entry: SynEntry) -> None:
     assert entry.listener is not None
     tcp.table.insert(entry)
     tcp.syn_count += 1
-    entry.listener.half_open[entry] = None
+    entry.listener.begin(entry)
     tcp.stats.count("tcp_syncache_added")
 
 
@@ -555,8 +555,7 @@ def unfile(tcp: Tcp, entry: SynEntry) -> None:
     if tcp.table.remove(entry) and not entry.deferred:
         tcp.syn_count -= 1
     if listener is not None:
-        listener.half_open.pop(entry, None)
-        listener.deferred.pop(entry, None)
+        listener.forget(entry)
     if entry.deferred:
         entry.deferred = False
         tcp.deferred -= 1

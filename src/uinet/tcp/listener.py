@@ -26,6 +26,9 @@ ORDER = (
 )
 CLASSES = 2 * len(ORDER)
 
+NO_QUEUE: deque[Any] = deque(maxlen=0)  # these stay empty
+NO_ENTRIES: OrderedDict[Any, None] = OrderedDict()
+
 
 class Listener(Entry):
     """A listening socket's half of TCP.
@@ -33,6 +36,8 @@ class Listener(Entry):
     `owner`: the Socket. `accepted`: connections (TCBs) that wait to be accepted, at most `backlog`. `half_open`:
     its entries of the SYN cache that have had their SYN,ACK, oldest first; `deferred`: those that wait for a verdict.
     `passive`: it watches connections, and sends nothing; `embryos`: watched ones of which only SYNs were seen.
+    These hold shared, empty containers while nothing is in them, as there may be a million listeners: what changes them
+    are the methods here.
     `older`: the listener with the same pattern that this one hides. `fast_pending`: connections that Fast Open has made
     and whose handshake is not complete; `fast_resets`: until when (ns) those that a RST has ended count as well.
     """
@@ -43,18 +48,76 @@ class Listener(Entry):
         self.backlog = backlog
         self.pattern = 0
         self.older: Listener | None = None
-        self.accepted: deque[Any] = deque()
-        self.half_open: OrderedDict[Any, None] = OrderedDict()
-        self.deferred: OrderedDict[Any, None] = OrderedDict()
-        self.embryos: OrderedDict[Any, None] = OrderedDict()
+        self.accepted = NO_QUEUE
+        self.half_open = NO_ENTRIES
+        self.deferred = NO_ENTRIES
+        self.embryos = NO_ENTRIES
         self.passive = False
         self.syn_filter: Callable[[Any], Any] | None = None
         self.cookies_until = 0
         self.quiet_until = 0
         self.fast_pending = 0
-        self.fast_resets: deque[int] = deque()
+        self.fast_resets = NO_QUEUE
         self.reuse = False
         self.open = True
+
+    def queue(self, connection: Any) -> None:
+        """A connection waits to be accepted."""
+        if self.accepted is NO_QUEUE:
+            self.accepted = deque()
+        self.accepted.append(connection)
+
+    def take(self) -> Any:
+        """The oldest connection that waits to be accepted; there must be one."""
+        connection = self.accepted.popleft()
+        if not self.accepted:
+            self.accepted = NO_QUEUE
+        return connection
+
+    def begin(self, entry: Any) -> None:
+        """An entry of the SYN cache is ours, and has its SYN,ACK."""
+        if self.half_open is NO_ENTRIES:
+            self.half_open = OrderedDict()
+        self.half_open[entry] = None
+
+    def defer(self, entry: Any) -> None:
+        """An entry waits for its verdict."""
+        if self.deferred is NO_ENTRIES:
+            self.deferred = OrderedDict()
+        self.deferred[entry] = None
+
+    def watch(self, reception: Any) -> None:
+        """A watched connection begins."""
+        if self.embryos is NO_ENTRIES:
+            self.embryos = OrderedDict()
+        self.embryos[reception] = None
+
+    def forget(self, item: Any) -> None:
+        """An entry, or the beginning of a watched connection, is no longer one; again: nothing."""
+        if self.half_open is not NO_ENTRIES:
+            self.half_open.pop(item, None)
+            if not self.half_open:
+                self.half_open = NO_ENTRIES
+        if self.deferred is not NO_ENTRIES:
+            self.deferred.pop(item, None)
+            if not self.deferred:
+                self.deferred = NO_ENTRIES
+        if self.embryos is not NO_ENTRIES:
+            self.embryos.pop(item, None)
+            if not self.embryos:
+                self.embryos = NO_ENTRIES
+
+    def note_reset(self, until: int) -> None:
+        """A Fast Open connection was ended by a RST before its handshake: it counts until then (ns)."""
+        if self.fast_resets is NO_QUEUE:
+            self.fast_resets = deque()
+        self.fast_resets.append(until)
+
+    def recent_resets(self, now: int) -> int:
+        """How many such connections count now."""
+        while self.fast_resets and self.fast_resets[0] <= now:
+            self.fast_resets.popleft()
+        return len(self.fast_resets)
 
 
 class Listeners:

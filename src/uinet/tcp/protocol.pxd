@@ -23,7 +23,7 @@ cdef int FLUSH_ROUNDS
 cdef class Tcp(Context):
     cdef public Segment seg_scratch
     cdef public Listeners listeners
-    cdef public object time_wait, ports
+    cdef public object time_wait, ports, interned
     cdef public list gone
     cdef public unsigned long long rx
     cdef public Py_ssize_t connections, deferred, kept

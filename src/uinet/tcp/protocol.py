@@ -9,6 +9,7 @@ from uinet.errors import (
     ConnectionAborted,
 )
 from uinet.events import EV_ACCEPT, EV_CLOSED
+from uinet.interning import Interned
 from uinet.ip.icmp import PORT_UNREACHABLE, PROHIBITED, PROTOCOL_UNREACHABLE, TOO_BIG, exception_of
 from uinet.ip.input import SegmentInput
 from uinet.ip.network import Network
@@ -60,7 +61,7 @@ from uinet.units import MASK32
 from uinet.wheel import Timer
 from uinet.wire.addresses import split
 from uinet.wire.constants import ACK, FIN, RST, SYN
-from uinet.wire.kernels import load_u16, load_u32
+from uinet.wire.kernels import load_u16, load_u32, track
 from uinet.wire.packet import Packet
 from uinet.wire.segment import SEGMENT_DROPS, Segment
 
@@ -85,6 +86,7 @@ class Tcp(Context):
         self.watch: Watch | None = None  # made when first needed
         self.deferred = 0  # SYNs that wait for a verdict
         self.kept = 0  # bytes of segments kept for them
+        self.interned = Interned()
         self.keyed = False  # some socket has had keys for signed segments
 
     # segments in
@@ -170,7 +172,7 @@ class Tcp(Context):
                     if entry is not None:
                         self.table.insert(entry)
                         self.syn_count += 1
-                        listener.half_open[entry] = None
+                        listener.begin(entry)
                         self.complete(entry, packet, seg)
                         return True
         if interface.bridge is not None:
@@ -242,7 +244,7 @@ class Tcp(Context):
         assert listener is not None
         tcb = self.connection_of(entry)
         if packet.interface.promiscuous:
-            tcb.link_header = packet.reply_header()  # of the handshake's final ACK
+            tcb.link_header = self.interned.one(packet.reply_header())  # of the handshake's final ACK
         tcb.snd_wnd = seg.window << tcb.snd_scale
         tcb.max_snd_wnd = tcb.snd_wnd
         tcb.snd_wl1 = seg.seq
@@ -290,7 +292,6 @@ class Tcp(Context):
             take_data(tcb, tcb.rcv_nxt, packet.data, seg.offset, seg.length)
             tcb.delack_at = 0
         tcb.timing = True
-        tcb.timed_at = self.now
         start_retransmit(tcb)
         tcb.ack_now = True
         wants_output(tcb)
@@ -298,8 +299,7 @@ class Tcp(Context):
 
     def offer(self, tcb: Tcb, listener: Listener) -> None:
         """Queues a connection for accept."""
-        tcb.listener = listener
-        listener.accepted.append(tcb)
+        listener.queue(tcb)
         listener.owner.mark(EV_ACCEPT)
         self.stats.count("tcp_accepted")
 
@@ -309,6 +309,7 @@ class Tcp(Context):
         assert listener is not None
         tcb = Tcb(self)
         tcb.copy_key(entry)
+        tcb.vids = self.interned.one(entry.vids)
         tcb.passive_open = True
         tcb.iss = entry.iss
         tcb.irs = entry.irs
@@ -373,16 +374,17 @@ class Tcp(Context):
             return
         listener.open = False
         self.listeners.remove(listener)
+        track(listener)
+        listener.owner.let_go()
         for entry in [*listener.half_open, *listener.deferred]:
             drop(self, entry, "closed")
         for entry in list(listener.embryos):
             self.watching().abandon(entry, "closed")
         while listener.accepted:
-            tcb = listener.accepted.popleft()
+            tcb = listener.take()
             if isinstance(tcb, Reception):
                 self.watching().abandon(tcb, "closed")
                 continue
-            tcb.listener = None
             tcb.orphan = True
             abort(tcb)
             forget_unread(tcb)  # of one that was over before
