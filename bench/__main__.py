@@ -10,7 +10,7 @@ import uinet
 from bench.harness import Skipped
 
 NAMES = ("receive_path", "idle", "bulk")
-LONG = ("passive", "recovery")  # half an hour, some GB of disk: only by name; what follows is options of its own
+LONG = ("passive", "recovery", "scale")  # half an hour, some GB: only by name; what follows is their own
 
 
 def main() -> int:

@@ -385,6 +385,7 @@ class Socket:
         if self.listener is not None:
             self.listener.syn_filter = self.config.syn_filter
             self.listener.reuse = self.config.reuse_port
+            self.listener.offer_until = self.stack.tcp.now
         if self.endpoint is not None:
             self._configure_endpoint(self.endpoint)
         if self.tcb is not None and self.tcb.state != CLOSED:

@@ -3,6 +3,7 @@ cimport cython
 from uinet.ip.network cimport Network
 from uinet.stats cimport Stats
 from uinet.tcp.flight cimport Ack
+from uinet.tcp.isn cimport Secrets
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.table cimport Entry, Table
 from uinet.wheel cimport Timer, Wheel
@@ -14,7 +15,8 @@ cdef class Context:
     cdef public Stats stats
     cdef public Settings settings
     cdef public Table table
-    cdef public object secrets
+    cdef public Secrets secrets
+    cdef public Entry probe
     cdef public long long now
     cdef public Ack ack
     cdef public list pending

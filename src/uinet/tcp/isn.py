@@ -26,12 +26,11 @@ class Secrets:
         """A 64-bit keyed hash of the entry's tuple, domain and VLAN stack; each purpose has a key of its own."""
         k0 = hash5(self.k0, self.k1, purpose, 0, 0, 0, 0)
         k1 = hash5(self.k1, self.k0, purpose, 0, 0, 0, 0)
-        value = hash5(
-            k0, k1, entry.laddr_hi, entry.laddr_lo, entry.raddr_hi, entry.raddr_lo, (entry.lport << 16) | entry.rport
-        )
+        ports = (entry.lport << 16) | entry.rport
+        value = hash5(k0, k1, entry.laddr_hi, entry.laddr_lo, entry.raddr_hi, entry.raddr_lo, ports)
         for offset in range(0, len(entry.vids), 2):
             value = hash5(k0, k1, value, load_u16(entry.vids, offset), 1, 0, 0)
-        return hash5(k0, k1, value, entry.cdom, extra & MASK32, len(entry.vids), 2)
+        return hash5(k0, k1, value, entry.cdom, extra, len(entry.vids), 2)
 
     def isn(self, entry: Entry, now: int) -> int:
         """The initial send sequence number of a connection that begins now (RFC 6528, 3)."""
@@ -45,13 +44,16 @@ class Secrets:
         """A SYN cookie: 5 bits of time, 3 bits of MSS, 24 bits of keyed hash."""
         index = 0
         for i in range(len(COOKIE_MSS)):
-            if COOKIE_MSS[i] <= mss:
+            most = COOKIE_MSS[i]
+            if most <= mss:
                 index = i
         return self._cookie(entry, irs, index, now // COOKIE_PERIOD)
 
     def _cookie(self, entry: Entry, irs: int, index: int, period: int) -> int:
-        mac = self.tuple_hash(entry, 3 + ((period & MASK32) << 8) + index, irs) & 0xFFFFFF
-        return ((period & 31) << 27) | (index << 24) | mac
+        low = period & MASK32
+        turn = period & 31
+        mac = self.tuple_hash(entry, 3 + (low << 8) + index, irs & MASK32)
+        return (turn << 27) | (index << 24) | (mac & 0xFFFFFF)
 
     def check_cookie(self, entry: Entry, irs: int, cookie: int, now: int) -> int:
         """The MSS that `cookie` carries, if it is ours and at most two periods old; else 0."""

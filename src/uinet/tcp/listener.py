@@ -24,7 +24,10 @@ IP_ANY = 2
 ORDER = (
     (IP_EXACT, False), (IP_FAMILY, False), (IP_ANY, False), (IP_EXACT, True), (IP_FAMILY, True), (IP_ANY, True),
 )
-CLASSES = 2 * len(ORDER)
+KINDS = 3  # of address patterns
+WITH_TAGS = len(ORDER)  # patterns with exactly these tags come first, then those with any
+CLASSES = 2 * WITH_TAGS
+NO_TAGS = b""
 
 NO_QUEUE: deque[Any] = deque(maxlen=0)  # these stay empty
 NO_ENTRIES: OrderedDict[Any, None] = OrderedDict()
@@ -60,6 +63,13 @@ class Listener(Entry):
         self.fast_resets = NO_QUEUE
         self.reuse = False
         self.open = True
+        # what SYN cookies offer (`cookies`), looked up again from `offer_until` on
+        self.offer_until = -(1 << 62)
+        self.offer_scale = 0
+        self.offer_window = 0
+        self.offer_segment = 0
+        self.offer_ttl = 0
+        self.offer_tos = 0
 
     def queue(self, connection: Any) -> None:
         """A connection waits to be accepted."""
@@ -126,6 +136,7 @@ class Listeners:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.counts = [0] * CLASSES
+        self.present = 0  # a bit for each class that has members
         self.passive = 0  # how many of them are passive
         self.count = 0
 
@@ -151,6 +162,7 @@ class Listeners:
             listener.older = there
             self.table.replace(there, listener)
         self.counts[pattern] += 1
+        self.present |= 1 << pattern
         self.count += 1
         if listener.passive:
             self.passive += 1
@@ -172,6 +184,8 @@ class Listeners:
                 there.older = listener.older
         listener.older = None
         self.counts[listener.pattern] -= 1
+        if self.counts[listener.pattern] == 0:
+            self.present &= ~(1 << listener.pattern)
         self.count -= 1
         if listener.passive:
             self.passive -= 1
@@ -186,11 +200,12 @@ class Listeners:
             return None
         family = V4_MAPPED if is_mapped(ip_hi, ip_lo) else 0
         for pattern in range(CLASSES):
-            if self.counts[pattern] == 0:
+            if not self.present & (1 << pattern):
                 continue
-            ip_kind, any_port = ORDER[pattern % len(ORDER)]
-            tags = vids if pattern < len(ORDER) else b""
-            want = 0 if any_port else port
+            place = pattern % WITH_TAGS  # in ORDER
+            ip_kind = place % KINDS
+            tags = vids if pattern < WITH_TAGS else NO_TAGS
+            want = 0 if place >= KINDS else port
             if ip_kind == IP_EXACT:
                 found = self._find(pattern, cdom, tags, ip_hi, ip_lo, want)
             elif ip_kind == IP_FAMILY:

@@ -19,6 +19,7 @@ from uinet.tcp.calls import open_active
 from uinet.tcp.close import abort, finish, forget_unread, release
 from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.context import Context
+from uinet.tcp.cookies import answer_flood, flooded
 from uinet.tcp.cork import Corked
 from uinet.tcp.discovery import BELIEVED, REFUSED, too_big
 from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
@@ -34,7 +35,6 @@ from uinet.tcp.listen import (
     entry_from_cookie,
     keep,
     segment_for_entry,
-    source_is_sound,
     syn_arrives,
     unfile,
 )
@@ -49,6 +49,7 @@ from uinet.tcp.reset import RstLimit, path_back, reset_for
 from uinet.tcp.rtt import sample
 from uinet.tcp.send import output, wants_output
 from uinet.tcp.signing import admitted
+from uinet.tcp.sound import source_is_sound
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry, Table
@@ -160,6 +161,9 @@ class Tcp(Context):
             listener = self.listener_for(packet, seg)
             if listener is not None:
                 if seg.flags & SYN:
+                    if self.is_flood(listener, packet, seg):
+                        answer_flood(self, listener, packet, seg)
+                        return True
                     return syn_arrives(self, listener, packet, seg, floor)
                 if not seg.flags & ACK:
                     self.stats.count("tcp_no_ack")  # RFC 9293 3.10.7.2, fourth
@@ -183,6 +187,14 @@ class Tcp(Context):
         if not packet.group:
             self.reset_stranger(packet, seg)
         return True
+
+    def is_flood(self, listener: Listener, packet: Packet, seg: Segment) -> bool:
+        """Whether a SYN is one of so many that only a cookie can answer it, and nothing else about it matters."""
+        return (
+            flooded(self, listener) and not self.keyed and not listener.passive and seg.cookie_length < 0
+            and not seg.signed and not seg.flags & (FIN | RST) and len(listener.accepted) < listener.backlog
+            and source_is_sound(packet, seg)
+        )
 
     def reset_stranger(self, packet: Packet, seg: Segment) -> None:
         """Resets a segment of no connection. Where a listener has a key for its sender the segment has to be signed,
