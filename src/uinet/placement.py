@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uinet.errors import AddressError, AddressNotAvailable, InvalidArgument, NetworkUnreachable
 from uinet.ip.interface import hop_limit
 from uinet.sockopt import Config
-from uinet.tcp.listener import IP_ANY, IP_EXACT, IP_FAMILY
+from uinet.tcp.constants import IP_ANY, IP_EXACT, IP_FAMILY
 from uinet.tcp.tcb import Tcb
 from uinet.wire.addresses import L2Info, Mac, link_header, split, unpack_address, vids
 from uinet.wire.constants import ETHERTYPE_IPV4, ETHERTYPE_IPV6, V4_MAPPED

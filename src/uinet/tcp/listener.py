@@ -12,13 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from uinet.errors import AddressInUse
+from uinet.tcp.constants import IP_ANY, IP_EXACT, IP_FAMILY
 from uinet.tcp.table import Entry, Table
 from uinet.wire.constants import V4_MAPPED
 from uinet.wire.packet import is_mapped
-
-IP_EXACT = 0
-IP_FAMILY = 1
-IP_ANY = 2
 
 # (kind of address pattern, any port), in order of precedence
 ORDER = (
