@@ -324,7 +324,7 @@ class Config:
         setting = SETTABLE.get((level, name))
         if setting is not None and value is getattr(self, setting[0]):
             return self
-        if type(value) is not int and type(value) is not bool:
+        if type(value) is not int and type(value) is not bool and value is not ANY:
             return None
         found = self.variants.get((level, name, value))
         if found is None and len(self.variants) < MOST_VARIANTS:
