@@ -322,7 +322,7 @@ class Config:
         """This one with an option set, for all sockets that set the same: a million of them have one Config. None where
         that is not worth it (the value is an object, or there are many). InvalidArgument, NotSupported."""
         setting = SETTABLE.get((level, name))
-        if setting is not None and value is getattr(self, setting[0]):
+        if setting is not None and type(value) is not int and value is getattr(self, setting[0]):
             return self
         if type(value) is not int and type(value) is not bool and value is not ANY:
             return None
