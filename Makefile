@@ -96,7 +96,7 @@ deps:
 
 bench-deps: deps
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libpcap-dev libnids-dev libtins-dev tcpflow golang-go \
-	  golang-github-google-gopacket-dev golang-golang-x-net-dev golang-golang-x-sys-dev
+	  golang-github-google-gopacket-dev golang-golang-x-net-dev golang-golang-x-sys-dev haproxy wrk liblwip-dev
 
 dist: $(VENV)/dev-ok
 	@rm -rf dist

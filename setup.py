@@ -33,6 +33,7 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": False,
     "embedsignature": True,
+    "freethreading_compatible": True,  # one thread uses a stack; the modules share nothing that changes
 }
 
 

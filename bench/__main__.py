@@ -9,7 +9,9 @@ import sys
 import uinet
 from bench.harness import Skipped
 
-NAMES = ("receive_path", "idle", "bulk")
+NAMES = (
+    "receive_path", "idle", "bulk", "offload", "latency", "connections", "http", "proxy", "lwip", "packet", "threads",
+)
 LONG = ("passive", "recovery", "scale")  # half an hour, some GB: only by name; what follows is their own
 
 

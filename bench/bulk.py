@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 from functools import partial
 
-from bench.harness import interleave, line, namespaces, ratio, read, run, save, start, stop
+from bench.harness import cable, interleave, line, namespaces, ratio, read, run, save, start, stop
 
 SECONDS = 2.0
 WANTED = 1.6  # Gbit per CPU-second
@@ -22,12 +22,12 @@ def no_offloads(namespace: str, device: str) -> None:
     run(["ip", "netns", "exec", namespace, "ethtool", "-K", device, *switches])
 
 
-def measure(kind: str, stack: str, near: str, far: str) -> dict[str, float]:
-    """One run: the program's record."""
-    program = start(near, f"{stack}-{kind}", str(SECONDS))
+def measure(kind: str, stack: str, near: str, far: str, *, offloads: bool = False) -> dict[str, float]:
+    """One run: the program's record. `stack`: uinet, stdlib (asyncio on kernel sockets) or plain (blocking ones)."""
+    program = start(near, f"{stack}-{kind}", str(SECONDS), *([] if offloads else ["plain"]))
     try:
         read(program)
-        if stack == "uinet":
+        if stack == "uinet" and not offloads:
             no_offloads(near, "bench0")
         work = "kernel-fill" if kind == "sink" else "kernel-drain"
         peer = start(near if stack == "uinet" else far, work, str(SECONDS))
@@ -39,13 +39,37 @@ def measure(kind: str, stack: str, near: str, far: str) -> dict[str, float]:
         stop(program)
 
 
-def veth(near: str, far: str) -> None:
-    """A cable between the namespaces, without offloads."""
-    run(["ip", "link", "add", "v0", "netns", near, "type", "veth", "peer", "name", "v1", "netns", far])
-    for name, device, address in ((near, "v0", "10.9.0.2/24"), (far, "v1", "10.9.0.1/24")):
-        run(["ip", "-n", name, "addr", "add", address, "dev", device])
-        run(["ip", "-n", name, "link", "set", device, "up"])
-        no_offloads(name, device)
+def veth(near: str, far: str, *, offloads: bool = False) -> None:
+    """A cable between the namespaces."""
+    cable(near, far)
+    if not offloads:
+        no_offloads(near, "v0")
+        no_offloads(far, "v1")
+
+
+def compare(kind: str, title: str, stacks: dict[str, str], runs: int, places: dict[str, tuple[str, str]],
+            *, offloads: bool = False) -> dict[str, object]:
+    """`stacks`: label -> stack; the first is compared with each of the others."""
+    per_cpu: dict[str, list[float]] = {label: [] for label in stacks}
+
+    def once(label: str) -> float:
+        found = measure(kind, stacks[label], *places[stacks[label]], offloads=offloads)
+        if found["error"]:
+            raise RuntimeError(f"the connection failed: {found['error']}")
+        per_cpu[label].append(found["bytes"] * 8e-9 / found["cpu"])
+        return found["bytes"] * 8e-9 / found["wall"]
+
+    wall = interleave({label: partial(once, label) for label in stacks}, runs)
+    for label in stacks:
+        line(f"{title}, {label}", wall[label], "Gbit/s")
+    for label in stacks:
+        line(f"{title}, {label}: its process", per_cpu[label], "Gbit/CPU-s")
+    first, *others = stacks
+    ratios = {other: ratio(f"{title}: {first} / {other}", wall[first], wall[other]) for other in others}
+    return {
+        "wall_gbit": wall, "gbit_per_cpu_second": per_cpu, "ratio_wall": ratios,
+        "median_gbit_per_cpu_second": statistics.median(per_cpu[first]),
+    }
 
 
 def main(runs: int = 5) -> None:
@@ -53,26 +77,8 @@ def main(runs: int = 5) -> None:
     record: dict[str, object] = {"wanted_gbit_per_cpu_second": WANTED}
     with namespaces(3) as (alone, near, far):
         veth(near, far)
+        places = {"uinet": (alone, alone), "stdlib": (near, far)}
         for kind, title in (("sink", "receive"), ("source", "send")):
-            per_cpu: dict[str, list[float]] = {"uinet": [], "stdlib": []}
-
-            def once(stack: str, kind: str = kind, per_cpu: dict[str, list[float]] = per_cpu) -> float:
-                near_side = alone if stack == "uinet" else near
-                found = measure(kind, stack, near_side, far)
-                if found["error"]:
-                    raise RuntimeError(f"the connection failed: {found['error']}")
-                per_cpu[stack].append(found["bytes"] * 8e-9 / found["cpu"])
-                return found["bytes"] * 8e-9 / found["wall"]
-
-            uinet_run, kernel_run = partial(once, "uinet"), partial(once, "stdlib")
-            wall = interleave({"uinet": uinet_run, "kernel": kernel_run}, runs)
-            line(f"{title}, uinet on TAP", wall["uinet"], "Gbit/s")
-            line(f"{title}, kernel over veth", wall["kernel"], "Gbit/s")
-            line(f"{title}, uinet", per_cpu["uinet"], "Gbit/CPU-s")
-            line(f"{title}, kernel (its process only)", per_cpu["stdlib"], "Gbit/CPU-s")
-            value = ratio(f"{title}: uinet / kernel, wall", wall["uinet"], wall["kernel"])
-            record[title] = {
-                "wall_gbit": wall, "gbit_per_cpu_second": per_cpu, "ratio_wall": value,
-                "median_gbit_per_cpu_second": statistics.median(per_cpu["uinet"]),
-            }
+            stacks = {"uinet on TAP": "uinet", "kernel over veth": "stdlib"}
+            record[title] = compare(kind, title, stacks, runs, places)
     save("bulk", record)

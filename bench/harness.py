@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -66,6 +67,27 @@ def save(name: str, record: dict[str, Any]) -> None:
     print(f"  -> {path}")
 
 
+def cable(near: str, far: str) -> None:
+    """A veth pair between two namespaces: 10.9.0.2 near, 10.9.0.1 far."""
+    run(["ip", "link", "add", "v0", "netns", near, "type", "veth", "peer", "name", "v1", "netns", far])
+    for name, device, address in ((near, "v0", "10.9.0.2/24"), (far, "v1", "10.9.0.1/24")):
+        run(["ip", "-n", name, "addr", "add", address, "dev", device])
+        run(["ip", "-n", name, "link", "set", device, "up"])
+
+
+def address(namespace: str, device: str = "bench0", prefix: str = "10.9.0.1/24") -> None:
+    """Sets a device of a namespace up, with an address."""
+    run(["ip", "-n", namespace, "addr", "replace", prefix, "dev", device])
+    run(["ip", "-n", namespace, "link", "set", device, "up"])
+
+
+def many_ports(namespace: str) -> None:
+    """Lets a namespace open connections without end: all ports, and next to nothing kept in TIME-WAIT."""
+    for setting in ("ip_local_port_range=1024 65535", "tcp_max_tw_buckets=16", "tcp_max_syn_backlog=8192"):
+        run(["ip", "netns", "exec", namespace, "sysctl", "-qw", f"net.ipv4.{setting}"])
+    run(["ip", "netns", "exec", namespace, "sysctl", "-qw", "net.core.somaxconn=8192"])
+
+
 @contextmanager
 def namespaces(count: int) -> Iterator[list[str]]:
     """New network namespaces, deleted afterwards. Skipped without root."""
@@ -93,8 +115,53 @@ def run(command: list[str]) -> None:
 
 def start(namespace: str, *arguments: str) -> subprocess.Popen[str]:
     """Starts ``python -m bench.worker ...`` in a namespace; its standard output is JSON lines."""
-    command = ["ip", "netns", "exec", namespace, sys.executable, "-m", "bench.worker", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
+    return spawn(namespace, sys.executable, "-m", "bench.worker", *arguments)
+
+
+def spawn(namespace: str, *command: str) -> subprocess.Popen[str]:
+    """Starts a program in a namespace; its standard output is JSON lines."""
+    inside = ["ip", "netns", "exec", namespace, *command]
+    return subprocess.Popen(inside, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
+
+
+@contextmanager
+def serving(namespace: str, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """A program in a namespace that has said that it is ready; ended afterwards."""
+    process = spawn(namespace, *command)
+    try:
+        read(process)
+        yield process
+    finally:
+        stop(process)
+
+
+def ask(namespace: str, *command: str, timeout: float = 60) -> dict[str, Any]:
+    """What a program in a namespace prints: one JSON object."""
+    inside = ["ip", "netns", "exec", namespace, *command]
+    done = subprocess.run(inside, capture_output=True, text=True, timeout=timeout)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+    record: dict[str, Any] = json.loads(done.stdout)
+    return record
+
+
+def cpu_seconds(process: subprocess.Popen[str]) -> float:
+    """The CPU time of all threads of a running process so far, user's and system's."""
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+
+def compiled(name: str, *flags: str) -> str:
+    """Compiles bench/NAME.c with the system's C compiler, if it has changed; the program's path."""
+    source = Path(__file__).parent / f"{name}.c"
+    target = RESULTS / "bin" / name
+    if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if compiler is None:
+            raise Skipped("needs a C compiler, for its load generator")
+        run([compiler, "-O2", "-o", str(target), str(source), *flags])
+    return str(target)
 
 
 def read(process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The processes at both ends of a benchmark, each started inside a network namespace.
 
 ``uinet-sink``, ``uinet-source``, ``stdlib-sink`` and ``stdlib-source`` are asyncio programs, on uinet over a TAP or on
-the kernel's sockets; ``kernel-fill`` and ``kernel-drain`` are the plain peers at the other end.
+the kernel's sockets, ``plain-sink`` and ``plain-source`` use blocking ones; ``kernel-fill`` and ``kernel-drain`` are
+the plain peers at the other end. A last argument ``plain``: the TAP has no offloads.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import uinet
 
 CHUNK = b"z" * 262144
 OWN = "10.9.0.2"
+DEVICE = "tap:bench0?ip=10.9.0.1/24"
 
 
 def say(**record: Any) -> None:
@@ -93,7 +95,7 @@ async def on_uinet(kind: str, seconds: float) -> None:
     Source.seconds = seconds
     factory = Sink if kind == "sink" else Source
     async with uinet.Host() as host:
-        await host.add_device("tap:bench0?ip=10.9.0.1/24", addresses=[f"{OWN}/24"])
+        await host.add_device(DEVICE + ("&offload=0" if "plain" in sys.argv else ""), addresses=[f"{OWN}/24"])
         await host.create_server(lambda: factory(done), OWN, 80)
         say(ready=True)
         await done
@@ -111,22 +113,48 @@ async def on_kernel(kind: str, seconds: float) -> None:
     server.close()
 
 
+def on_plain_sockets(kind: str, seconds: float) -> None:
+    """The same work by blocking calls: what the kernel does at its best."""
+    with socket.create_server((OWN, 80)) as server:
+        say(ready=True)
+        sock, _ = server.accept()
+    with sock:
+        wall, cpu = time.perf_counter(), time.process_time()
+        count = drain(sock) if kind == "sink" else fill(sock, seconds)
+        say(bytes=count, wall=time.perf_counter() - wall, cpu=time.process_time() - cpu, error="")
+
+
+def drain(sock: socket.socket) -> int:
+    """Receives until the end of the stream; how many bytes."""
+    count = 0
+    while data := sock.recv(1 << 18):
+        count += len(data)
+    return count
+
+
+def fill(sock: socket.socket, seconds: float) -> int:
+    """Sends for some seconds, and until the peer has it all; how many bytes."""
+    data = b"y" * (1 << 20)
+    end = time.monotonic() + seconds
+    count = 0
+    while time.monotonic() < end:
+        sock.sendall(data)
+        count += len(data)
+    sock.shutdown(socket.SHUT_WR)
+    sock.recv(1)
+    return count
+
+
 def kernel_source(seconds: float) -> None:
     """Sends for some seconds."""
     with socket.create_connection((OWN, 80), timeout=20) as sock:
-        data = b"y" * (1 << 20)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            sock.sendall(data)
-        sock.shutdown(socket.SHUT_WR)
-        sock.recv(1)
+        fill(sock, seconds)
 
 
 def kernel_sink() -> None:
     """Receives until the end of the stream."""
     with socket.create_connection((OWN, 80), timeout=20) as sock:
-        while sock.recv(1 << 20):
-            pass
+        drain(sock)
 
 
 def main() -> None:
@@ -136,6 +164,8 @@ def main() -> None:
         kernel_source(seconds)
     elif what == "kernel-drain":
         kernel_sink()
+    elif side == "plain":
+        on_plain_sockets(kind, seconds)
     else:
         asyncio.run(on_uinet(kind, seconds) if side == "uinet" else on_kernel(kind, seconds))
 

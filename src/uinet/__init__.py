@@ -158,6 +158,7 @@ __all__ = [
     "Verdict",
     "VlanError",
     "VlanTag",
+    "WorkerFailed",
     "WouldBlock",
     "__version__",
     "aio",
@@ -166,11 +167,13 @@ __all__ = [
     "open_device",
     "sim",
     "splice",
+    "workers",
 ]
 
 if TYPE_CHECKING:
     from uinet import aio, sim
     from uinet.aio import Host
+    from uinet.crew import workers
     from uinet.driver import Driver
     from uinet.errors import (
         AddressConflict,
@@ -200,6 +203,7 @@ if TYPE_CHECKING:
         SpoolError,
         TimedOut,
         VlanError,
+        WorkerFailed,
         WouldBlock,
     )
     from uinet.events import (
@@ -329,12 +333,13 @@ if TYPE_CHECKING:
 # A name is imported when it is first asked for: who only follows captures does not wait for the stack.
 _MODULES = {
     "uinet.aio": "Host",
+    "uinet.crew": "workers",
     "uinet.driver": "Driver",
     "uinet.errors": (
         "AddressConflict AddressError AddressInUse AddressNotAvailable AlreadyConnected BadSocket BrokenPipe "
         "CaptureError ConnectionAborted ConnectionRefused ConnectionReset DeviceError DeviceGone DeviceURLError Error "
         "FilterError HostUnreachable InvalidArgument MessageTooLong NetworkUnreachable NotConnected "
-        "NotSupported PermissionDenied ProtocolUnreachable SpoolError TimedOut VlanError WouldBlock"
+        "NotSupported PermissionDenied ProtocolUnreachable SpoolError TimedOut VlanError WorkerFailed WouldBlock"
     ),
     "uinet.events": "EV_ACCEPT EV_CLOSED EV_CONNECTED EV_EOF EV_ERROR EV_READABLE EV_SOFT_ERROR EV_URGENT EV_WRITABLE",
     "uinet.following.api": "follow",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from time import monotonic_ns
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from uinet.errors import InvalidArgument
+from uinet.link.timer import timer_fd
 from uinet.pump import Pump
 from uinet.units import seconds
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from uinet.stack import Stack
 
 LONGEST_WAIT = 3600 * 1000  # ms
+MILLISECOND = 1_000_000
 
 
 class Driver:
@@ -36,6 +39,11 @@ class Driver:
         self._watched: dict[int, tuple[Pump, int]] = {}  # descriptor -> its pump and the events asked for
         self._deadline: int | None = None
         self._errors: list[Exception] = []
+        # a poll sleeps in milliseconds: a timer descriptor, where there is one, ends it when TCP wants
+        self._timer = timer_fd() if clock is monotonic_ns else None
+        self._timer_at = 0  # 0: not armed
+        if self._timer is not None:
+            self._poll.register(self._timer.fileno(), select.POLLIN)
 
     def __enter__(self) -> Driver:
         return self
@@ -54,8 +62,8 @@ class Driver:
         pump = Pump(self.stack, device, interface)
         interface.announce_groups()
         self.pumps.append(pump)
-        device.on_readable = lambda: _mark_ready(pump)
-        device.on_writable = lambda: _mark_writable(pump)
+        device.on_readable = partial(_mark_ready, pump)
+        device.on_writable = partial(_mark_writable, pump)
 
     def remove_device(self, device: Device) -> None:
         """Stops serving `device`, without closing it; its interface is down."""
@@ -111,6 +119,10 @@ class Driver:
             self._unwatch(pump)
             pump.device.close()
         self.pumps = []
+        if self._timer is not None:
+            self._poll.unregister(self._timer.fileno())
+            self._timer.close()
+            self._timer = None
 
     def statistics(self) -> dict[str, dict[str, int]]:
         """The counters of each device, by the name of its interface."""
@@ -133,26 +145,51 @@ class Driver:
 
     def _wait(self, now: int, timeout: float | None) -> int | None:
         """How long to sleep, in ms; None if there is nothing to wait for."""
-        if any(pump.ready for pump in self.pumps):
-            return 0
-        deadlines = [self._deadline, *(pump.deadline() for pump in self.pumps)]
-        times = [deadline for deadline in deadlines if deadline is not None]
-        waits = [-(-max(0, time - now) // 1_000_000) for time in times]  # rounded up: not before the deadline
-        if not times and not self._may_wake(self.pumps):
+        soonest = self._deadline
+        for pump in self.pumps:
+            if pump.ready:
+                return 0
+            deadline = pump.deadline()
+            if deadline is not None and (soonest is None or deadline < soonest):
+                soonest = deadline
+        if soonest is None and not self._may_wake():
             return None
+        wait = LONGEST_WAIT
+        if soonest is not None:
+            if soonest <= now:
+                return 0
+            if not self._armed(soonest):
+                wait = min(wait, -(-(soonest - now) // MILLISECOND))  # rounded up: not before the deadline
         if timeout is not None:
-            waits.append(-(-max(0, seconds(timeout)) // 1_000_000))
-        return min(waits, default=LONGEST_WAIT)
+            wait = min(wait, -(-max(0, seconds(timeout)) // MILLISECOND))
+        return wait
 
-    def _may_wake(self, pumps: Iterable[Pump]) -> bool:
+    def _armed(self, deadline: int) -> bool:
+        """Has the timer end the sleep at `deadline`, or before; False without one."""
+        if self._timer is None:
+            return False
+        if not 0 < self._timer_at <= deadline:
+            self._timer.arm(deadline)
+            self._timer_at = deadline
+        return True
+
+    def _may_wake(self) -> bool:
         """Whether a descriptor can end a sleep: one that is not at its end, or that we want to write to."""
-        return any(pump.device.fileno() >= 0 and (pump.blocked or not pump.finished) for pump in pumps)
+        for pump in self.pumps:  # noqa: SIM110 - no generator expressions in compiled functions
+            if pump.device.fileno() >= 0 and (pump.blocked or not pump.finished):
+                return True
+        return False
 
     def _await(self, wait: int) -> None:
         """Sleeps for at most `wait` ms and marks the pumps whose descriptors have something for us."""
         for pump in self.pumps:
             self._watch(pump)
         for descriptor, events in self._poll.poll(min(wait, LONGEST_WAIT)):
+            if descriptor not in self._watched:
+                if self._timer is not None:
+                    self._timer.clear()
+                    self._timer_at = 0
+                continue
             pump = self._watched[descriptor][0]
             if events & ~select.POLLOUT:  # an error as well: recv tells which
                 pump.ready = True

@@ -78,6 +78,12 @@ class SpoolError(Error):
     code = errno.ENOSPC
 
 
+class WorkerFailed(Error):
+    """A worker has failed, or its process has died."""
+
+    code = errno.ECANCELED
+
+
 class WouldBlock(Error, BlockingIOError):
     """Nothing to read, or no room to write, now."""
 

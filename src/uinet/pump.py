@@ -25,8 +25,8 @@ class Pump:
 
     `blocked`: the device took fewer frames than there were; the rest waits here, the stack keeps its own,
     and `flush` is worth a call once the device is writable. `ready`: the device may have more to receive
-    right now. `gone`: the error with which the device vanished, or None; a pump whose device is gone does
-    nothing.
+    right now, or is to be asked without waiting (Device.busy_poll). `gone`: the error with which the device
+    vanished, or None; a pump whose device is gone does nothing.
     """
 
     def __init__(self, stack: Stack, device: Device, interface: Interface) -> None:
@@ -34,8 +34,10 @@ class Pump:
         self.device = device
         self.interface = interface
         self.blocked = False
+        interface.gathers = device.gathers
         self.ready = True  # whoever starts to drive a device calls recv once, for what came before
         self.gone: Exception | None = None
+        self._awake_until = 0  # a device with busy_poll is asked until then, whether or not it says that it has frames
         self._waiting: list[Frame] = []  # taken from the stack, not yet by the device
 
     @property
@@ -52,10 +54,15 @@ class Pump:
         except OSError as error:  # DeviceGone, or a failure that the device's author has not thought of
             self._vanish(error)
             return 0
-        self.ready = len(frames) == BATCH
-        if frames:
+        count = len(frames)
+        self.ready = count == BATCH
+        if self.device.busy_poll:
+            if count:
+                self._awake_until = now + self.device.busy_poll
+            self.ready = now < self._awake_until
+        if count:
             self.stack.input(self.interface, frames, now)
-        return len(frames)
+        return count
 
     def flush(self) -> None:
         """Offers the device what waits, then what the stack has, until nothing is left or it is full."""

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
 from uinet import multicast, sockopt
+from uinet.config import Config
 from uinet.errors import (
     AddressError,
     AddressNotAvailable,
@@ -26,10 +27,16 @@ from uinet.errors import (
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
 from uinet.ip.interface import hop_limit
 from uinet.placement import check_domain, free_port, pattern_of, place_promiscuous, place_routed
-from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM, Config
+from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM
 from uinet.tcp import calls
 from uinet.tcp import keys as ao_keys
-from uinet.tcp.close import abort, forget_unread
+from uinet.tcp.calls import at_end
+from uinet.tcp.calls import close as close_connection
+from uinet.tcp.calls import receive as take_received
+from uinet.tcp.calls import receive_into as take_received_into
+from uinet.tcp.calls import send as queue_to_send
+from uinet.tcp.close import abort as abort_connection
+from uinet.tcp.close import forget_unread
 from uinet.tcp.congestion.choice import make
 from uinet.tcp.cork import pull
 from uinet.tcp.discovery import packet_size, path_mtu
@@ -203,7 +210,7 @@ class Socket:
             return False
         held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
         if held == 0:
-            return calls.at_end(tcb)
+            return at_end(tcb)
         low = self.config.receive_low
         return low <= 1 or held >= min(low, tcb.rcv_limit // 2) or tcb.fin_received or tcb.state == CLOSED
 
@@ -362,7 +369,7 @@ class Socket:
             if self.endpoint is not None:
                 self.endpoint.l2 = self.l2
             return
-        variant = self.config.variant(level, name, value) if self.shared else None
+        variant = sockopt.variant(self.config, level, name, value) if self.shared else None
         if variant is not None:
             self.config = variant
         elif self.shared:
@@ -677,7 +684,7 @@ class Socket:
         if self.config.not_sent_low and self.unsent >= self.config.not_sent_low:
             tcb.wants_write = True
             raise WouldBlock()
-        count = calls.send(tcb, data, 0, len(data))
+        count = queue_to_send(tcb, data, 0, len(data))
         if count == 0:
             raise WouldBlock()
         if flags & sockopt.MSG_OOB:
@@ -743,7 +750,7 @@ class Socket:
             if tcb.urgent_in and self.config.oob_inline:
                 limit = self._to_mark(tcb, limit)
             if not flags & sockopt.MSG_PEEK:
-                return calls.receive(tcb, limit)
+                return take_received(tcb, limit)
             limit = min(limit, queue.length)
             if limit == 0:
                 return b""
@@ -751,6 +758,13 @@ class Socket:
             return take(queue.source, queue.source_offset, limit)
         self._nothing_to_read(tcb)
         return b""
+
+    def recv_piece(self, limit: int) -> bytes:
+        """As `recv` of a stream, but perhaps less than has arrived, if that saves a copy."""
+        tcb = self._connected()
+        if tcb.rcv_buf is None or tcb.rcv_buf.length == 0 or self.closed or tcb.urgent_in:
+            return self.recv(limit)
+        return calls.receive_piece(tcb, limit)
 
     def recv_into(self, buffer: Any, limit: int = 0, flags: int = 0) -> int:
         """As `recv`, into a writable buffer; how many bytes, 0 at the end of the stream."""
@@ -765,7 +779,7 @@ class Socket:
         if tcb.rcv_buf is not None and tcb.rcv_buf.length and not self.closed:
             if tcb.urgent_in and self.config.oob_inline:
                 view = view[: self._to_mark(tcb, len(view))]
-            return calls.receive_into(tcb, view)
+            return take_received_into(tcb, view)
         self._nothing_to_read(tcb)
         return 0
 
@@ -781,7 +795,7 @@ class Socket:
             raise BadSocket()
         if tcb.error is not None:
             raise calls.failure(tcb.error)
-        if not calls.at_end(tcb):
+        if not at_end(tcb):
             if tcb.fast_open is not None and tcb.fast_open.held:
                 tcb.fast_open.held = False  # nothing to wait for: the SYN goes
                 wants_output(tcb)
@@ -842,7 +856,7 @@ class Socket:
             self.endpoint.notify = None
         tcb = self.tcb
         if tcb is not None:
-            calls.close(tcb, self.config.linger)
+            close_connection(tcb, self.config.linger)
             self._part(tcb)
         self._kick()
 
@@ -856,7 +870,7 @@ class Socket:
         self.closed = True
         tcb.orphan = True
         if tcb.state != CLOSED:
-            abort(tcb)
+            abort_connection(tcb)
         forget_unread(tcb)
         self._part(tcb)
         self._kick()

@@ -1,20 +1,19 @@
-"""Socket options: their names, and what a socket remembers of them.
+"""Socket options: their names, and how their values are checked and kept.
 
 The names are BSD's and libuinet's; the numbers are this package's own.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
+from uinet.config import Config as Config
 from uinet.errors import InvalidArgument, NotSupported
 from uinet.tcp.congestion.names import check_congestion
-from uinet.tcp.keys import NO_KEYS, Keys
+from uinet.tcp.keys import Keys
 from uinet.units import MILLISECOND, SECOND
-from uinet.wire.addresses import ANY, L2Info, VlanTag, parse_vlans
-from uinet.wire.addresses import Any as AnyType
+from uinet.wire.addresses import ANY, L2Info, parse_vlans
 
 AF_INET = 2
 AF_INET6 = 10
@@ -218,122 +217,6 @@ __all__ = [
 ]
 
 
-class Config:
-    """What is set on a socket. Accepted sockets share their listener's until one of them sets something."""
-
-    __slots__ = (  # a dictionary of so many shares no keys with others, and takes a kilobyte more a socket
-        "bind_any",
-        "broadcast",
-        "cdom",
-        "congestion",
-        "cork",
-        "defer_accept",
-        "fast_open",
-        "fast_open_connect",
-        "fast_open_key",
-        "keep_count",
-        "keep_idle",
-        "keep_interval",
-        "keepalive",
-        "keys",
-        "linger",
-        "max_buffer",
-        "max_pacing_rate",
-        "max_segment",
-        "mtu_discover",
-        "mtu_probing",
-        "no_delay",
-        "not_sent_low",
-        "oob_inline",
-        "passive",
-        "promiscuous",
-        "quick_ack",
-        "reassembly_deadline",
-        "receive_auto",
-        "receive_buffer",
-        "receive_errors",
-        "receive_low",
-        "reuse_address",
-        "reuse_port",
-        "send_auto",
-        "send_buffer",
-        "syn_filter",
-        "tos",
-        "ttl",
-        "user_timeout",
-        "user_timeout_option",
-        "variants",
-        "vlans",
-        "window_clamp",
-    )
-
-    def __init__(self, receive_buffer: int, send_buffer: int, max_buffer: int) -> None:
-        self.receive_buffer = receive_buffer
-        self.send_buffer = send_buffer
-        self.receive_auto = True  # until the user sets a size
-        self.send_auto = True
-        self.max_buffer = max_buffer
-        self.promiscuous = False
-        self.passive = False
-        self.reassembly_deadline = 5 * SECOND
-        self.cdom = 0
-        self.vlans: tuple[VlanTag, ...] | AnyType = ()
-        self.bind_any = False
-        self.reuse_port = False
-        self.reuse_address = False  # nothing to do: TIME-WAIT never keeps a listener from its port
-        self.broadcast = False
-        self.syn_filter: Callable[[Any], Any] | None = None
-        self.fast_open = 0
-        self.fast_open_connect = False
-        self.fast_open_key = b""
-        self.keys = NO_KEYS
-        self.user_timeout_option = False
-        self.max_segment = 0
-        self.window_clamp = 0
-        self.defer_accept = 0
-        self.receive_low = 1
-        self.not_sent_low = 0
-        self.oob_inline = False
-        self.no_delay = False
-        self.cork = False
-        self.quick_ack = False
-        self.keepalive = False
-        self.keep_idle = 0
-        self.keep_interval = 0
-        self.keep_count = 0
-        self.user_timeout = 0
-        self.congestion: Any = None  # None: the stack's
-        self.max_pacing_rate = 0
-        self.linger = -1  # ns; negative: not asked for
-        self.mtu_discover = IP_PMTUDISC_WANT
-        self.mtu_probing = -1  # as the stack's settings say
-        self.ttl = 64
-        self.tos = 0
-        self.receive_errors = False
-        self.variants: dict[tuple[int, int, Any], Config] = {}  # shared ones that differ by one option
-
-    def copy(self) -> Config:
-        """One of its own for a socket that is about to set something."""
-        own = copy.copy(self)
-        own.variants = {}
-        return own
-
-    def variant(self, level: int, name: int, value: Any) -> Config | None:
-        """This one with an option set, for all sockets that set the same: a million of them have one Config. None where
-        that is not worth it (the value is an object, or there are many). InvalidArgument, NotSupported."""
-        setting = SETTABLE.get((level, name))
-        if setting is not None and type(value) is not int and value is getattr(self, setting[0]):
-            return self
-        if type(value) is not int and type(value) is not bool and value is not ANY:
-            return None
-        found = self.variants.get((level, name, value))
-        if found is None and len(self.variants) < MOST_VARIANTS:
-            found = self.copy()
-            apply(found, level, name, value)
-            self.variants[level, name, value] = found
-        return found
-
-
 def _flag(value: Any) -> bool:
     return bool(value)
 
@@ -499,3 +382,19 @@ def read(config: Config, level: int, name: int) -> Any:
         unit = NANOSECONDS[attribute]
         return value // unit if value % unit == 0 else value / unit
     return int(value) if isinstance(value, bool) else value
+
+
+def variant(config: Config, level: int, name: int, value: Any) -> Config | None:
+    """A shared `config` with an option set, for all sockets that set the same: a million of them have one. None where
+    that is not worth it (the value is an object, or there are many). InvalidArgument, NotSupported."""
+    setting = SETTABLE.get((level, name))
+    if setting is not None and type(value) is not int and value is getattr(config, setting[0]):
+        return config
+    if type(value) is not int and type(value) is not bool and value is not ANY:
+        return None
+    found: Config | None = config.variants.get((level, name, value))
+    if found is None and len(config.variants) < MOST_VARIANTS:
+        found = config.copy()
+        apply(found, level, name, value)
+        config.variants[level, name, value] = found
+    return found

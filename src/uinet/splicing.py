@@ -25,7 +25,7 @@ log = logging.getLogger("uinet")
 
 
 class Splice:
-    """Two joined connections.
+    """Two joined connections, or one that is joined to itself.
 
     `bytes_ab`, `bytes_ba`: bytes passed from the first to the second and back. `done`: both connections are over;
     `error`: what ended them, if not two FINs. `on_done`: None, or called with this object when `done` becomes true.
@@ -48,9 +48,11 @@ class Splice:
         b = self.second.tcb
         assert a is not None and b is not None
         self.bytes_ab += self.move(a, b)
-        self.bytes_ba += self.move(b, a)
+        if a is not b:
+            self.bytes_ba += self.move(b, a)
         self.pass_end(a, b)
-        self.pass_end(b, a)
+        if a is not b:
+            self.pass_end(b, a)
         if a.state == CLOSED and b.state == CLOSED:
             self.finish()
 
@@ -113,7 +115,8 @@ class Splice:
 
 
 def splice(a: Socket, b: Socket) -> Splice:
-    """Joins two connected sockets of one stack, which belong to the splice from then on.
+    """Joins two connected sockets of one stack, which belong to the splice from then on. A socket joined to itself
+    echoes.
 
     InvalidArgument if one of them is no connection, was shut down, or is joined already.
     """
@@ -121,7 +124,7 @@ def splice(a: Socket, b: Socket) -> Splice:
         tcb = sock.tcb
         if tcb is None or sock.closed or tcb.splice is not None or tcb.closing or tcb.receive_shut:
             raise InvalidArgument(f"{sock!r} can't be spliced")
-    if a is b or a.stack is not b.stack:
+    if a.stack is not b.stack:
         raise InvalidArgument("a splice joins two sockets of one stack")
     joined = Splice(a, b)
     for sock in (a, b):

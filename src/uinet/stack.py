@@ -95,6 +95,7 @@ class Stack:
         self.network.on_refresh = self.tcp.refresh
         self.closed = False
         self._config: tuple[tuple[int, ...], Config] | None = None
+        self.counted_in = self.counted_out = 0  # frames in and segments out, when the counters were brought up to date
         self.waiting: list[Socket] = []  # sockets with events for `events`
         self.later: list[tuple[Interface, list[Frame]]] = []  # what came in inside a batch
         self.calls: list[tuple[Callable[..., object], tuple[Any, ...]]] = []  # upcalls that wait for its end
@@ -266,11 +267,13 @@ class Stack:
             raise BadSocket("the stack is closed")
         if type(now) is not int or now > LATEST:
             check_time(now)
-        if now > self.tcp.now:
-            self.network.now = now
-            self.tcp.now = now
-        self.tcp.busy = True
-        self.wheel.advance(self.now)
+        time: int = now
+        tcp = self.tcp
+        if time > tcp.now:
+            self.network.now = time
+            tcp.now = time
+        tcp.busy = True
+        self.wheel.advance(tcp.now)
 
     def _finish(self) -> None:
         tcp = self.tcp
@@ -299,6 +302,10 @@ class Stack:
 
     def _count(self) -> None:
         """Brings the counters up to date that the hot path keeps as plain integers."""
+        if self.receiver.frames == self.counted_in and self.tcp.segments_out == self.counted_out:
+            return
+        self.counted_in = self.receiver.frames
+        self.counted_out = self.tcp.segments_out
         values = self.stats.values
         values["link_rx_frames"] = self.receiver.frames
         values["link_rx_bytes"] = self.receiver.octets
@@ -329,18 +336,22 @@ class Stack:
 
     def _deliver_one(self, item: Any) -> None:
         """Delivers what has happened to one socket or connection."""
-        item.ready_queued = False
-        events = item.events
-        item.events = 0
-        if not isinstance(item, Tcb):
+        if not isinstance(item, Tcb):  # a listening or datagram socket, or what watches
+            item.ready_queued = False
+            events = item.events
+            item.events = 0
             self._tell(item, events)
             return
-        if item.splice is not None:
-            item.splice.pump()
-        elif item.owner is not None:
-            self._tell(item.owner, events)
-        if item.state == CLOSED and not item.ready_queued:
-            owner, item.owner = item.owner, None  # the last word: connection and socket would keep each other alive
+        tcb: Tcb = item
+        tcb.ready_queued = False
+        events = tcb.events
+        tcb.events = 0
+        if tcb.splice is not None:
+            tcb.splice.pump()
+        elif tcb.owner is not None:
+            self._tell(tcb.owner, events)
+        if tcb.state == CLOSED and not tcb.ready_queued:
+            owner, tcb.owner = tcb.owner, None  # the last word: connection and socket would keep each other alive
             track(owner)
 
     def _tell(self, sock: Socket, events: int) -> None:

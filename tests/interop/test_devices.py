@@ -13,7 +13,7 @@ import pytest
 from tests.interop.netns import Namespace, background, namespace, require, veth, wait_for
 from tests.unit.link.packets import Seen, csum, packet, tags, tcp_header
 from uinet.errors import DeviceError, DeviceGone
-from uinet.link import Device, PacketDevice, TapDevice, open_device
+from uinet.link import Device, PacketDevice, TapDevice, open_device, open_shares, steering
 from uinet.link.offload import complete, finish
 from uinet.wire.frame import CHECKSUM_NEEDED, Frame
 from uinet.wire.pcap import read
@@ -196,8 +196,11 @@ def test_kernel_tcp_crosses_a_wire_of_two_devices(
         assert largest > 10_000 if offload[0] else largest <= 1514
 
 
+@pytest.mark.parametrize("ring", ["", "&ring=2M"])
 @pytest.mark.parametrize("offload", [1, 0])
-def test_packet_device_sees_vlan_tags_as_on_the_wire(left: Namespace, right: Namespace, offload: int) -> None:
+def test_packet_device_sees_vlan_tags_as_on_the_wire(
+    left: Namespace, right: Namespace, offload: int, ring: str
+) -> None:
     stacks = [
         b"",
         tags((0x8100, 100)),
@@ -208,7 +211,7 @@ def test_packet_device_sees_vlan_tags_as_on_the_wire(left: Namespace, right: Nam
     ]
     with (
         veth(left, "l0", right, "r0", mtu=1512), right.packet_socket("r0") as wire,
-        opened(left, f"packet:l0?offload={offload}") as device,
+        opened(left, f"packet:l0?offload={offload}{ring}") as device,
     ):
         for stack in stacks:
             wire.send(raw_frame(stack))
@@ -243,8 +246,9 @@ def test_packet_device_hears_no_other_interface(left: Namespace, right: Namespac
             assert all(frame.data[14:18] == b"here" for frame in got)
 
 
+@pytest.mark.parametrize("ring", ["", "&ring=64M"])
 @pytest.mark.parametrize("version", [4, 6])
-def test_kernel_tcp_sender_hands_over_large_frames(version: int) -> None:
+def test_kernel_tcp_sender_hands_over_large_frames(version: int, ring: str) -> None:
     """What AF_PACKET sees of a kernel's bulk connection is large and unfinished, and can be finished."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     near, far = ("10.7.0.1", "10.7.0.2") if version == 4 else ("fd00::1", "fd00::2")
@@ -262,7 +266,7 @@ def test_kernel_tcp_sender_hands_over_large_frames(version: int) -> None:
                 client.connect((near, 80))
                 client.sendall(payload)
 
-            device = opened(left, "packet:l0?buffer=64M")
+            device = opened(left, "packet:l0?buffer=64M" + ring)
             got: list[Frame] = []
             with device:
                 with background(lambda: bulk(server, len(payload))) as received, background(talk):
@@ -335,6 +339,26 @@ def test_fanout_shares_the_flows(left: Namespace, right: Namespace) -> None:
         assert min(map(len, got)) > 20
 
 
+def test_a_ring_that_overflows_counts_what_it_had_to_drop(left: Namespace, right: Namespace) -> None:
+    with (
+        veth(left, "l0", right, "r0"), right.packet_socket("r0") as wire,
+        opened(left, "packet:l0?ring=2M") as device,
+    ):
+        for _ in range(4000):
+            wire.send(raw_frame(payload=bytes(1400)))
+        received = 0
+
+        def all_told() -> bool:
+            nonlocal received
+            received += len(device.recv())
+            return received + device.statistics().get("rx_missed", 0) == 4000
+
+        wait_for(all_told, "4000 frames, received or missed")
+        assert 0 < received < 3000
+        wire.send(raw_frame())
+        assert receive(device, bool, "a frame")[0].data == raw_frame()
+
+
 def test_kernel_counts_what_it_had_to_drop(left: Namespace, right: Namespace) -> None:
     with (
         veth(left, "l0", right, "r0"), right.packet_socket("r0") as wire,
@@ -348,10 +372,11 @@ def test_kernel_counts_what_it_had_to_drop(left: Namespace, right: Namespace) ->
         assert device.statistics()["rx_missed"] == 300 - received > 0
 
 
-def test_interface_set_down_and_up_again(left: Namespace, right: Namespace) -> None:
+@pytest.mark.parametrize("query", ["", "?ring=2M"])
+def test_interface_set_down_and_up_again(left: Namespace, right: Namespace, query: str) -> None:
     with (
         veth(left, "l0", right, "r0"), right.packet_socket("r0") as wire,
-        opened(left, "packet:l0") as device,
+        opened(left, "packet:l0" + query) as device,
     ):
         left.run("ip link set l0 down")
         assert device.recv() == []
@@ -384,12 +409,13 @@ def gone(device: Device, action: Callable[[], object]) -> None:
     wait_for(vanished, f"{device.name} to be gone")
 
 
-@pytest.mark.parametrize("kind", ["tap", "tun", "packet"])
+@pytest.mark.parametrize("kind", ["tap", "tun", "packet", "ring"])
 @pytest.mark.parametrize("way", ["recv", "send"])
 def test_device_deleted_under_us(left: Namespace, right: Namespace, kind: str, way: str) -> None:
     with veth(left, "l0", right, "r0"):
-        name = "l0" if kind == "packet" else "dev0"
-        with opened(left, f"{kind}:{name}") as device:
+        name = "l0" if kind in ("packet", "ring") else "dev0"
+        url = "packet:l0?ring=2M" if kind == "ring" else f"{kind}:{name}"
+        with opened(left, url) as device:
             device.recv()
             left.run(f"ip link del {name}")
             # an event loop notices: the descriptor is readable, or reports an error
@@ -413,3 +439,110 @@ def test_devices_stay_in_the_namespace_where_they_were_opened(left: Namespace, r
         assert len(receive(device, bool, "a frame")) == 1
         with pytest.raises(DeviceError, match="no interface 'same' here"):
             open_device("packet:same")
+
+
+# one interface for several workers
+
+FLOWS = [(version, port) for version in (4, 6) for port in range(2000, 2040)]
+
+
+def flow(version: int, port: int, vlans: bytes, back: bool = False) -> bytes:
+    """A packet of a flow, there or back."""
+    data = packet(tcp_header(sport=port, dport=80), b"x", version=version, vlans=vlans)
+    if not back:
+        return data
+    turned = bytearray(packet(tcp_header(sport=80, dport=port), b"x", version=version, vlans=vlans))
+    at = len(vlans) + 14 + (12 if version == 4 else 8)
+    size = 4 if version == 4 else 16
+    turned[at : at + 2 * size] = turned[at + size : at + 2 * size] + turned[at : at + size]
+    return bytes(turned)
+
+
+def owners(devices: list[Device], count: int) -> dict[bytes, int]:
+    """Which of the devices each of `count` frames came to."""
+    got: dict[bytes, int] = {}
+
+    def all_there() -> bool:
+        for index, device in enumerate(devices):
+            got.update((frame.data, index) for frame in device.recv())
+        return len(got) >= count
+
+    wait_for(all_there, f"{count} frames")
+    return got
+
+
+def shares(space: Namespace, url: str, count: int) -> list[Device]:
+    with space.entered():
+        devices = open_shares(url, count)
+    for device in devices:
+        device.begin()
+    return devices
+
+
+@pytest.mark.parametrize("query", ["", "?ring=4M", "?offload=0"])
+def test_packet_sockets_share_flows_by_their_owners(left: Namespace, right: Namespace, query: str) -> None:
+    with veth(left, "l0", right, "r0", mtu=1600), right.packet_socket("r0") as wire:
+        devices = shares(left, "packet:l0" + query, 3)
+        try:
+            frames = [
+                flow(version, port, vlans, back)
+                for version, port in FLOWS for vlans in (*STACKS, tags(*((0x9100, n) for n in range(5))))
+                for back in (False, True)
+            ]
+            seen: set[int] = set()
+            for start in range(0, len(frames), 200):
+                batch = frames[start : start + 200]
+                for data in batch:
+                    wire.send(data)
+                found = owners(devices, len(batch))
+                assert {data: steering.owner(data, 2) % 3 for data in batch} == found
+                seen |= set(found.values())
+            assert seen == {0, 1, 2}
+            wire.send(raw_frame())
+            assert owners(devices, 1) == {raw_frame(): 0}
+        finally:
+            for device in devices:
+                device.close()
+
+
+def test_nothing_comes_before_all_shares_are_there(left: Namespace, right: Namespace) -> None:
+    with veth(left, "l0", right, "r0"), right.packet_socket("r0") as wire:
+        with left.entered():
+            devices = open_shares("packet:l0", 2)
+        wire.send(raw_frame())
+        assert [device.recv() for device in devices] == [[], []]
+        for device in devices:
+            device.begin()
+        wire.send(raw_frame())
+        assert owners(devices, 1) == {raw_frame(): 0}
+        for device in devices:
+            device.close()
+
+
+@pytest.mark.parametrize("kind", ["tap", "tun"])
+def test_queues_of_a_tap_share_flows_by_their_owners(left: Namespace, kind: str) -> None:
+    layer = 2 if kind == "tap" else 3
+    with left.entered():
+        devices = open_shares(f"{kind}:dev%d?ip=10.7.0.1/24", 3)
+    try:
+        name = devices[0].name.partition(":")[2]
+        assert [device.name for device in devices] == [f"{kind}:{name}"] * 3
+        if layer == 2:
+            left.run(f"ip neigh add 10.7.0.2 lladdr 02:00:00:00:00:02 dev {name}")
+        with left.open_socket(kind=socket.SOCK_DGRAM) as sock:
+            sock.bind(("10.7.0.1", 0))
+            for port in range(1, 101):
+                sock.sendto(b"x", ("10.7.0.2", port))
+        got = owners(devices, 100)
+        ours = {data: index for data, index in got.items() if data[14 if layer == 2 else 0] == 0x45}
+        assert len(ours) == 100
+        assert ours == {data: steering.owner(data, layer) % 3 for data in ours}
+        assert set(ours.values()) == {0, 1, 2}
+    finally:
+        for device in devices:
+            device.close()
+
+
+def test_devices_that_cannot_be_shared_say_so() -> None:
+    with pytest.raises(DeviceError, match="memory devices can't be shared by several workers"):
+        open_shares("memory:cable", 2)

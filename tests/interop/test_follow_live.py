@@ -319,6 +319,6 @@ def test_missing_privilege_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ring_that_does_not_fit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     require()
-    monkeypatch.setattr("uinet.following.live.BLOCK", 1000)  # no multiple of a page
+    monkeypatch.setattr("uinet.link.ring.BLOCK", 1000)  # no multiple of a page
     with pytest.raises(DeviceError, match="no ring of 64 MiB can be had, try a smaller"):
         open_source("packet:lo")

@@ -44,3 +44,10 @@ def test_script_says_what_demands_it(path: Path) -> None:
 def test_script(path: Path, version: str | None) -> None:
     result = run(path, ip_version=version)
     assert result.verdict == PASS, "\n".join([*result.record[-40:], str(result), result.expected, result.found])
+
+
+@pytest.mark.parametrize("path", [path for path, version in runs() if version != "ipv6"], ids=name_of)
+def test_script_with_segmentation_offload(path: Path) -> None:
+    """What the device cuts is on the wire as if the stack had."""
+    result = run(path, offload=True)
+    assert result.verdict == PASS, "\n".join([*result.record[-40:], str(result), result.expected, result.found])

@@ -70,13 +70,12 @@ def test_the_cycle_probes_every_two_to_three_seconds_and_keeps_the_queue_low() -
     assert max(world.queues) * 1514 < 1.5 * world.bdp
 
 
-def test_one_percent_of_loss_costs_a_long_fast_path_less_than_a_fifth() -> None:
-    # a round with losses lowers the bound by their share; only the next probe, 62 rounds later, lifts it again
+def test_one_percent_of_loss_costs_a_long_fast_path_hardly_more_than_that() -> None:
     world = Bottleneck(rate=100e6, delay=0.02, loss=(0.01, 0.0), queue=2000)
     flow = world.flow("bbr")
     world.run(1.0)
     (rate,) = world.run(6.0)
-    assert rate > 0.8 * 100e6
+    assert rate > 0.86 * 100e6  # 91 without loss, of which 1 % is lost
     assert flow.tcb.retransmits > 200
     assert world.a.stack.stats["tcp_rto"] == 0
     assert world.a.stack.stats["tcp_spurious_recovery"] == 0
@@ -217,6 +216,18 @@ def test_it_shares_with_another_of_its_kind() -> None:
     one, two = shares("bbr", "bbr", queue=200)
     assert one + two > 0.85 * 20e6
     assert min(one, two) > 0.25 * 20e6
+
+
+@pytest.mark.parametrize("flows", [2, 4])
+def test_flows_that_began_one_after_the_other_share_evenly_in_the_end(flows: int) -> None:
+    world = Bottleneck(rate=50e6, delay=0.01, queue=83)
+    for _ in range(flows):
+        world.flow("bbr")
+        world.run(0.1)
+    world.run(12.0)
+    shares = world.run(10.0)
+    assert sum(shares) > 0.9 * 50e6
+    assert sum(shares) ** 2 / (flows * sum(share**2 for share in shares)) > 0.9
 
 
 def bursts(times: list[tuple[int, int]]) -> int:

@@ -271,3 +271,27 @@ def test_two_real_stacks_talk_without_an_event_loop() -> None:
         assert sock.recv(100) == b"hello"
         assert both(lambda: sock.readable)
         assert sock.recv(100) == b""
+
+
+def test_a_busy_device_is_asked_without_waiting_for_a_while_after_a_frame() -> None:
+    rig = Rig()
+    near, far = MemoryDevice.pair()
+    near.busy_poll = 500
+    rig.add(near)
+    (pump,) = rig.driver.pumps
+    rig.driver.run_once(0)
+    assert not pump.ready  # nothing has come yet
+    far.send(frames(1))
+    rig.driver.run_once(0)
+    assert pump.ready
+    rig.now += 499
+    rig.driver.run_once(3600)  # does not sleep
+    assert pump.ready
+    far.send(frames(1))
+    rig.driver.run_once(3600)
+    rig.now += 499
+    rig.driver.run_once(3600)
+    assert pump.ready
+    rig.now += 1
+    rig.driver.run_once(3600)
+    assert not pump.ready

@@ -311,7 +311,7 @@ def test_what_can_not_be_joined() -> None:
         lab.out()
         shut_down.append(connected(lab, lab.peer(sport=port)))
         shut_down[-1].shutdown(how)
-    for bad in (unconnected, lab.listen(), closed, joined.first, *shut_down, uinet.Stack().socket()):
+    for bad in (unconnected, lab.listen(), closed, *shut_down, uinet.Stack().socket()):
         for pair in ((joined.first, bad), (bad, joined.first)):
             with pytest.raises(InvalidArgument):
                 uinet.splice(*pair)
@@ -324,6 +324,21 @@ def test_what_can_not_be_joined() -> None:
     for pair in ((joined.first, third), (third, joined.second)):
         with pytest.raises(InvalidArgument):
             uinet.splice(*pair)
+
+
+def test_a_socket_joined_to_itself_echoes_and_closes_when_its_peer_does() -> None:
+    lab = Lab()
+    peer = lab.peer()
+    listener = lab.listen()
+    peer.connect()
+    sock = listener.accept()
+    echo = uinet.splice(sock, sock)
+    lab.stack.poll(lab.now)
+    assert payload(peer.send("P.", b"to and fro")) == b"to and fro"
+    assert (echo.bytes_ab, echo.bytes_ba, echo.done) == (10, 0, False)
+    assert "F" in flags(peer.send("F."))[-1]
+    peer.send(".")
+    assert (echo.done, echo.error, sock.state) == (True, None, "CLOSED")
 
 
 def test_joined_from_an_upcall_in_the_middle_of_a_batch() -> None:

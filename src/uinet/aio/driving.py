@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ class LoopDriver:
         self._fine_at = 0  # 0: not armed
         self._scheduled = False
         self._closed = False
+        self._serve: Callable[[], None] = self._service
         stack.on_pending = self.wake
         stack.clock = self.clock
 
@@ -66,8 +68,8 @@ class LoopDriver:
         """Lets `device` carry the frames of `interface` from now on."""
         pump = Pump(self.stack, device, interface)
         self.pumps.append(pump)
-        device.on_readable = lambda: self._ready(pump)
-        device.on_writable = lambda: self._writable(pump)
+        device.on_readable = partial(self._ready, pump)
+        device.on_writable = partial(self._writable, pump)
         if device.fileno() >= 0:
             self._reading[pump] = device.fileno()
             self.loop.add_reader(device.fileno(), self._readable, pump)
@@ -85,19 +87,21 @@ class LoopDriver:
         """Sees to it that the stack is flushed in the loop's next iteration."""
         if not self._scheduled and not self._closed:
             self._scheduled = True
-            self.loop.call_soon(self._service)
+            self.loop.call_soon(self._serve)
 
     def flush(self) -> None:
         """Runs what is due and sends what there is to send, now."""
-        deadlines = [self.stack.poll(self.clock())]
+        soonest = self.stack.poll(self.clock())
         for pump in list(self.pumps):
             if not pump.blocked:
                 pump.flush()
             self._watch_writing(pump)
             if pump.gone is not None:
                 self._vanished(pump)
-            deadlines.append(pump.deadline())
-        self._deadline = min((deadline for deadline in deadlines if deadline is not None), default=None)
+            deadline = pump.deadline()
+            if deadline is not None and (soonest is None or deadline < soonest):
+                soonest = deadline
+        self._deadline = soonest
         self._arm()
         if self.on_progress is not None:
             self.on_progress()
@@ -109,6 +113,7 @@ class LoopDriver:
         self.on_progress = None
         self.flush()
         self._closed = True
+        self._serve = _nothing  # else this object and its own method would keep each other alive
         self.stack.on_pending = self.stack.clock = None
         if self._timer is not None:
             self._timer.cancel()
@@ -125,7 +130,10 @@ class LoopDriver:
     def _readable(self, pump: Pump) -> None:
         """A descriptor has frames. It stays readable, so what is left after one batch comes round again."""
         pump.receive(self.clock())
-        pump.ready = False
+        if not pump.device.busy_poll:
+            pump.ready = False
+        elif pump.ready:
+            self.wake()
         if pump.finished:
             self._stop_reading(pump)
         self.flush()
@@ -149,8 +157,9 @@ class LoopDriver:
             if pump.ready:
                 pump.receive(now)
         self.flush()
-        if any(pump.ready for pump in self.pumps):
-            self.wake()
+        for pump in self.pumps:
+            if pump.ready:
+                self.wake()
 
     def _fine_expired(self) -> None:
         assert self._fine is not None
@@ -217,3 +226,7 @@ class LoopDriver:
         logger.error("%s is down: %s", pump.interface.name, pump.gone)
         if self.on_gone is not None:
             self.on_gone(pump)
+
+
+def _nothing() -> None:
+    """What a closed driver does."""

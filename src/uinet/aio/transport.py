@@ -125,7 +125,7 @@ class Transport(asyncio.Transport):
 
     def _read_once(self) -> bool:
         """Reads once; whether the stream has ended."""
-        return self._hand_over(self.sock.recv(READ_SIZE))
+        return self._hand_over(self.sock.recv_piece(READ_SIZE))
 
     def _hand_over(self, data: bytes) -> bool:
         """Gives the protocol what was read; whether that is the stream's end."""

@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.live import Live
 
-from uinet.cli.common import Seconds, console, json_option, print_json, seed_bytes, seed_option, si
+from uinet.cli import proxy_workers
+from uinet.cli.common import Seconds, console, json_option, print_json, seed_bytes, seed_option
 from uinet.cli.group import DONE
-from uinet.cli.proxy_stats import Stats
+from uinet.cli.proxy_stats import Stats, snapshot, summed_up
+from uinet.crew import MAX_WORKERS
 from uinet.errors import DeviceGone, InvalidArgument
 from uinet.proxy.connection import Connection
 from uinet.proxy.match import EVERYTHING, Match, MatchError, parse_match
@@ -66,6 +69,10 @@ class MatchType(click.ParamType[Match]):
     "--drain", type=Seconds(0), default=0.0, metavar="SECONDS",
     help="At the end, let open connections finish for so long; then, or without it at once, reset them.",
 )
+@click.option(
+    "--workers", type=click.IntRange(1, MAX_WORKERS), default=1, metavar="N",
+    help="So many processes (threads, where Python has no GIL) share the connections.",
+)
 @seed_option
 @json_option
 def command(
@@ -79,6 +86,7 @@ def command(
     stats: bool,
     capture: Path | None,
     drain: float,
+    workers: int,
     seed: int | None,
     as_json: bool,
 ) -> int:
@@ -108,7 +116,10 @@ def command(
     )
     screen = console(stderr=True)
     with logging_to(screen):
-        asyncio.run(work(client_side, server_side, options, screen, stats, as_json))
+        if workers > 1:
+            proxy_workers.run(workers, client_side, server_side, options, policy, screen, stats, as_json)
+        else:
+            asyncio.run(work(client_side, server_side, options, screen, stats, as_json))
     return DONE
 
 
@@ -172,16 +183,13 @@ async def work(
     if not as_json:
         if stats and not screen.is_terminal:
             screen.print()  # the table's last line has no end there
-        counts = runner.proxy.statistics()
-        total = si(counts["client_bytes"] + counts["server_bytes"], "B")
-        ended = ", ".join(f"{number} {how}" for how, number in sorted(runner.proxy.outcomes.items()))
-        screen.print(f"{counts['opened']} connections, {total}" + (f" ({ended})" if ended else ""))
+        screen.print(summed_up(snapshot(runner)))
 
 
 @contextlib.asynccontextmanager
 async def live(runner: Runner, screen: Console) -> AsyncIterator[None]:
     """Shows the live table meanwhile."""
-    view = Stats(runner)
+    view = Stats(partial(snapshot, runner))
     with Live(view.table(), console=screen, auto_refresh=False, transient=False) as display:
 
         async def refresh() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from rich.table import Table
 
@@ -17,21 +19,31 @@ DROP_WORDS = ("dropped", "not sent")
 SHOWN_DROPS = 4
 
 
-class Stats:
-    """What the table shows; rates are over the time since the last look."""
+def snapshot(runner: Runner) -> dict[str, Any]:
+    """How a proxy is doing, as what several workers' can be added up from."""
+    return {
+        "counts": runner.proxy.statistics(),
+        "outcomes": dict(runner.proxy.outcomes),
+        "bridged": runner.host.stack.stats["link_bridged"],
+        "drops": drops_of(runner),
+    }
 
-    def __init__(self, runner: Runner, clock: Callable[[], float] = time.monotonic) -> None:
-        self.runner = runner
+
+class Stats:
+    """What the table shows; rates are over the time since the last look. `look`: makes a snapshot."""
+
+    def __init__(self, look: Callable[[], dict[str, Any]], clock: Callable[[], float] = time.monotonic) -> None:
+        self.look = look
         self.clock = clock
         self.began = self.looked = clock()
-        self.before = runner.proxy.statistics()
+        self.before: dict[str, int] = look().get("counts", {})
 
     def table(self) -> Table:
         """The table as of now."""
         now = self.clock()
         span = max(now - self.looked, 1e-9)
-        proxy = self.runner.proxy
-        current, before = proxy.statistics(), self.before
+        seen = self.look()
+        current, before = Counter(seen.get("counts", {})), Counter(self.before)
         self.before, self.looked = current, now
         table = Table(title=f"uinet proxy, {now - self.began:.0f} s", title_justify="left", show_header=False)
         opening = current[HELD] + current[CONNECTING] + current[ACCEPTING]
@@ -40,24 +52,20 @@ class Stats:
         for name, way in (("client_bytes", "client to server"), ("server_bytes", "server to client")):
             bits = 8 * (current[name] - before[name]) / span
             table.add_row(way, f"{si(current[name], 'B')}, {si(bits, 'bit/s')}")
-        ended = ", ".join(f"{count} {outcome}" for outcome, count in sorted(proxy.outcomes.items()))
+        ended = ", ".join(f"{count} {outcome}" for outcome, count in sorted(seen.get("outcomes", {}).items()))
         table.add_row("ended", ended or "none")
         kinds = ("excluded", "bridged", "rejected")
         passed = ", ".join(f"{current[name]} {name}" for name in kinds if current[name])
         table.add_row("SYNs", f"{current['syns']}" + (f": {passed}" if passed else ""))
-        table.add_row("frames", f"{self.bridged()} bridged")
-        table.add_row("drops", self.drops() or "none")
+        table.add_row("frames", f"{seen.get('bridged', 0)} bridged")
+        table.add_row("drops", largest(seen.get("drops", {})) or "none")
         return table
 
-    def bridged(self) -> int:
-        """Frames that passed untouched."""
-        return self.runner.host.stack.stats["link_bridged"]
 
-    def drops(self) -> str:
-        """The largest counters of decisions to drop, of the stack and of the devices."""
-        counts = drops_of(self.runner)
-        largest = sorted(counts.items(), key=lambda item: -item[1])[:SHOWN_DROPS]
-        return ", ".join(f"{count} {name}" for name, count in largest)
+def largest(drops: dict[str, int]) -> str:
+    """The largest counters of decisions to drop, of the stack and of the devices."""
+    found = sorted(drops.items(), key=lambda item: -item[1])[:SHOWN_DROPS]
+    return ", ".join(f"{count} {name}" for name, count in found)
 
 
 def drops_of(runner: Runner) -> dict[str, int]:
@@ -72,3 +80,11 @@ def drops_of(runner: Runner) -> dict[str, int]:
             if DEVICE_COUNTERS.get(name, "").startswith(DROP_WORDS):
                 found[f"{side} {name}"] = count
     return found
+
+
+def summed_up(seen: dict[str, Any]) -> str:
+    """The line at the end."""
+    counts = Counter(seen.get("counts", {}))
+    total = si(counts["client_bytes"] + counts["server_bytes"], "B")
+    ended = ", ".join(f"{number} {how}" for how, number in sorted(seen.get("outcomes", {}).items()))
+    return f"{counts['opened']} connections, {total}" + (f" ({ended})" if ended else "")

@@ -11,7 +11,6 @@ the wire. Linux takes the outermost VLAN tag out of a packet before its filter s
 from __future__ import annotations
 
 import ctypes
-import mmap
 import re
 import select
 import socket
@@ -24,6 +23,7 @@ from uinet.following.reading import WAIT
 from uinet.following.ring import RingWalk
 from uinet.following.source import Source, Stop
 from uinet.link import interface
+from uinet.link.ring import Ring
 from uinet.link.url import Options
 from uinet.passive.follower import Follower
 from uinet.units import MILLISECOND
@@ -32,18 +32,11 @@ from uinet.wire.capture import LINKTYPE_ETHERNET, LINKTYPE_RAW
 ETH_P_ALL = 0x0003
 SOL_PACKET = 263
 PACKET_ADD_MEMBERSHIP = 1
-PACKET_RX_RING = 5
 PACKET_STATISTICS = 6
-PACKET_VERSION = 10
 PACKET_IGNORE_OUTGOING = 23
 PACKET_MR_PROMISC = 1
-TPACKET_V3 = 2
 SO_ATTACH_FILTER = 26
-TP_STATUS_USER = 1
-BLOCK_STATUS = 8  # where it is in a block's header
-BLOCK_USED = 20
 
-BLOCK = 1 << 20
 RING = 64 << 20
 RETIRE = 20  # ms after which the kernel hands over a block that is not full
 LAST = 3 * RETIRE  # it looks every RETIRE ms, and takes a block that it has seen before
@@ -94,7 +87,6 @@ class RingSource(Source):
             raise
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
-        self._next = 0  # the block that the kernel fills next
         self._closed = False
 
     def _open(self, name: str, filter: Filter | None, ring: int, promisc: bool) -> None:
@@ -109,8 +101,7 @@ class RingSource(Source):
             _attach(sock, filter, LINK_TYPES[kind])
         if loopback:
             _try_option(sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, struct.pack("i", 1))  # since Linux 4.20
-        self._blocks = max(2, -(-ring // BLOCK))
-        self._ring = _map_ring(sock, self._blocks)
+        self._ring = Ring(sock, ring, retire=RETIRE)
         if promisc:
             membership = struct.pack("iHH8x", self._index, PACKET_MR_PROMISC, 0)
             sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
@@ -122,10 +113,10 @@ class RingSource(Source):
         if stop is not None and stop():
             self._drain(follower)
             return False
-        block = self._take()
+        block = self._ring.blocks.take_block()
         if block is None:
             troubled = any(events & ~select.POLLIN for _, events in self._poll.poll(WAIT))
-            block = self._take()
+            block = self._ring.blocks.take_block()
             if block is None:
                 if troubled:
                     self._look()
@@ -145,11 +136,11 @@ class RingSource(Source):
     def _drain(self, follower: Follower) -> None:
         """Feeds what came before now: the blocks that are full, and the one that the kernel is filling."""
         until = time.time_ns()
-        for _ in range(self._blocks + 1):
-            block = self._take()
+        for _ in range(self._ring.count + 1):
+            block = self._ring.blocks.take_block()
             if block is None:
                 self._poll.poll(LAST)
-                block = self._take()
+                block = self._ring.blocks.take_block()
                 if block is None:
                     break
             self._walk.walk(follower, block)
@@ -157,21 +148,6 @@ class RingSource(Source):
                 break
         self.position = self._walk.total
         self._collect_drops()
-
-    def _take(self) -> bytes | None:
-        """A copy of the next block, which goes back to the kernel at once; None if the kernel still has it.
-
-        The status is read before the block, and written after it, with many instructions in between: nothing here
-        needs a memory barrier on the machines there are.
-        """
-        ring, at = self._ring, self._next * BLOCK
-        if not struct.unpack_from("=I", ring, at + BLOCK_STATUS)[0] & TP_STATUS_USER:
-            return None
-        used = struct.unpack_from("=I", ring, at + BLOCK_USED)[0]
-        block = ring[at : at + min(used, BLOCK)]
-        struct.pack_into("=I", ring, at + BLOCK_STATUS, 0)
-        self._next = (self._next + 1) % self._blocks
-        return block
 
     def _look(self) -> None:
         """The socket has an error: DeviceGone if the interface is gone, and nothing if it is down."""
@@ -211,19 +187,6 @@ def open_ring(url: str, filter: Filter | None = None) -> RingSource:
     promisc = options.take("promisc", _flag, True)
     options.finish("a watched interface")
     return RingSource(name, filter, ring=ring, promisc=promisc)
-
-
-def _map_ring(sock: socket.socket, blocks: int) -> mmap.mmap:
-    """Has the kernel make a ring of that many blocks. DeviceError if there is no room for it."""
-    # struct tpacket_req3; the frame size has no meaning in this version but has to fit
-    request = struct.pack("=7I", BLOCK, blocks, 1 << 11, blocks * (BLOCK >> 11), RETIRE, 0, 0)
-    try:
-        sock.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
-        sock.setsockopt(SOL_PACKET, PACKET_RX_RING, request)
-        return mmap.mmap(sock.fileno(), blocks * BLOCK, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-    except (OSError, ValueError, OverflowError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise DeviceError(f"no ring of {blocks * BLOCK >> 20} MiB can be had, try a smaller ?ring=: {said}") from None
 
 
 def _attach(sock: socket.socket, filter: Filter, link_type: int) -> None:

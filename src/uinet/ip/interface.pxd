@@ -12,7 +12,7 @@ cdef class Interface:
     cdef public bint accept_redirects, report_groups
     cdef public object autoconf
     cdef public unsigned int cdom
-    cdef public bint promiscuous, checksums, up, answer_any, loopback
+    cdef public bint promiscuous, checksums, up, answer_any, loopback, gathers
     cdef public list answer_prefixes, addresses, output
     cdef public Interface bridge
     cdef public dict owned, broadcasts, groups, tentative

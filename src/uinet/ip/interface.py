@@ -111,6 +111,9 @@ class Interface:
     servers and routers say of the MTU; 0 is `mtu`. `accept_redirects`: believe routers that tell a better way.
     `report_groups`: tell routers and switches, unasked, of the groups that are joined here (MLD, IGMP); queries are
     answered in any case.
+
+    `gathers`: whoever takes the output takes frames that stand for many segments and have `pieces` (see
+    :class:`uinet.wire.frame.Frame`).
     """
 
     def __init__(
@@ -153,6 +156,7 @@ class Interface:
         self.retrans_time = RETRANS_TIMER
         self.accept_redirects = False
         self.report_groups = False
+        self.gathers = False
         self.output: list[Frame] = []
         self.output_limit = OUTPUT_LIMIT
         self.rx_frames = 0

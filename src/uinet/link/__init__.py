@@ -9,9 +9,11 @@ from uinet.link.memory import MemoryDevice, MemoryRegistry
 from uinet.link.packet import PacketDevice
 from uinet.link.pcap_file import PcapDevice
 from uinet.link.pipe import Pipe, Sender
+from uinet.link.sharing import open_shares
 from uinet.link.tap import TapDevice
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
 from uinet.link.url import open_device
+from uinet.link.xdp import XdpDevice
 
 __all__ = [
     "Capture",
@@ -26,5 +28,7 @@ __all__ = [
     "TapDevice",
     "UnixDatagramDevice",
     "UnixStreamDevice",
+    "XdpDevice",
     "open_device",
+    "open_shares",
 ]

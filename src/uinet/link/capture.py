@@ -114,3 +114,7 @@ class Capture(Wrapper):
     def close(self) -> None:
         super().close()
         self._file.close()
+
+    def forget(self) -> None:
+        super().forget()
+        self._file.close()

@@ -63,10 +63,14 @@ class Device:
     in bytes. `mac`: the address that the stack on this device is told to use, None if it may choose.
     `checksums`: False if the link needs no transport checksums. `offload`: True if the device itself
     carries frames with unfinished checksums and with a gso_size; others finish them in software, so any
-    frame may be given to any device. `closed`: after `close`.
+    frame may be given to any device. `gathers`: True if it also takes a :class:`LargeFrame`, and large frames are
+    cheap for it: a stack then makes them. `closed`: after `close`. `busy_poll`: for so many nanoseconds after a frame
+    has come whoever drives the device asks for the next one rather than sleep: less delay, for a processor.
     """
 
     offload = False
+    gathers = False
+    busy_poll = 0
 
     def __init__(
         self, name: str, *, layer: int = 2, mtu: int = 1500, mac: Mac | None = None, checksums: bool = True
@@ -111,6 +115,13 @@ class Device:
 
     def poll(self, now: int) -> None:
         """Lets time pass. DeviceGone if the device finds that it has vanished."""
+
+    def begin(self) -> None:
+        """A device that was opened as one worker's share receives from now on, not before; others do nothing."""
+
+    def forget(self) -> None:
+        """Gives up this process's hold on a device that another process goes on with; see `uinet.workers`."""
+        self.close()
 
     @property
     def finished(self) -> bool:

@@ -5,6 +5,7 @@ All of them act in the network namespace in which the given socket was made.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
@@ -28,6 +29,8 @@ SIOCGIFMTU = 0x8921
 SIOCSIFMTU = 0x8922
 SIOCGIFHWADDR = 0x8927
 SIOCGIFINDEX = 0x8933
+SIOCETHTOOL = 0x8946
+ETHTOOL_GCHANNELS = 0x3C
 
 IFF_UP = 0x1
 
@@ -143,3 +146,15 @@ def add_address(name: str, prefix: str) -> None:
     with sock:
         request = struct.pack("16sIi", packed, length, index(sock, name))  # struct in6_ifreq
         fcntl.ioctl(sock, SIOCSIFADDR, request)
+
+
+def queues(sock: socket.socket, name: str) -> int:
+    """How many receive queues the interface has; 1 if its driver does not tell."""
+    # struct ethtool_channels: the command, then the most and the present number of queues, receive ones third
+    channels = ctypes.create_string_buffer(struct.pack("=9I", ETHTOOL_GCHANNELS, *[0] * 8), 36)
+    try:
+        fcntl.ioctl(sock, SIOCETHTOOL, ifreq(name, struct.pack("P", ctypes.addressof(channels))))
+    except OSError:
+        return 1
+    values = struct.unpack("=9I", channels.raw)
+    return max(1, int(values[5] + values[8]))  # of their own, and those that receive and transmit

@@ -7,25 +7,25 @@ have), 9293, 768; segmentation as in Linux: Documentation/networking/segmentatio
 
 from __future__ import annotations
 
+from uinet.link.constants import (
+    CWR,
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    FIN,
+    PSH,
+    TCP,
+    TCP_CHECKSUM,
+    UDP,
+    UDP_CHECKSUM,
+)
 from uinet.link.device import ETHERNET_HEADER, MAX_TAGS
+from uinet.units import MASK32
 from uinet.wire.addresses import TPIDS
 from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame
 from uinet.wire.kernels import checksum, join2, load_u8, load_u16, load_u32, store_u8, store_u16, store_u32
 
-ETHERTYPE_IPV4 = 0x0800
-ETHERTYPE_IPV6 = 0x86DD
-
-TCP = 6
-UDP = 17
 _SKIPPED_HEADERS = frozenset((0, 43, 60))  # hop-by-hop, routing, destination options
 _MAX_EXTENSION_HEADERS = 16
-
-FIN = 0x01
-PSH = 0x08
-CWR = 0x80
-
-TCP_CHECKSUM = 16  # offsets of the checksum fields in their headers
-UDP_CHECKSUM = 6
 
 
 def finish(frame: Frame, layer: int, *, checksums: bool = True) -> list[Frame]:
@@ -213,7 +213,7 @@ def _cut(
 
 def _tcp_header(header: bytearray, data: bytes, l4: int, sent: int, last: bool) -> None:
     """Sequence number and flags of the segment that starts `sent` bytes into the payload of `data`."""
-    store_u32(header, l4 + 4, (load_u32(data, l4 + 4) + sent) & 0xFFFFFFFF)
+    store_u32(header, l4 + 4, (load_u32(data, l4 + 4) + sent) & MASK32)
     flags = load_u8(data, l4 + 13)
     if not last:
         flags &= ~(FIN | PSH)

@@ -4,25 +4,35 @@ The kernel's own stack sees the same frames: an address must belong to one of th
 travels in virtio-net headers (PACKET_VNET_HDR), in both directions: a kernel peer's 64 KiB frames arrive
 whole.
 
+Frames come and go in batches, one system call each (:mod:`uinet.link.calls`), or come through a ring that the kernel
+fills (TPACKET_V3), with no system call at all, but up to 2 ms later.
+
 Linux strips the outermost VLAN tag of whatever it receives and tells it beside the frame (PACKET_AUXDATA);
 here it is put back, so that frames look as they did on the wire.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
 import struct
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from uinet.errors import DeviceError, DeviceGone, DeviceURLError
-from uinet.link import interface, vnet
-from uinet.link.device import ETHERNET_HEADER
-from uinet.link.offload import TCP, locate
-from uinet.link.writing import WritingDevice
-from uinet.units import MILLISECOND
+from uinet.errors import DeviceError, DeviceURLError
+from uinet.link import calls, interface, steering, vnet
+from uinet.link.constants import TCP
+from uinet.link.fate import InterfaceDevice, try_option
+from uinet.link.offload import finish, locate
+from uinet.link.ring import MIN_BLOCK, Ring
+from uinet.units import MICROSECOND
 from uinet.wire.addresses import Mac
-from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame
+from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame, LargeFrame, gathered
+
+if TYPE_CHECKING:
+    from uinet.link.calls import Special
+    from uinet.link.sharing import Share
 
 ETH_P_ALL = 0x0003
 SOL_PACKET = 263
@@ -33,32 +43,37 @@ PACKET_VNET_HDR = 15
 PACKET_FANOUT = 18
 PACKET_IGNORE_OUTGOING = 23
 PACKET_MR_PROMISC = 1
+PACKET_FANOUT_DATA = 22
 PACKET_FANOUT_HASH = 0
-PACKET_OUTGOING = 4  # sockaddr_ll.sll_pkttype
+PACKET_FANOUT_CBPF = 6
+PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
+SO_ATTACH_FILTER = 26
+SO_DETACH_FILTER = 27
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
+SO_BUSY_POLL = 46
 
 TP_STATUS_CSUMNOTREADY = 1 << 3
-TP_STATUS_VLAN_VALID = 1 << 4
-TP_STATUS_VLAN_TPID_VALID = 1 << 6
 TP_STATUS_CSUM_VALID = 1 << 7
 
-_AUXDATA = struct.Struct("=IIIHHHH")  # status, len, snaplen, mac, net, vlan_tci, vlan_tpid
-_AUXDATA_SPACE = socket.CMSG_SPACE(_AUXDATA.size) if hasattr(socket, "CMSG_SPACE") else 0
-_ADDRESSES = 12  # bytes of the two MACs, behind which the VLAN tag stands
+ADDRESSES = 12  # bytes of the two MACs, behind which the VLAN tag stands
+BATCH = 64  # frames that are made ready before they are offered to the kernel
 
-LARGEST = vnet.SIZE + 65535 + ETHERNET_HEADER + 16 * 4
 BUFFER = 8 << 20  # bytes: a frame of 64 KiB may count as more than 100 KiB
-RECHECK = 100 * MILLISECOND  # how often an interface that is down is looked at
+RETIRE = 1  # ms that a block of a ring stays open
 TRANSPORTS = {interface.ARPHRD_ETHER: 2, interface.ARPHRD_LOOPBACK: 2, interface.ARPHRD_NONE: 3}
+NOTHING = [(steering.RET_K, 0, 0, 0)]  # the filter that takes no packet
+_FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 
 
-class PacketDevice(WritingDevice):
+class PacketDevice(InterfaceDevice):
     """All traffic of the interface `name`.
 
     `promisc`: frames for other MACs too. `mtu`: None for the interface's own. `offload`: False to have the
     kernel hand over, and get, nothing but what is whole, as far as it can. `fanout`: sockets with the same
     number, in any processes, share the interface's flows. `buffer`: of the kernel, in bytes, each way.
+    `ring`: bytes of memory shared with the kernel, through which frames come in: less work, and up to 2 ms later;
+    0 for none. `busy_poll`: see Device. `share`: it is one worker's; nothing is received before `begin`.
 
     A train of UDP datagrams that the kernel hands over as one frame counts as one against the limit of
     `recv`. While the interface is set down nothing arrives and frames to send are dropped, counted as
@@ -75,6 +90,9 @@ class PacketDevice(WritingDevice):
         offload: bool = True,
         fanout: int | None = None,
         buffer: int = BUFFER,
+        ring: int = 0,
+        busy_poll: int = 0,
+        share: Share | None = None,
     ) -> None:
         interface.require_linux("AF_PACKET")
         interface.check_name(name)
@@ -85,6 +103,7 @@ class PacketDevice(WritingDevice):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         except PermissionError:
             raise interface.missing_capability(f"packet:{name}", "CAP_NET_RAW") from None
+        self._ring: Ring | None = None
         try:
             index = interface.index(self._socket, name)
             kind, self.interface_mac = interface.hardware(self._socket, name)
@@ -95,70 +114,109 @@ class PacketDevice(WritingDevice):
             super().__init__(f"packet:{name}", layer=TRANSPORTS[kind], mtu=mtu, mac=mac)
             self._socket.setblocking(False)
             self._set_options(index, promisc, offload, buffer)
+            self._set_busy_poll(busy_poll)
+            if ring:
+                self._ring = Ring(self._socket, ring, retire=RETIRE, headers=self.offload, block=MIN_BLOCK)
+            if share is not None:
+                _attach(self._socket, SO_ATTACH_FILTER, socket.SOL_SOCKET, NOTHING)
             self._socket.bind((name, ETH_P_ALL))
-            if fanout is not None:
+            if share is not None:
+                self._join(share)
+            elif fanout is not None:
                 self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, fanout | PACKET_FANOUT_HASH << 16)
         except OSError as error:
-            self._socket.close()
+            self._release()
             if isinstance(error, DeviceError):
                 raise
             raise DeviceError(f"packet:{name}: {error.strerror}") from None
         except BaseException:
-            self._socket.close()
+            self._release()
             raise
-        self._index = index
-        self._down = False
-        self._recheck_at = 0
+        self._io = calls.Batches(self._socket, self.offload)
+        self._source = self._io if self._ring is None else self._ring.blocks
+        self._begun: Frame | None = None  # the frame of which the first `_written` packets are out, and not all
+        self._written = 0
+        self.watch(self._socket, index)
 
     def _set_options(self, index: int, promisc: bool, offload: bool, buffer: int) -> None:
         sock = self._socket
         sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
-        self.offload = offload and _try_option(sock, SOL_PACKET, PACKET_VNET_HDR, 1)
-        _try_option(sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)  # since Linux 4.20; recv checks anyway
+        self.offload = offload and try_option(sock, SOL_PACKET, PACKET_VNET_HDR, 1)
+        self.gathers = self.offload
+        try_option(sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)  # since Linux 4.20; recv checks anyway
         for force, ordinary in ((SO_RCVBUFFORCE, socket.SO_RCVBUF), (SO_SNDBUFFORCE, socket.SO_SNDBUF)):
-            if not _try_option(sock, socket.SOL_SOCKET, force, buffer):
+            if not try_option(sock, socket.SOL_SOCKET, force, buffer):
                 sock.setsockopt(socket.SOL_SOCKET, ordinary, buffer)
         if promisc:
             membership = struct.pack("iHH8x", index, PACKET_MR_PROMISC, 0)
             sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
 
+    def _set_busy_poll(self, busy_poll: int) -> None:
+        self.busy_poll = busy_poll
+        if busy_poll:
+            try_option(self._socket, socket.SOL_SOCKET, SO_BUSY_POLL, -(-busy_poll // MICROSECOND))
+
+    def _join(self, share: Share) -> None:
+        """Joins the socket to those of the other workers, whose order is that in which they join."""
+        if share.group is None:
+            mode = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_UNIQUEID
+            self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, mode << 16)
+            share.group = self._socket.getsockopt(SOL_PACKET, PACKET_FANOUT) & 0xFFFF
+            _attach(self._socket, PACKET_FANOUT_DATA, SOL_PACKET, steering.program(ethernet=False))
+        else:
+            self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, share.group | PACKET_FANOUT_CBPF << 16)
+
+    def begin(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+
+    def forget(self) -> None:
+        super().close()
+        self._release()
+
     # in
 
     def recv(self, limit: int = 64) -> list[Frame]:
         self.require_open()
+        source = self._source
         frames: list[Frame] = []
-        recvmsg = self._socket.recvmsg
-        for _ in range(limit):
-            try:
-                data, control, flags, address = recvmsg(LARGEST, _AUXDATA_SPACE)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno == errno.EINVAL:
-                    self.count("rx_unsupported")  # an offload that the header can't tell: dropped
-                    continue
-                self._notice_down(error)
-                break
-            if address[2] == PACKET_OUTGOING:
-                continue
-            if flags & socket.MSG_TRUNC:
-                self.count("rx_truncated")
-                continue
-            status, tag = _auxdata(control)
-            if self.offload:
-                if not tag and data.startswith(vnet.PLAIN):
-                    frames.append(Frame(data[vnet.SIZE :]))
-                else:
-                    frames += self._decode(data[: vnet.SIZE], data[vnet.SIZE :], tag)
+        octets = 0
+        while limit > 0:
+            found = source.receive(limit)
+            limit -= len(found)
+            octets += source.octets
+            if source.specials:
+                octets += self._expand(found, frames)
             else:
-                frames.append(self._plain(data, status, tag))
+                frames += found  # type: ignore[arg-type]  # no specials: nothing but frames
+            if source.error != errno.EINVAL:
+                break
+            self.count("rx_unsupported")  # an offload that the header can't tell: dropped
+            limit -= 1
+        if source.error and source.error != errno.EINVAL:
+            self.notice_down(source.error)
+        elif not frames and self._ring is not None:
+            self.look()  # a ring says nothing of an interface that is down or gone: its socket does
         self.counters["rx_frames"] += len(frames)
-        self.counters["rx_bytes"] += sum(len(frame.data) for frame in frames)
+        self.counters["rx_bytes"] += octets
+        self.counters["rx_truncated"] = source.truncated
         return frames
+
+    def _expand(self, found: list[Frame | Special], frames: list[Frame]) -> int:
+        """Adds to `frames` what came, with what had to be looked at; the bytes of the latter."""
+        octets = 0
+        for item in found:
+            if isinstance(item, tuple):
+                header, data, tag, status = item
+                made = self._decode(header, data, tag) if header else [self._plain(data, status, tag)]
+                octets += sum(len(frame.data) for frame in made)
+                frames += made
+            else:
+                frames.append(item)
+        return octets
 
     def _decode(self, header: bytes, data: bytes, tag: bytes) -> list[Frame]:
         """The frames behind a virtio-net header, whose offsets do not count the tag that was taken out."""
-        frames = [Frame(data)] if header == vnet.PLAIN else vnet.decode(header, data, self.layer)
+        frames = vnet.decode(header, data, self.layer)
         if not frames:
             self.count("rx_unsupported")
         if tag:
@@ -189,63 +247,86 @@ class PacketDevice(WritingDevice):
 
     # out
 
-    def write(self, packet: bytes) -> bool:
-        return self._write(vnet.PLAIN, packet)
+    def send(self, frames: Sequence[Frame]) -> int:
+        self.require_open()
+        taken = 0
+        while taken < len(frames):
+            batch = frames[taken : taken + BATCH]
+            done = self._send_batch(batch)
+            taken += done
+            if done < len(batch):
+                break
+        return taken
 
-    def write_unfinished(self, frame: Frame) -> bool:
-        if self.offload:
+    def _send_batch(self, frames: Sequence[Frame]) -> int:
+        """How many of the frames are taken. One that is only sent in part is not, and goes on where it stopped."""
+        headers: list[bytes] | None = [] if self.offload else None
+        packets: list[bytes] = []
+        ends: list[int] = []  # of each frame, the number of packets up to its end
+        for frame in frames:
+            self._make_ready(frame, headers, packets)
+            ends.append(len(packets))
+        before = self._written if frames[0] is self._begun else 0
+        self._begun = None
+        sent = self._send_packets(headers, packets, before)
+        if sent == len(packets):
+            return len(frames)
+        taken = 0
+        while ends[taken] <= sent:
+            taken += 1
+        within = sent - (ends[taken - 1] if taken else 0)
+        if within:
+            self._begun, self._written = frames[taken], within
+        return taken
+
+    def _make_ready(self, frame: Frame, headers: list[bytes] | None, packets: list[bytes]) -> None:
+        """Adds the packets that carry a frame: one, or its segments where the kernel can't cut it."""
+        if not frame.gso_size and frame.checksum != CHECKSUM_NEEDED:
+            packets.append(frame.data)
+            if headers is not None:
+                headers.append(vnet.PLAIN)
+            return
+        if headers is not None and isinstance(frame, LargeFrame):
+            headers.append(vnet.segments(frame.data, frame.l3, frame.l4, len(frame.data), frame.gso_size))
+            packets.append(gathered(frame).data)
+            return
+        if headers is not None:
             encoded = vnet.encode(frame, self.layer)
             if encoded is not None:
-                return self._write(*encoded)
-        return super().write_unfinished(frame)
+                headers.append(encoded[0])
+                packets.append(encoded[1])
+                return
+        for segment in finish(gathered(frame), self.layer, checksums=self.checksums):
+            packets.append(segment.data)
+            if headers is not None:
+                headers.append(vnet.PLAIN)
 
-    def _write(self, header: bytes, packet: bytes) -> bool:
-        try:
-            if self.offload:
-                self._socket.sendmsg((header, packet))
-            else:
-                self._socket.send(packet)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno in (errno.ENOBUFS, errno.ENOMEM):
-                return False
-            if error.errno == errno.EMSGSIZE:
-                self.count("tx_oversize")
-            elif error.errno in (errno.ENETDOWN, errno.ENXIO, errno.ENODEV):
-                self._notice_down(error)
-                self.count("tx_down")
-            else:
-                self.count("tx_refused")
-            return True
-        self.sent(len(packet))
-        return True
+    def _send_packets(self, headers: list[bytes] | None, packets: list[bytes], at: int) -> int:
+        """Sends, or drops and counts, packets from `at` on; where it had to stop because the kernel is full."""
+        send = self._io.send
+        while at < len(packets):
+            done = send(headers, packets, at)
+            if done > 0:
+                self.counters["tx_frames"] += done
+                self.counters["tx_bytes"] += sum(map(len, packets[at : at + done]))
+                at += done
+                continue
+            if -done in _FULL:
+                break
+            self._refused(-done)
+            at += 1
+        return at
 
-    # the interface's own fate
+    def _refused(self, code: int) -> None:
+        if code == errno.EMSGSIZE:
+            self.count("tx_oversize")
+        elif code in (errno.ENETDOWN, errno.ENXIO, errno.ENODEV):
+            self.notice_down(code)
+            self.count("tx_down")
+        else:
+            self.count("tx_refused")
 
-    def _notice_down(self, error: OSError) -> None:
-        """The interface is down, or on its way out: the kernel says both in the same words, and only once."""
-        if not interface.current_name(self._socket, self._index):
-            raise DeviceGone(f"{self.name} was deleted") from None
-        if error.errno != errno.ENETDOWN:
-            raise DeviceGone(f"{self.name}: {error.strerror}") from None
-        self._down = True
-        self._recheck_at = 0
-
-    def deadline(self) -> int | None:
-        return self._recheck_at if self._down else None
-
-    def poll(self, now: int) -> None:
-        if not self._down or now < self._recheck_at or self.closed:
-            return
-        name = interface.current_name(self._socket, self._index)
-        if not name:
-            raise DeviceGone(f"{self.name} was deleted")
-        try:
-            self._down = not interface.is_up(self._socket, name)
-        except OSError:
-            raise DeviceGone(f"{self.name} was deleted") from None
-        self._recheck_at = now + RECHECK
+    # what the device holds
 
     def fileno(self) -> int:
         return -1 if self.closed else self._socket.fileno()
@@ -264,30 +345,19 @@ class PacketDevice(WritingDevice):
         if not self.closed:
             self._collect_drops()
             super().close()
-            self._socket.close()
+            self._release()
+
+    def _release(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
+        self._socket.close()
 
 
-def _try_option(sock: socket.socket, level: int, option: int, value: int) -> bool:
-    """Sets a socket option that this kernel, or this user, may not have; whether it worked."""
-    try:
-        sock.setsockopt(level, option, value)
-    except OSError:
-        return False
-    return True
-
-
-def _auxdata(control: Sequence[tuple[int, int, bytes]]) -> tuple[int, bytes]:
-    """(status, the VLAN tag that the kernel has taken out or b"") of a frame's auxiliary data."""
-    for level, kind, value in control:
-        if level == SOL_PACKET and kind == PACKET_AUXDATA and len(value) >= _AUXDATA.size:
-            status, _, _, _, _, tci, tpid = _AUXDATA.unpack_from(value)
-            if not status & TP_STATUS_VLAN_VALID:
-                return status, b""
-            if not status & TP_STATUS_VLAN_TPID_VALID:
-                tpid = 0x8100
-            return status, struct.pack(">HH", tpid, tci)
-    return 0, b""
+def _attach(sock: socket.socket, option: int, level: int, program: list[steering.Instruction]) -> None:
+    """Gives the kernel a classic BPF program, by the socket option that takes it. OSError."""
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in program))
+    sock.setsockopt(level, option, struct.pack("@HP", len(program), ctypes.addressof(code)))  # struct sock_fprog
 
 
 def _with_tag(data: bytes, tag: bytes) -> bytes:
-    return data[:_ADDRESSES] + tag + data[_ADDRESSES:]
+    return data[:ADDRESSES] + tag + data[ADDRESSES:]

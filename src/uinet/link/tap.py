@@ -11,13 +11,19 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from uinet.errors import DeviceError, DeviceGone, PermissionDenied
-from uinet.link import interface, vnet
+from uinet.link import bpf, interface, steering, vnet
 from uinet.link.device import check_mtu
+from uinet.link.tunnel import Tunnel
+from uinet.link.vectors import write_packet
 from uinet.link.writing import WritingDevice
 from uinet.wire.addresses import Mac, parse_prefix
 from uinet.wire.frame import Frame
+
+if TYPE_CHECKING:
+    from uinet.link.sharing import Share
 
 if sys.platform != "win32":
     import fcntl
@@ -26,8 +32,10 @@ CLONE_DEVICE = "/dev/net/tun"
 
 TUNSETIFF = 0x400454CA
 TUNSETOFFLOAD = 0x400454D0
+TUNSETSTEERINGEBPF = 0x800454E0
 IFF_TUN = 0x0001
 IFF_TAP = 0x0002
+IFF_MULTI_QUEUE = 0x0100
 IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
 TUN_F_CSUM = 0x01
@@ -39,6 +47,7 @@ OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
 LARGEST = 65535 + 14 + 16 * 4  # what one read can bring: the largest IP packet and its link header
 
 EBADFD = 77  # Linux only, so not in every errno module
+_FULL = (errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM)
 _GONE = (EBADFD, errno.ENODEV, errno.ENXIO, errno.EBADF)
 
 
@@ -49,6 +58,7 @@ class TapDevice(WritingDevice):
     it is replaced by the first free number. `mtu`: set on the interface; None leaves it. `up`: sets the
     interface up if that is permitted. `addresses`: for the kernel's side, like "10.7.0.1/24". `offload`:
     large frames and unfinished checksums go through as they are, which is worth a factor of seven in bulk.
+    `busy_poll`: see Device. `share`: it is one worker's queue of the interface.
 
     Raises DeviceURLError (bad name), PermissionDenied, DeviceError.
     """
@@ -63,6 +73,8 @@ class TapDevice(WritingDevice):
         up: bool = True,
         addresses: Sequence[str] = (),
         offload: bool = True,
+        busy_poll: int = 0,
+        share: Share | None = None,
     ) -> None:
         kind = "tap" if layer == 2 else "tun"
         super().__init__(f"{kind}:{name}", layer=layer, mac=mac)
@@ -74,18 +86,23 @@ class TapDevice(WritingDevice):
             check_mtu(mtu)
         self._fd = _open_clone_device(name)
         try:
-            self.interface = self._attach(name, offload)
+            self.interface = self._attach(name, offload, share is not None)
+            if share is not None:
+                self._steer(share)
             self.name = f"{kind}:{self.interface}"
             self._configure(mtu, up, addresses)
         except BaseException:
             os.close(self._fd)
             raise
-        self._size = LARGEST + vnet.SIZE if self.offload else self.mtu + LARGEST - 65535 + 1
+        self.busy_poll = busy_poll
+        self.gathers = self.offload
+        largest = LARGEST if self.offload else self.mtu + LARGEST - 65535
+        self._tunnel = Tunnel(self._fd, self.layer, self.offload, largest, self.largest())
 
-    def _attach(self, name: str, offload: bool) -> str:
+    def _attach(self, name: str, offload: bool, multi_queue: bool = False) -> str:
         """Makes the descriptor this program's end of interface `name`; the name that it really has."""
         kind, flag = ("tap", IFF_TAP) if self.layer == 2 else ("tun", IFF_TUN)
-        flags = flag | IFF_NO_PI | (IFF_VNET_HDR if offload else 0)
+        flags = flag | IFF_NO_PI | (IFF_VNET_HDR if offload else 0) | (IFF_MULTI_QUEUE if multi_queue else 0)
         try:
             reply = fcntl.ioctl(self._fd, TUNSETIFF, interface.ifreq(name, struct.pack("H", flags)))
         except OSError as error:
@@ -96,6 +113,22 @@ class TapDevice(WritingDevice):
             pass  # an old kernel: it hands over finished packets, and takes large ones all the same
         self.offload = offload
         return os.fsdecode(reply[:16].rstrip(b"\0"))
+
+    def _steer(self, share: Share) -> None:
+        """The first of several queues tells the kernel which of them a packet belongs to."""
+        if share.index == 0:
+            share.name = self.interface
+            code = steering.extended(steering.program(self.layer == 2), ethernet=self.layer == 2)
+            try:
+                program = bpf.load_program(bpf.PROG_TYPE_SOCKET_FILTER, bpf.encode(code), "uinet_owner")
+                try:
+                    fcntl.ioctl(self._fd, TUNSETSTEERINGEBPF, struct.pack("i", program))
+                finally:
+                    os.close(program)
+            except PermissionError:
+                raise interface.missing_capability(f"steering the queues of {self.name}", "CAP_BPF") from None
+            except OSError as error:
+                raise DeviceError(f"{self.name}: its queues can't be steered: {error.strerror}") from None
 
     def _configure(self, mtu: int | None, up: bool, addresses: Sequence[str]) -> None:
         name = self.interface
@@ -121,62 +154,53 @@ class TapDevice(WritingDevice):
 
     def recv(self, limit: int = 64) -> list[Frame]:
         self.require_open()
-        fd, size, read = self._fd, self._size, os.read
-        frames: list[Frame] = []
-        octets = 0
-        try:
-            for _ in range(limit):
-                data = read(fd, size)
-                octets += len(data)
-                if self.offload:
-                    octets -= vnet.SIZE
-                    if data.startswith(vnet.PLAIN):
-                        frames.append(Frame(data[vnet.SIZE :]))
-                    else:
-                        frames += vnet.decode(data[: vnet.SIZE], data[vnet.SIZE :], self.layer)
-                elif len(data) < size:
-                    frames.append(Frame(data))
-                else:
-                    octets -= len(data)
-                    self.count("rx_truncated")
-        except BlockingIOError:
-            pass  # that was all
-        except OSError as error:
-            if not frames:
-                raise self._failed(error) from None
-        self.counters["rx_frames"] += len(frames)
-        self.counters["rx_bytes"] += octets
+        tunnel = self._tunnel
+        frames = tunnel.recv(limit)
+        self.counters["rx_frames"] += tunnel.packets
+        self.counters["rx_bytes"] += tunnel.octets
+        if tunnel.truncated:
+            self.count("rx_truncated", tunnel.truncated)
+        if tunnel.error and not frames:
+            raise self._failed(OSError(tunnel.error, os.strerror(tunnel.error)))
         return frames
+
+    def send(self, frames: Sequence[Frame]) -> int:
+        self.require_open()
+        tunnel = self._tunnel
+        frames = frames if isinstance(frames, list) else list(frames)
+        index = 0
+        while True:
+            index = tunnel.send(frames, index)
+            self.counters["tx_frames"] += tunnel.packets
+            self.counters["tx_bytes"] += tunnel.octets
+            if tunnel.oversize:
+                self.count("tx_oversize", tunnel.oversize)
+            if index == len(frames):
+                return index
+            if tunnel.error:
+                if not self._overcome(tunnel.error):
+                    return index
+            elif not self.write_unfinished(frames[index]):
+                return index
+            index += 1
 
     def write(self, packet: bytes) -> bool:
         if len(packet) > self.largest():
             self.count("tx_oversize")
             return True
-        return self._write(vnet.PLAIN, packet)
-
-    def write_unfinished(self, frame: Frame) -> bool:
-        if self.offload:
-            encoded = vnet.encode(frame, self.layer)
-            if encoded is not None:
-                return self._write(*encoded)
-        return super().write_unfinished(frame)
-
-    def _write(self, header: bytes, packet: bytes) -> bool:
-        try:
-            if self.offload:
-                os.writev(self._fd, (header, packet))
-            else:
-                os.write(self._fd, packet)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno in (errno.ENOBUFS, errno.ENOMEM):
-                return False
-            if error.errno in _GONE:
-                raise self._failed(error) from None
-            self.count("tx_down" if error.errno == errno.EIO else "tx_refused")
-            return True
+        error = write_packet(self._fd, vnet.PLAIN if self.offload else b"", packet, None)
+        if error:
+            return self._overcome(error)
         self.sent(len(packet))
+        return True
+
+    def _overcome(self, error: int) -> bool:
+        """What a write's error means: False if the device is full, True if the packet is dropped, and counted."""
+        if error in _FULL:
+            return False
+        if error in _GONE:
+            raise self._failed(OSError(error, os.strerror(error)))
+        self.count("tx_down" if error == errno.EIO else "tx_refused")
         return True
 
     def _failed(self, error: OSError) -> DeviceError:

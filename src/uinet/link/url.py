@@ -6,6 +6,7 @@ not.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,15 +19,18 @@ from uinet.link.faults import DIRECTIONS, Faults
 from uinet.link.memory import MemoryRegistry
 from uinet.link.packet import PacketDevice
 from uinet.link.pcap_file import PACES, PcapDevice
+from uinet.link.sharing import Share
 from uinet.link.tap import TapDevice
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
+from uinet.link.xdp import MODES, XdpDevice
 from uinet.units import MICROSECOND, MILLISECOND, SECOND
 from uinet.wire.addresses import Mac, parse_prefix
 
 T = TypeVar("T")
 
-EXAMPLES = "memory:NAME, tap:NAME, tun:NAME, packet:IFNAME, pcap:PATH or unix:PATH"
-NOT_HERE = {"xdp": "AF_XDP", "netmap": "netmap"}
+EXAMPLES = "memory:NAME, tap:NAME, tun:NAME, packet:IFNAME, xdp:IFNAME, pcap:PATH or unix:PATH"
+SHARED = ("packet", "tap", "tun", "xdp")
+NOT_HERE = {"netmap": "netmap"}
 
 _NUMBER = r"(\d{1,15}(?:\.\d*)?|\.\d+)"
 _PROBABILITY = re.compile(_NUMBER + r"(%?)")
@@ -46,18 +50,22 @@ def open_device(
     registry: MemoryRegistry | None = None,
     mtu: int | None = None,
     mac: Mac | str | bytes | None = None,
+    share: Share | None = None,
 ) -> Device:
     """The device that `url` names, open, wrapped in the faults and the capture that its options ask for.
 
     ``memory:NAME[?queue=FRAMES&layer=2|3]``, ``tap:NAME`` and
-    ``tun:NAME[?ip=10.7.0.1/24,...&up=1&offload=1]``,
-    ``packet:IFNAME[?promisc=1&offload=1&fanout=N&buffer=8M]``, ``pcap:PATH[?out=PATH&pace=fast|capture]``,
+    ``tun:NAME[?ip=10.7.0.1/24,...&up=1&offload=1&busy_poll=50us]``,
+    ``packet:IFNAME[?promisc=1&offload=1&fanout=N&buffer=8M&ring=64M&busy_poll=50us]``,
+    ``xdp:IFNAME[?queue=N&mode=auto|native|generic&copy=0&promisc=1&busy_poll=50us]``,
+    ``pcap:PATH[?out=PATH&pace=fast|capture]``,
     ``unix:PATH[?mode=stream|dgram&listen=1&local=PATH&layer=2|3]``. All of them: ``mtu=N``, ``mac=MAC``;
     ``drop``, ``corrupt``, ``reorder``, ``duplicate`` (``0.01`` or ``1%``), ``delay``, ``jitter`` (``5ms``,
     ``1.5s``, ``200us``), ``rate`` (bits per second: ``10M``), ``limit=FRAMES``, ``direction=both|in|out``,
     ``seed=N`` (see Faults); ``capture=PATH``, of what the stack sees.
 
-    `registry`: where memory links meet. `mtu`, `mac`: instead of those of the URL. DeviceURLError names the
+    `registry`: where memory links meet. `mtu`, `mac`: instead of those of the URL. `share`: one worker's (see
+    open_shares); a capture is then called after its number too. DeviceURLError names the
     part that is wrong; DeviceError, PermissionDenied, DeviceGone and CaptureError as the device says.
     """
     scheme, colon, rest = url.partition(":")
@@ -72,13 +80,18 @@ def open_device(
     options = Options(url, query)
     if not name:
         raise DeviceURLError(f"{url!r}: a name is missing after the colon")
-    common = Common(options.take("mtu", _mtu, None), options.take("mac", Mac, None), registry)
+    if share is not None and scheme not in SHARED:
+        raise DeviceURLError(f"{url!r}: {scheme} devices can't be shared by several workers: {', '.join(SHARED)} can")
+    common = Common(options.take("mtu", _mtu, None), options.take("mac", Mac, None), registry, share)
     if mtu is not None:
         common.mtu = check_mtu(mtu)
     if mac is not None:
         common.mac = Mac(mac)
     faults = _fault_options(options)
     capture = options.take("capture", _path, "")
+    if capture and share is not None:
+        stem, suffix = os.path.splitext(capture)
+        capture = f"{stem}-{share.index}{suffix}"
     open_base = _OPENERS[scheme](name, options, common)
     options.finish(scheme)
     return _wrapped(open_base(), faults, capture)
@@ -123,10 +136,13 @@ class Options:
 class Common:
     """What all kinds of devices take."""
 
-    def __init__(self, mtu: int | None, mac: Mac | None, registry: MemoryRegistry | None) -> None:
+    def __init__(
+        self, mtu: int | None, mac: Mac | None, registry: MemoryRegistry | None, share: Share | None = None
+    ) -> None:
         self.mtu = mtu
         self.mac = mac
         self.registry = registry
+        self.share = share
 
 
 # one function a scheme: takes its options, and returns what opens the device, once all options are known to
@@ -149,8 +165,15 @@ def _tap(name: str, options: Options, common: Common, layer: int = 2) -> Opener:
     addresses = options.take("ip", _prefixes, none)
     up = options.take("up", _flag, True)
     offload = options.take("offload", _flag, True)
+    busy_poll = options.take("busy_poll", parse_duration, 0)
+    share = common.share
+    if share is not None:
+        name = share.name or name
+        up = up and share.index == share.count - 1  # with fewer queues packets would go to others than their owners
+        addresses = addresses if share.index == 0 else ()
     return lambda: TapDevice(
-        name, layer=layer, mtu=common.mtu, mac=common.mac, up=up, addresses=addresses, offload=offload
+        name, layer=layer, mtu=common.mtu, mac=common.mac, up=up, addresses=addresses, offload=offload,
+        busy_poll=busy_poll, share=share,
     )
 
 
@@ -163,8 +186,23 @@ def _packet(name: str, options: Options, common: Common) -> Opener:
     offload = options.take("offload", _flag, True)
     fanout = options.take("fanout", _fanout, None)
     buffer = options.take("buffer", _buffer, 8 << 20)
+    ring = options.take("ring", _buffer, 0)
+    busy_poll = options.take("busy_poll", parse_duration, 0)
     return lambda: PacketDevice(
-        name, mtu=common.mtu, mac=common.mac, promisc=promisc, offload=offload, fanout=fanout, buffer=buffer
+        name, mtu=common.mtu, mac=common.mac, promisc=promisc, offload=offload, fanout=fanout, buffer=buffer,
+        ring=ring, busy_poll=busy_poll, share=common.share,
+    )
+
+
+def _xdp(name: str, options: Options, common: Common) -> Opener:
+    queue = options.take("queue", _queue, None)
+    mode = options.take("mode", _one_of(MODES), "auto")
+    copy = options.take("copy", _flag, False)
+    promisc = options.take("promisc", _flag, True)
+    busy_poll = options.take("busy_poll", parse_duration, 0)
+    return lambda: XdpDevice(
+        name, queue=queue, mode=mode, copy=copy, mtu=common.mtu, mac=common.mac, promisc=promisc,
+        busy_poll=busy_poll, share=common.share,
     )
 
 
@@ -191,6 +229,7 @@ _OPENERS: dict[str, Callable[[str, Options, Common], Opener]] = {
     "tap": _tap,
     "tun": _tun,
     "packet": _packet,
+    "xdp": _xdp,
     "pcap": _pcap,
     "unix": _unix,
 }
@@ -295,6 +334,12 @@ def _positive(text: str) -> int:
 def _fanout(text: str) -> int | None:
     if not re.fullmatch(r"\d{1,5}", text) or int(text) > 0xFFFF:
         raise ValueError("a number from 0 to 65535")
+    return int(text)
+
+
+def _queue(text: str) -> int | None:
+    if not re.fullmatch(r"\d{1,5}", text):
+        raise ValueError("the number of a queue, from 0")
     return int(text)
 
 

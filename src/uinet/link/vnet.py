@@ -15,17 +15,8 @@ from __future__ import annotations
 
 import struct
 
-from uinet.link.offload import (
-    CWR,
-    TCP,
-    TCP_CHECKSUM,
-    UDP,
-    UDP_CHECKSUM,
-    fill_checksum,
-    finish,
-    locate,
-    pseudo_sum,
-)
+from uinet.link.constants import CWR, TCP, TCP_CHECKSUM, UDP, UDP_CHECKSUM
+from uinet.link.offload import fill_checksum, finish, locate, pseudo_sum
 from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame
 from uinet.wire.kernels import load_u8, store_u16
 
@@ -53,6 +44,13 @@ def decode(header: bytes, data: bytes, layer: int) -> list[Frame]:
     of more datagrams than Linux makes, which would cost more to cut than it did to send.
     """
     flags, gso_type, _, gso_size, start, offset = HEADER.unpack(header)
+    return decode_fields(flags, gso_type, gso_size, start, offset, data, layer)
+
+
+def decode_fields(
+    flags: int, gso_type: int, gso_size: int, start: int, offset: int, data: bytes, layer: int
+) -> list[Frame]:
+    """As `decode`, with the header's fields."""
     gso_type &= ~GSO_ECN
     state = CHECKSUM_UNKNOWN
     if flags & F_NEEDS_CSUM:
@@ -105,10 +103,14 @@ def encode(frame: Frame, layer: int) -> tuple[bytes, bytes] | None:
         whole = bytearray(data)
         store_u16(whole, l4 + TCP_CHECKSUM, pseudo_sum(data, l3, l4, protocol, end - l4))
         data = bytes(whole)
-    gso_type, gso_size = GSO_NONE, 0
     if frame.gso_size and end - header_end > frame.gso_size:
-        gso_type = GSO_TCPV4 if load_u8(data, l3) >> 4 == 4 else GSO_TCPV6
-        if load_u8(data, l4 + 13) & CWR:
-            gso_type |= GSO_ECN
-        gso_size = min(frame.gso_size, 0xFFFF)
-    return HEADER.pack(F_NEEDS_CSUM, gso_type, header_end, gso_size, l4, TCP_CHECKSUM), data
+        return segments(data, l3, l4, header_end, min(frame.gso_size, 0xFFFF)), data
+    return HEADER.pack(F_NEEDS_CSUM, GSO_NONE, header_end, 0, l4, TCP_CHECKSUM), data
+
+
+def segments(data: bytes, l3: int, l4: int, header_end: int, gso_size: int) -> bytes:
+    """The header of a TCP packet that is to be cut into segments."""
+    gso_type = GSO_TCPV4 if load_u8(data, l3) >> 4 == 4 else GSO_TCPV6
+    if load_u8(data, l4 + 13) & CWR:
+        gso_type |= GSO_ECN
+    return HEADER.pack(F_NEEDS_CSUM, gso_type, header_end, gso_size, l4, TCP_CHECKSUM)

@@ -19,6 +19,7 @@ class Wrapper(Device):
             inner.name, layer=inner.layer, mtu=inner.mtu, mac=inner.mac, checksums=inner.checksums
         )
         self.offload = inner.offload
+        self.busy_poll = inner.busy_poll
         self.inner = inner
         inner.on_readable = self._inner_readable
         inner.on_writable = self._inner_writable
@@ -53,6 +54,13 @@ class Wrapper(Device):
     def close(self) -> None:
         super().close()
         self.inner.close()
+
+    def begin(self) -> None:
+        self.inner.begin()
+
+    def forget(self) -> None:
+        super().close()
+        self.inner.forget()
 
     def statistics(self) -> dict[str, int]:
         totals = self.inner.statistics()

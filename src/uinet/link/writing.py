@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from uinet.link.device import Device
 from uinet.link.offload import finish
-from uinet.wire.frame import CHECKSUM_NEEDED, Frame
+from uinet.wire.frame import CHECKSUM_NEEDED, Frame, gathered
 
 
 class WritingDevice(Device):
@@ -38,7 +38,7 @@ class WritingDevice(Device):
 
     def write_unfinished(self, frame: Frame) -> bool:
         """Sends a frame with an unfinished checksum or a gso_size, in software; as `write`."""
-        segments = finish(frame, self.layer, checksums=self.checksums)
+        segments = finish(gathered(frame), self.layer, checksums=self.checksums)
         first = self._written if frame is self._begun else 0
         self._begun = None
         for index in range(first, len(segments)):

@@ -10,7 +10,7 @@ from uinet.link.offload import finish
 from uinet.sim.clock import Clock, Event
 from uinet.sim.link import Port
 from uinet.wire.addresses import Mac
-from uinet.wire.frame import Frame
+from uinet.wire.frame import Frame, gathered
 
 if TYPE_CHECKING:
     from uinet.ip.interface import Interface
@@ -124,7 +124,7 @@ class Host:
         """Puts on the wire what the stack has to send, and sees to it that its next deadline is kept."""
         for interface, port in zip(self.interfaces, self.ports, strict=True):
             for frame in self.stack.output(interface):
-                for packet in finish(frame, self.layer, checksums=interface.checksums):
+                for packet in finish(gathered(frame), self.layer, checksums=interface.checksums):
                     port.send(packet)
         self._arm()
 

@@ -8,7 +8,8 @@ from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.context cimport Context
 from uinet.tcp.discovery cimport progressed
 from uinet.tcp.feedback cimport decode
-from uinet.tcp.flight cimport Ack, Flight
+from uinet.tcp.flight cimport Flight
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.notify cimport notify
 from uinet.tcp.rack cimport detect_losses, end_dsack_round, note_dsack, probe_acknowledged, schedule_probe
 from uinet.tcp.recovery cimport on_duplicate, on_mark, on_repaired, pipe, step

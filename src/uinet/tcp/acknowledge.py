@@ -13,7 +13,7 @@ from uinet.tcp.autotune import may_write
 from uinet.tcp.constants import OPEN, TIMEOUT
 from uinet.tcp.discovery import progressed
 from uinet.tcp.feedback import decode
-from uinet.tcp.flight import Ack, Flight
+from uinet.tcp.flight import Flight
 from uinet.tcp.notify import notify
 from uinet.tcp.rack import (
     detect_losses,
@@ -24,6 +24,7 @@ from uinet.tcp.rack import (
 )
 from uinet.tcp.recovery import on_duplicate, on_mark, on_repaired, pipe, step
 from uinet.tcp.rtt import echo_age, from_timestamp, sample
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import restart_retransmit, stop_persist
 from uinet.tcp.undo import note_duplicate
@@ -77,9 +78,9 @@ def digest(tcb: Tcb, flight: Flight, seg: Segment, ack: Ack, duplicate: bool) ->
     if ack.first_rtt >= 0:
         flight.note_rtt(ack.rtt, now)
         if ack.acked:
-            sample(tcb, ack.first_rtt)
+            sample(tcb, ack.first_rtt, ack.acked)
     elif ack.acked and ack.tsecr_age >= 0:
-        from_timestamp(tcb, seg.tsecr)
+        from_timestamp(tcb, seg.tsecr, ack.acked)
     if tcb.sack_ok:
         if ack.acked:
             end_dsack_round(tcb, flight)

@@ -3,12 +3,16 @@ cimport cython
 from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.acknowledge cimport acknowledge
 from uinet.tcp.autotune cimport take_round_trip
+from uinet.tcp.close cimport abort, finish
 from uinet.tcp.context cimport Context
 from uinet.tcp.feedback cimport note_received
+from uinet.tcp.negotiate cimport agree_on_options, established
 from uinet.tcp.notify cimport notify
 from uinet.tcp.receive cimport came_twice, fin_reached, take_data, take_fin, window_left
+from uinet.tcp.reset cimport reset_for
 from uinet.tcp.rtt cimport from_timestamp, sample
 from uinet.tcp.send cimport challenge_ack, send_ack, wants_output
+from uinet.tcp.state cimport change
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport rearm, start_retransmit
 from uinet.tcp.urgent cimport sixth_check_urg

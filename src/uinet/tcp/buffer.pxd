@@ -28,9 +28,14 @@ cdef class ByteQueue:
     cdef _tidy(self)
     @cython.locals(block=Block, skip=Py_ssize_t)
     cpdef locate(self, Py_ssize_t position, Py_ssize_t length)
+    @cython.locals(found=list, index=Py_ssize_t, before=Py_ssize_t, block=Block, held=Py_ssize_t, start=Py_ssize_t,
+                   count=Py_ssize_t)
+    cpdef list pieces(self, Py_ssize_t position, Py_ssize_t length)
     @cython.locals(block=Block, count=Py_ssize_t, pieces=list)
     cdef bytes _copy(self, Py_ssize_t index, Py_ssize_t skip, Py_ssize_t length)
     cpdef bytes read(self, Py_ssize_t limit)
+    @cython.locals(block=Block, held=Py_ssize_t)
+    cpdef bytes read_piece(self, Py_ssize_t limit)
     @cython.locals(block=Block, done=Py_ssize_t, wanted=Py_ssize_t, count=Py_ssize_t)
     cpdef Py_ssize_t read_into(self, object target) except -1
     @cython.locals(block=Block, held=Py_ssize_t)

@@ -116,6 +116,33 @@ class ByteQueue:
         self.source = self._copy(self.cursor, skip, length)
         self.source_offset = 0
 
+    def pieces(self, position: int, length: int) -> list[memoryview]:
+        """The `length` bytes (> 0) at `position`, by reference: views that stay as they are while the bytes are held
+        and after."""
+        if self.cursor < self.first or position < self.cursor_position:
+            self.cursor = self.first
+            self.cursor_position = 0
+        found = []
+        index = self.cursor
+        before = self.cursor_position
+        while length > 0:
+            block = self.blocks[index]
+            held = block.end - block.start
+            if position >= before + held:
+                before += held
+                index += 1
+                continue
+            self.cursor = index
+            self.cursor_position = before
+            start = block.start + position - before
+            count = block.end - start
+            if count > length:
+                count = length
+            found.append(memoryview(block.buffer)[start : start + count])
+            position += count
+            length -= count
+        return found
+
     def _copy(self, index: int, skip: int, length: int) -> bytes:
         """A copy of `length` bytes, `skip` bytes into the block at `index`."""
         pieces = []
@@ -139,6 +166,15 @@ class ByteQueue:
         data = self._copy(self.first, 0, limit)
         self.drop(limit)
         return data
+
+    def read_piece(self, limit: int) -> bytes:
+        """As `read`, but of large pieces only the first: nothing is put together that somebody can take apart."""
+        if self.length:
+            block = self.blocks[self.first]
+            held = block.end - block.start
+            if held >= BY_REFERENCE and held < limit:
+                limit = held
+        return self.read(limit)
 
     def read_into(self, target: memoryview) -> int:
         """Takes out as many bytes as `target` (bytes, writable) holds, at most; how many."""

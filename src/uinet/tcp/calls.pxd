@@ -3,8 +3,12 @@ cimport cython
 from uinet.seq cimport seq_diff, seq_lt
 from uinet.tcp.autotune cimport most_to_receive, user_has_read
 from uinet.tcp.buffer cimport ByteQueue
+from uinet.tcp.close cimport abort, finish, forget_unread
 from uinet.tcp.context cimport Context
+from uinet.tcp.negotiate cimport scale_for
 from uinet.tcp.send cimport begin_opening, wants_output, window_opened
+from uinet.tcp.settings cimport Settings
+from uinet.tcp.state cimport change
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport rearm
 from uinet.tcp.urgent cimport urgent_left
@@ -17,9 +21,12 @@ cpdef check_writable(Tcb tcb)
 cpdef Py_ssize_t send(Tcb tcb, object data, Py_ssize_t offset, Py_ssize_t length) except -1
 @cython.locals(data=bytes)
 cpdef bytes receive(Tcb tcb, Py_ssize_t limit)
+@cython.locals(data=bytes)
+cpdef bytes receive_piece(Tcb tcb, Py_ssize_t limit)
 cpdef Py_ssize_t receive_into(Tcb tcb, object target) except -1
 @cython.locals(queue=ByteQueue)
 cpdef was_read(Tcb tcb, Py_ssize_t count)
 cpdef shut_sending(Tcb tcb)
+@cython.locals(unread=bint, settings=Settings)
 cpdef close(Tcb tcb, long long linger)
 cpdef bint at_end(Tcb tcb)

@@ -97,6 +97,15 @@ def receive(tcb: Tcb, limit: int) -> bytes:
     return data
 
 
+def receive_piece(tcb: Tcb, limit: int) -> bytes:
+    """As `receive`, but perhaps less than there is, if that saves a copy."""
+    if tcb.rcv_buf is None or tcb.rcv_buf.length == 0:
+        return b""
+    data = tcb.rcv_buf.read_piece(limit)
+    was_read(tcb, len(data))
+    return data
+
+
 def receive_into(tcb: Tcb, target: memoryview) -> int:
     """RECEIVE into a writable buffer of bytes; how many."""
     if tcb.rcv_buf is None or tcb.rcv_buf.length == 0:

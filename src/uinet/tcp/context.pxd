@@ -1,9 +1,7 @@
-cimport cython
-
 from uinet.ip.network cimport Network
 from uinet.stats cimport Stats
-from uinet.tcp.flight cimport Ack
 from uinet.tcp.isn cimport Secrets
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.table cimport Entry, Table
 from uinet.wheel cimport Timer, Wheel

@@ -7,8 +7,8 @@ from typing import Any
 
 from uinet.ip.network import Network
 from uinet.stats import Stats
-from uinet.tcp.flight import Ack
 from uinet.tcp.isn import Secrets
+from uinet.tcp.sent import Ack
 from uinet.tcp.settings import Settings
 from uinet.tcp.table import Entry, Table
 from uinet.wheel import Timer, Wheel

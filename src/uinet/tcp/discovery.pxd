@@ -2,7 +2,8 @@ cimport cython
 
 from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq
 from uinet.tcp.context cimport Context
-from uinet.tcp.flight cimport Ack, Flight, Sent
+from uinet.tcp.flight cimport Flight
+from uinet.tcp.sent cimport Ack, Sent
 from uinet.tcp.layout cimport find_path, headers_length, is_v4
 from uinet.tcp.path cimport Path
 from uinet.tcp.tcb cimport Tcb

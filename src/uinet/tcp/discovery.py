@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq
 from uinet.tcp.constants import NO_FRTO, TIMEOUT, TIMESTAMPS_LENGTH
-from uinet.tcp.flight import Ack, Flight
+from uinet.tcp.flight import Flight
 from uinet.tcp.layout import find_path, headers_length, is_v4
 from uinet.tcp.path import (
     BASE,
@@ -22,6 +22,7 @@ from uinet.tcp.path import (
     SEARCHING,
     Path,
 )
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.units import MILLISECOND, MINUTE
 from uinet.wire.addresses import join

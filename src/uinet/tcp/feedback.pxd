@@ -1,7 +1,7 @@
 cimport cython
 
 from uinet.tcp.accecn cimport AccEcn
-from uinet.tcp.flight cimport Ack
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.tcb cimport Tcb
 from uinet.wire.kernels cimport store_u8, store_u16
 from uinet.wire.segment cimport Segment

@@ -18,7 +18,7 @@ from uinet.tcp.constants import (
     MODE_NONE,
     TIMESTAMPS_LENGTH,
 )
-from uinet.tcp.flight import Ack
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.wire.constants import ACE_SHIFT, ACK, ECE, KIND_ACCECN0, KIND_ACCECN1
 from uinet.wire.kernels import store_u8, store_u16

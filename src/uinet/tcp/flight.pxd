@@ -1,33 +1,11 @@
 cimport cython
 
 from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.tcp.sent cimport Ack, Sent
 
 cdef unsigned int MASK32
 cdef Py_ssize_t MAX_RUNS, MIN_RANGES
-cdef long long RANGE_UNIT, MIN_RTT_WINDOW
-
-
-@cython.final
-@cython.freelist(256)
-cdef class Sent:
-    cdef public unsigned int start, end
-    cdef public long long sent_at, delivered_at, first_sent_at
-    cdef public unsigned long long delivered, lost_before
-    cdef public long long in_flight
-    cdef public bint sacked, lost, again, app_limited
-    cdef public Sent older, newer
-    @cython.locals(rest=Sent)
-    cdef Sent tail(self, unsigned int at)
-
-
-@cython.final
-cdef class Ack:
-    cdef public long long acked, delivered, lost, prior_in_flight, rtt, first_rtt, rate, interval, rate_delivered
-    cdef public long long in_flight, marked, sample_sent_at, sample_delivered_at, sample_first_sent_at, tsecr_age
-    cdef public unsigned long long lost_since, prior_delivered, sample_lost
-    cdef public bint app_limited, round, original, ece, dsack, sampled, recovering
-    cdef public unsigned int sample_end, recover
-    cpdef begin(self, long long acked, long long in_flight)
+cdef long long RANGE_UNIT, MIN_RTT_WINDOW, SLOW_TICK
 
 
 @cython.final
@@ -41,13 +19,13 @@ cdef class Flight:
     cdef public long long delivered_at, first_sent_at, rack_sent_at, rack_rtt, min_rtt, min_rtt_at
     cdef public bint fack_before_known
     cdef public bint fack_known, reordered, in_dsack_round, probed, probe_again, probe_timer, undo, reduced
-    cdef public bint cwnd_limited, owns_window, paces
+    cdef public bint cwnd_limited, owns_window, paces, slow_clock
     cdef public unsigned char frto, full
     cdef public unsigned int full_end
     cdef public unsigned int reo_wnd_mult, reo_wnd_persist
     cdef public long long prr_delivered, prr_out, recover_fs, undo_retrans, again_at
     cdef public unsigned int prior_cwnd, prior_ssthresh
-    cdef public long long max_flight, cwnd_used, cwnd_stamp, sent_at
+    cdef public long long max_flight, cwnd_used, cwnd_stamp, sent_at, ticked_at
     @cython.locals(newest=Sent)
     cdef link(self, Sent run)
     @cython.locals(older=Sent, newer=Sent)
@@ -69,6 +47,7 @@ cdef class Flight:
     cdef _join(self, Py_ssize_t index, Py_ssize_t after)
     @cython.locals(rtt=cython.longlong)
     cdef arrived(self, Sent run, long long length, unsigned int end, long long now, Ack ack)
+    @cython.locals(age=cython.longlong)
     cdef _rack(self, Sent run, unsigned int end, long long rtt, Ack ack)
     @cython.locals(index=Py_ssize_t, count=Py_ssize_t, run=Sent, whole=bint, end=cython.uint, length=cython.longlong)
     cpdef acknowledge(self, unsigned int una, long long now, Ack ack)
@@ -102,6 +81,7 @@ cdef class Flight:
     cpdef bint head_sacked(self) except -1
     @cython.locals(last=Sent)
     cpdef unsigned int last_piece(self, long long full) except? 0xA5A5A5A5
+    cdef long long tick(self, long long now) except? -1
     cpdef note_rtt(self, long long rtt, long long now)
     @cython.locals(sending=cython.longlong, acking=cython.longlong)
     cpdef finish(self, Ack ack, long long now)

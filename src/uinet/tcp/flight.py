@@ -14,103 +14,15 @@ from __future__ import annotations
 from typing import Any
 
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.tcp.sent import Ack, Sent
 from uinet.units import MASK32
 from uinet.wire.kernels import untrack
 
 MAX_RUNS = 16384  # what is sent beyond joins the last run: a user who sends octet by octet gets no object for each
 MIN_RANGES = 256
+SLOW_TICK = 500_000_000  # ns between two ticks of the timestamp clock where segments are late
 RANGE_UNIT = 512  # bytes in flight for each further SACKed range that is believed
 MIN_RTT_WINDOW = 300 * 1_000_000_000  # ns for which a minimum is believed (RFC 8985, 6.2, step 1)
-
-
-class Sent:
-    """Octets [start, end) that were sent, for the last time, at `sent_at`.
-
-    `sacked`: the peer holds them. `lost`: they count as lost and were not sent again yet. `again`: some of their
-    transmissions was a retransmission. The rest is the connection's state when they were sent, for rate samples.
-    """
-
-    def __init__(self, start: int, end: int, sent_at: int) -> None:
-        self.start = start
-        self.end = end
-        self.sent_at = sent_at
-        self.sacked = False
-        self.lost = False
-        self.again = False
-        self.app_limited = False
-        self.delivered = 0
-        self.delivered_at = 0
-        self.first_sent_at = 0
-        self.in_flight = 0
-        self.lost_before = 0
-        self.older: Sent | None = None
-        self.newer: Sent | None = None
-        untrack(self)
-
-    def tail(self, at: int) -> Sent:
-        """Splits this run at `at`, which lies inside; the new run behind it."""
-        rest = Sent(at, self.end, self.sent_at)
-        rest.sacked = self.sacked
-        rest.lost = self.lost
-        rest.again = self.again
-        rest.app_limited = self.app_limited
-        rest.delivered = self.delivered
-        rest.delivered_at = self.delivered_at
-        rest.first_sent_at = self.first_sent_at
-        rest.in_flight = self.in_flight
-        rest.lost_before = self.lost_before
-        self.in_flight -= seq_diff(self.end, at)
-        self.end = at
-        return rest
-
-
-class Ack:
-    """What one ACK has told; a scratch object, filled again for each. Sizes in bytes, times in ns.
-
-    `acked`: by how much SND.UNA moved. `delivered`: what is newly known to have arrived. `lost`: what newly counts as
-    lost. `prior_in_flight`: what was believed to be in the network before. `rtt`: of the latest transmission among what
-    was delivered and never sent again, -1 if there is none; `first_rtt`: of the earliest, which includes the peer's
-    delay of ACKs. `rate`: bytes a second (0: no sample) over `interval`, in which `rate_delivered` bytes arrived; it
-    is a lower bound if `app_limited`. `in_flight`: what was in flight when the sample's packet was sent,
-    `lost_since`: what was lost since then, `prior_delivered`: all that had been delivered then. `round`: a round trip
-    has ended. `original`: of what was outstanding when recovery began something arrived that was never sent again.
-    `ece`: the peer echoes a congestion mark; `marked`: bytes that it says were marked, as far as it can tell.
-    `dsack`: it says that something came twice.
-    """
-
-    def __init__(self) -> None:
-        self.begin(0, 0)
-        # under way: of the packet that the sample is taken from
-        self.sample_end = 0
-        self.sample_sent_at = 0
-        self.sample_delivered_at = 0
-        self.sample_first_sent_at = 0
-        self.sample_lost = 0
-        self.recover = 0
-        self.recovering = False
-
-    def begin(self, acked: int, in_flight: int) -> None:
-        """Starts with a new ACK."""
-        self.acked = acked
-        self.delivered = 0
-        self.lost = 0
-        self.prior_in_flight = in_flight
-        self.rtt = -1
-        self.first_rtt = -1
-        self.rate = 0
-        self.interval = 0
-        self.rate_delivered = 0
-        self.app_limited = False
-        self.in_flight = 0
-        self.lost_since = 0
-        self.prior_delivered = 0
-        self.round = False
-        self.original = False
-        self.ece = False
-        self.marked = 0
-        self.dsack = False
-        self.sampled = False
-        self.tsecr_age = -1
 
 
 class Flight:
@@ -147,6 +59,8 @@ class Flight:
         self.fack_before = 0  # what it was before the ACK that is being taken in, and whether it was known
         self.fack_before_known = False
         self.reordered = False
+        self.slow_clock = False  # timestamps tick slowly
+        self.ticked_at = 0  # when they did last
         self.reo_wnd_mult = 1
         self.reo_wnd_persist = 16
         self.dsack_round = 0
@@ -412,7 +326,12 @@ class Flight:
         """RFC 8985 6.2, step 2: the latest transmission that has arrived."""
         if run.again:
             # was it the retransmission that arrived, or the original?
-            if ack.tsecr_age >= 0 and ack.tsecr_age > rtt + 1_000_000:
+            age = ack.tsecr_age  # of the timestamp that the arrival has shown
+            if self.slow_clock and run.sent_at >= self.ticked_at:
+                age -= run.sent_at - self.ticked_at
+            elif self.slow_clock:
+                age -= SLOW_TICK
+            if age > rtt + 1_000_000:
                 return
             if rtt < self.min_rtt:
                 return
@@ -651,6 +570,12 @@ class Flight:
         return (last.end - (seq_diff(last.end, last.start) - 1) % full - 1) & MASK32
 
     # samples
+
+    def tick(self, now: int) -> int:
+        """When the timestamp clock, which is slow, has ticked last."""
+        if now - self.ticked_at >= SLOW_TICK:
+            self.ticked_at = now
+        return self.ticked_at
 
     def note_rtt(self, rtt: int, now: int) -> None:
         """Takes a round trip into the minimum."""

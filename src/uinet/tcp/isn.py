@@ -21,24 +21,32 @@ class Secrets:
     def __init__(self, key: bytes) -> None:
         self.k0 = int.from_bytes(key[0:8], "big")
         self.k1 = int.from_bytes(key[8:16], "big")
+        self.isn_k0 = hash5(self.k0, self.k1, 1, 0, 0, 0, 0)
+        self.isn_k1 = hash5(self.k1, self.k0, 1, 0, 0, 0, 0)
+        self.time_k0 = hash5(self.k0, self.k1, 2, 0, 0, 0, 0)
+        self.time_k1 = hash5(self.k1, self.k0, 2, 0, 0, 0, 0)
 
     def tuple_hash(self, entry: Entry, purpose: int, extra: int) -> int:
         """A 64-bit keyed hash of the entry's tuple, domain and VLAN stack; each purpose has a key of its own."""
         k0 = hash5(self.k0, self.k1, purpose, 0, 0, 0, 0)
         k1 = hash5(self.k1, self.k0, purpose, 0, 0, 0, 0)
-        ports = (entry.lport << 16) | entry.rport
-        value = hash5(k0, k1, entry.laddr_hi, entry.laddr_lo, entry.raddr_hi, entry.raddr_lo, ports)
+        return self._keyed(k0, k1, entry, extra)
+
+    def _keyed(self, k0: int, k1: int, entry: Entry, extra: int) -> int:
+        value = hash5(
+            k0, k1, entry.laddr_hi, entry.laddr_lo, entry.raddr_hi, entry.raddr_lo, (entry.lport << 16) | entry.rport
+        )
         for offset in range(0, len(entry.vids), 2):
             value = hash5(k0, k1, value, load_u16(entry.vids, offset), 1, 0, 0)
         return hash5(k0, k1, value, entry.cdom, extra, len(entry.vids), 2)
 
     def isn(self, entry: Entry, now: int) -> int:
         """The initial send sequence number of a connection that begins now (RFC 6528, 3)."""
-        return (self.tuple_hash(entry, 1, 0) + now // ISN_TICK) & MASK32
+        return (self._keyed(self.isn_k0, self.isn_k1, entry, 0) + now // ISN_TICK) & MASK32
 
     def timestamp_offset(self, entry: Entry) -> int:
         """What is added to the timestamp clock on this connection."""
-        return self.tuple_hash(entry, 2, 0) & MASK32
+        return self._keyed(self.time_k0, self.time_k1, entry, 0) & MASK32
 
     def cookie(self, entry: Entry, irs: int, mss: int, now: int) -> int:
         """A SYN cookie: 5 bits of time, 3 bits of MSS, 24 bits of keyed hash."""

@@ -5,12 +5,12 @@ from uinet.ip.neighbors cimport NextHop
 from uinet.ip.network cimport Network
 from uinet.tcp.context cimport Context
 from uinet.tcp.table cimport Entry
-from uinet.wire.frame cimport Frame
-from uinet.wire.kernels cimport checksum, join2, store_bytes, store_u16, store_u32, store_u64
+from uinet.wire.frame cimport Frame, LargeFrame, gathered
+from uinet.wire.kernels cimport checksum, join2, store_bytes, store_u16, store_u32, store_u64, take
 from uinet.wire.packet cimport is_mapped
 
 cdef unsigned int MASK32, NOP_NOP_TIMESTAMPS, PROTO_TCP
-cdef unsigned char CHECKSUM_UNKNOWN, CHECKSUM_VALID
+cdef unsigned char CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID
 cdef int STATIC
 cdef bytes EMPTY
 
@@ -20,11 +20,20 @@ cpdef Py_ssize_t headers_length(Entry entry)
 cpdef bint find_path(Context context, Entry entry) except -1
 @cython.locals(hop=NextHop, header=bytes)
 cpdef Py_ssize_t begin(Context context, Entry entry) except -2
-@cython.locals(scratch=bytearray, v4=bint, header=Py_ssize_t, size=Py_ssize_t, l4=Py_ssize_t, pseudo=cython.uint,
-               interface=Interface, state=cython.uchar, total=cython.uint, packet=bytes)
+@cython.locals(scratch=bytearray, header=Py_ssize_t, l4=Py_ssize_t, pseudo=cython.uint, interface=Interface,
+               state=cython.uchar, total=cython.uint, packet=bytes)
 cpdef transmit(
     Context context, Entry entry, Py_ssize_t at, unsigned int seq, unsigned int ack, unsigned int flags,
     unsigned int window, Py_ssize_t options, object source, Py_ssize_t offset, Py_ssize_t length)
+@cython.locals(scratch=bytearray, header=Py_ssize_t, l4=Py_ssize_t, pseudo=cython.uint, interface=Interface,
+               frame=LargeFrame)
+cpdef transmit_large(
+    Context context, Entry entry, Py_ssize_t at, unsigned int seq, unsigned int ack, unsigned int flags,
+    unsigned int window, Py_ssize_t options, list pieces, Py_ssize_t length, Py_ssize_t segment)
+@cython.locals(scratch=bytearray, size=Py_ssize_t, l4=Py_ssize_t, pseudo=cython.uint)
+cpdef unsigned int put_headers(
+    Context context, Entry entry, Py_ssize_t at, unsigned int seq, unsigned int ack, unsigned int flags,
+    unsigned int window, Py_ssize_t header, Py_ssize_t length) except? 0xA5A5A5A5
 cpdef Py_ssize_t put_timestamps(bytearray scratch, Py_ssize_t at, unsigned int tsval, unsigned int tsecr) except -1
 cpdef Py_ssize_t put_syn_options(
     bytearray scratch, Py_ssize_t at, unsigned int mss, int wscale, bint sack, bint timestamps, unsigned int tsval,

@@ -13,8 +13,8 @@ from uinet.tcp.table import Entry
 from uinet.units import MASK32
 from uinet.wire.addresses import join
 from uinet.wire.constants import PROTO_TCP
-from uinet.wire.frame import CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame
-from uinet.wire.kernels import checksum, join2, store_bytes, store_u16, store_u32, store_u64
+from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame, LargeFrame, gathered
+from uinet.wire.kernels import checksum, join2, store_bytes, store_u16, store_u32, store_u64, take
 from uinet.wire.packet import is_mapped
 
 NOP_NOP_TIMESTAMPS = 0x0101080A
@@ -78,10 +78,58 @@ def transmit(
             entry, scratch, at + headers_length(entry), options, seq, ack, flags, window, context.urgent, source,
             offset, length,
         )
-    v4 = is_v4(entry)
+    l4 = at + headers_length(entry) - 20
     header = 20 + options
+    pseudo = put_headers(context, entry, at, seq, ack, flags, window, header, length)
+    interface = entry.interface
+    assert interface is not None
+    state = CHECKSUM_UNKNOWN
+    if interface.checksums:
+        total = checksum(scratch, l4, header, pseudo)
+        if length:
+            total = checksum(source, offset, length, total)
+        store_u16(scratch, l4 + 16, total ^ 0xFFFF)
+    else:
+        state = CHECKSUM_VALID
+    context.segments_out += 1
+    if at == 0 and entry.link_header is None and entry.next_hop is not None and entry.next_hop.link_header != EMPTY:
+        packet = join2(scratch, l4 + header, source, offset, length)
+        context.network.neighbors.send(entry.next_hop, packet, state, 0)
+        return
+    interface.transmit(Frame(join2(scratch, l4 + header, source, offset, length), state, 0, 0))
+
+
+def transmit_large(
+    context: Context, entry: Entry, at: int, seq: int, ack: int, flags: int, window: int, options: int,
+    pieces: list[memoryview], length: int, segment: int,
+) -> None:
+    """Sends several segments of `segment` bytes of payload each as one frame, to a device that cuts them. As
+    `transmit`, but that the payload, `length` bytes, is in `pieces`, and not copied."""
+    scratch = context.scratch
+    l4 = at + headers_length(entry) - 20
+    header = 20 + options
+    pseudo = put_headers(context, entry, at, seq, ack, flags, window, header, length)
+    store_u16(scratch, l4 + 16, checksum(scratch, l4, 0, pseudo))
+    interface = entry.interface
+    assert interface is not None
+    context.segments_out += (length + segment - 1) // segment
+    frame = LargeFrame(take(scratch, 0, l4 + header), segment, pieces, at, l4)
+    if at == 0 and entry.link_header is None and entry.next_hop is not None and entry.next_hop.link_header != EMPTY:
+        context.network.neighbors.send(entry.next_hop, gathered(frame).data, CHECKSUM_NEEDED, segment)
+        return
+    interface.tx_bytes += length
+    interface.transmit(frame)
+
+
+def put_headers(
+    context: Context, entry: Entry, at: int, seq: int, ack: int, flags: int, window: int, header: int, length: int
+) -> int:
+    """Writes the IP header at `at` of the scratch buffer and the TCP header behind it, whose `header` bytes include
+    options that stand there already; its checksum is 0. The sum of the pseudo header, for `length` bytes of payload.
+    """
+    scratch = context.scratch
     size = header + length
-    if v4:
+    if is_v4(entry):
         l4 = at + 20
         store_u32(scratch, at, 0x45000000 | ((entry.tos | entry.ecn) << 16) | (20 + size))
         store_u32(scratch, at + 4, 0x4000)  # atomic datagram: ID 0, DF (RFC 6864, 4.1)
@@ -104,22 +152,7 @@ def transmit(
     store_u32(scratch, l4 + 8, ack)
     store_u32(scratch, l4 + 12, ((header // 4) << 28) | (flags << 16) | window)
     store_u32(scratch, l4 + 16, context.urgent)  # and a checksum of 0 to begin with
-    interface = entry.interface
-    assert interface is not None
-    state = CHECKSUM_UNKNOWN
-    if interface.checksums:
-        total = checksum(scratch, l4, header, pseudo)
-        if length:
-            total = checksum(source, offset, length, total)
-        store_u16(scratch, l4 + 16, total ^ 0xFFFF)
-    else:
-        state = CHECKSUM_VALID
-    context.segments_out += 1
-    if at == 0 and entry.link_header is None and entry.next_hop is not None and entry.next_hop.link_header != EMPTY:
-        packet = join2(scratch, l4 + header, source, offset, length)
-        context.network.neighbors.send(entry.next_hop, packet, state, 0)
-        return
-    interface.transmit(Frame(join2(scratch, l4 + header, source, offset, length), state, 0, 0))
+    return pseudo
 
 
 def put_timestamps(scratch: bytearray, at: int, tsval: int, tsecr: int) -> int:

@@ -44,6 +44,13 @@ KEPT_BYTES = 4 << 20  # the same, of all of them
 
 log = logging.getLogger("uinet")
 
+# a member's name looked up in its class runs Python code, and each SYN would do so five times
+ACCEPT = Verdict.ACCEPT
+ACCEPT_PASSIVE = Verdict.ACCEPT_PASSIVE
+BRIDGE = Verdict.BRIDGE
+DEFER = Verdict.DEFER
+REJECT_RST = Verdict.REJECT_RST
+
 
 class SynEntry(Entry):
     """One half-open connection of the SYN cache. `deferred`: it waits for its filter's verdict, nothing was sent."""
@@ -63,7 +70,7 @@ class SynEntry(Entry):
         self.sack = seg.sack_permitted
         self.timestamps = seg.has_timestamps
         self.tsval = seg.tsval
-        self.ecn_mode = mode_of_syn(seg.flags, context.settings.ecn)
+        self.ecn_mode = mode_of_syn(seg.flags, context.settings.ecn) if seg.flags >> ACE_SHIFT else MODE_NONE
         self.syn_ecn = seg.ecn
         self.not_ect = False  # a SYN or SYN,ACK without ECN has passed as well: nothing may be ECN-capable
         self.rcv_scale = 0
@@ -86,7 +93,8 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     `floor`: the lowest ISN that may be used, or -1: a TIME-WAIT gave way (RFC 6191).
     """
     stats = tcp.stats
-    unbridged = packet.interface.bridge is None
+    interface: Interface = packet.interface
+    unbridged = interface.bridge is None
     if seg.flags & (FIN | RST) or not source_is_sound(packet, seg):
         stats.count("tcp_syn_dropped")
         return unbridged
@@ -104,18 +112,18 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
         stats.count("passive_overflow" if listener.passive else "tcp_listen_overflow")
         return unbridged if listener.passive else True
     syn: Syn | None = None
-    verdict = Verdict.ACCEPT
+    verdict = ACCEPT
     if listener.syn_filter is not None:
         syn = Syn(packet, seg)
         verdict = ask_filter(tcp, listener, syn)
-        if verdict is Verdict.BRIDGE and not unbridged:
+        if verdict is BRIDGE and not unbridged:
             return False
     if listener.passive:
         verdict = as_passive(verdict)
-    if verdict is Verdict.ACCEPT_PASSIVE:
+    if verdict is ACCEPT_PASSIVE:
         tcp.watching().start(listener, packet, seg, syn)
         return unbridged
-    if verdict not in (Verdict.ACCEPT, Verdict.REJECT_RST, Verdict.DEFER):
+    if verdict not in (ACCEPT, REJECT_RST, DEFER):
         stats.count("tcp_syn_rejected_silent")
         return unbridged if listener.passive else True
     entry = SynEntry(tcp, listener, seg)
@@ -124,7 +132,7 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     entry.tos = listener.owner.config.tos & ~3  # the ECN field is TCP's own
     entry.auth = auth
     entry.syn = syn
-    if verdict is Verdict.REJECT_RST:
+    if verdict is REJECT_RST:
         stats.count("tcp_syn_rejected_rst")
         if auth is not None and not auth.stateless:
             stats.count("tcp_rst_unsigned")
@@ -132,7 +140,7 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
             send_reset(tcp, entry, seg)
     elif syn is None or still_wanted(tcp, entry):
         early = seg.cookie_length >= 0 and may_open_early(tcp, listener, entry, packet, seg)
-        if verdict is Verdict.DEFER:
+        if verdict is DEFER:
             defer(tcp, listener, entry, floor)
         elif early:
             prepare(tcp, entry, floor)

@@ -19,6 +19,7 @@ cdef class Listener(Entry):
     cdef public bint reuse, open, passive
 
 
+@cython.final
 cdef class Listeners:
     cdef public Table table
     cdef public list counts

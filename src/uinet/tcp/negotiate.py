@@ -54,7 +54,8 @@ def agree(tcb: Tcb, mss: int, wscale: int, sack: bool, timestamps: bool, tsval: 
 
 def set_mss(tcb: Tcb, peer_mss: int) -> None:
     """The effective send MSS (RFC 9293 3.7.1, MUST-16): what the peer takes and the path carries, less our options."""
-    floor = tcb.context.settings.min_mss
+    settings = tcb.context.settings
+    floor = settings.min_mss
     tcb.peer_mss = max(peer_mss, floor)
     if tcb.max_segment and tcb.peer_mss > tcb.max_segment:
         tcb.peer_mss = tcb.max_segment

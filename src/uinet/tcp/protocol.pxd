@@ -4,12 +4,21 @@ from uinet.ip.input cimport SegmentInput
 from uinet.ip.interface cimport Interface
 from uinet.seq cimport seq_geq, seq_lt
 from uinet.tcp.arrive cimport segment_arrives
+from uinet.tcp.close cimport abort, finish, forget_unread, release
 from uinet.tcp.context cimport Context
 from uinet.tcp.cookies cimport answer_flood, flooded
+from uinet.tcp.listen cimport (
+    SynEntry, drop, entry_from_cookie, segment_for_entry, syn_arrives, unfile
+)
 from uinet.tcp.listener cimport Listener, Listeners
 from uinet.tcp.passive cimport Reception, Watch
+from uinet.tcp.negotiate cimport agree, established
+from uinet.tcp.notify cimport notify
+from uinet.tcp.reset cimport RstLimit, path_back, reset_for
+from uinet.tcp.rtt cimport sample
 from uinet.tcp.send cimport output, wants_output
 from uinet.tcp.sound cimport source_is_sound
+from uinet.tcp.state cimport change
 from uinet.tcp.table cimport Entry, Table
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.time_wait cimport TimeWait
@@ -34,9 +43,17 @@ cdef class Tcp(Context):
     @cython.locals(seg=Segment, code=cython.int, interface=Interface, entry=Entry)
     cpdef bint input(self, Packet packet) except -1
     cpdef Listener listener_for(self, Packet packet, Segment seg)
-    @cython.locals(interface=Interface, listener=Listener)
+    @cython.locals(interface=Interface, passes=bint)
+    cpdef bint for_half_open(self, SynEntry entry, Packet packet, Segment seg) except -1
+    @cython.locals(interface=Interface, listener=Listener, entry=SynEntry)
     cpdef bint without_connection(self, Packet packet, Segment seg, long long floor) except -1
     cpdef bint is_flood(self, Listener listener, Packet packet, Segment seg) except -1
+    @cython.locals(interface=Interface, listener=Listener, tcb=Tcb)
+    cpdef complete(self, SynEntry entry, Packet packet, Segment seg)
+    cpdef offer(self, Tcb tcb, Listener listener)
+    @cython.locals(listener=Listener, tcb=Tcb)
+    cpdef Tcb connection_of(self, SynEntry entry)
+    cpdef admit(self, Tcb tcb)
     @cython.locals(pending=list, rounds=cython.int, tcb=Tcb)
     cpdef flush(self)
     cdef flush_one(self, Tcb tcb)

@@ -263,7 +263,7 @@ class Tcp(Context):
         tcb.snd_wl2 = seg.ack
         unfile(self, entry)
         if entry.sent_at and not entry.retries and self.now > entry.sent_at:
-            sample(tcb, self.now - entry.sent_at)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
+            sample(tcb, self.now - entry.sent_at, 0)  # our SYN,ACK went once: a round trip (RFC 6298, 2.2)
         if entry.retries and tcb.rto < RTO_AFTER_LOST_SYN:
             tcb.rto = RTO_AFTER_LOST_SYN
         if tcb.accecn is not None:

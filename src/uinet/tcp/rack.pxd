@@ -1,7 +1,8 @@
 cimport cython
 
 from uinet.seq cimport seq_diff, seq_geq, seq_gt
-from uinet.tcp.flight cimport Ack, Flight, Sent
+from uinet.tcp.flight cimport Flight
+from uinet.tcp.sent cimport Ack, Sent
 from uinet.tcp.tcb cimport Tcb
 
 cdef unsigned int DUP_THRESH, PERSIST, MOST_MULT

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_geq, seq_gt
 from uinet.tcp.constants import DUP_THRESH
-from uinet.tcp.flight import Ack, Flight, Sent
+from uinet.tcp.flight import Flight
+from uinet.tcp.sent import Ack, Sent
 from uinet.tcp.tcb import Tcb
 from uinet.units import MILLISECOND
 
@@ -34,6 +35,7 @@ def note_dsack(tcb: Tcb, flight: Flight) -> None:
     """A D-SACK came: something was sent again that was only late. The window grows once a round trip."""
     if not flight.in_dsack_round:
         flight.in_dsack_round = True
+        flight.slow_clock = flight.reordered
         flight.dsack_round = tcb.snd_nxt
         if flight.reo_wnd_mult < MOST_MULT:
             flight.reo_wnd_mult += 1

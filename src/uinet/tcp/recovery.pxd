@@ -3,7 +3,8 @@ cimport cython
 from uinet.seq cimport seq_diff, seq_geq, seq_gt
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.discovery cimport probe_lost
-from uinet.tcp.flight cimport Ack, Flight
+from uinet.tcp.flight cimport Flight
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.rack cimport mark_on_timeout, recovered
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.undo cimport arm, undo_fast, undo_late, undo_timeout

@@ -10,8 +10,9 @@ from __future__ import annotations
 from uinet.seq import seq_diff, seq_geq, seq_gt
 from uinet.tcp.constants import DUP_THRESH, FAST, NO_FRTO, OPEN, REDUCING, RESENT, TIMEOUT
 from uinet.tcp.discovery import probe_lost
-from uinet.tcp.flight import Ack, Flight
+from uinet.tcp.flight import Flight
 from uinet.tcp.rack import mark_on_timeout, recovered
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.undo import arm, undo_fast, undo_late, undo_timeout
 

@@ -9,12 +9,14 @@ from uinet.units import MASK32, MILLISECOND
 GRANULARITY = MILLISECOND
 
 
-def sample(tcb: Tcb, rtt: int) -> None:
-    """Takes a measured round trip, in ns, into SRTT, RTTVAR and RTO (RFC 6298, 2.2 and 2.3).
+def sample(tcb: Tcb, rtt: int, acked: int) -> None:
+    """Takes a round trip, in ns, that an ACK of `acked` bytes has told into SRTT, RTTVAR and RTO (RFC 6298, 2.2 and
+    2.3).
 
     With a sample for each ACK the gains are smaller, so that the averages remember as many round trips as with one
-    sample each (RFC 7323, appendix G). The spread is at least the setting `rto_min`, as the timeouts of others are: a
-    path whose round trips hardly vary would otherwise time out at the first that does.
+    sample each (RFC 7323, appendix G); where segments are late, few ACKs acknowledge much each. The spread is at least
+    the setting `rto_min`, as the timeouts of others are: a path whose round trips hardly vary would otherwise time out
+    at the first that does.
     """
     if rtt < 1:
         rtt = 1
@@ -22,9 +24,9 @@ def sample(tcb: Tcb, rtt: int) -> None:
         tcb.srtt = rtt
         tcb.rttvar = rtt // 2
     else:
-        expected = (seq_diff(tcb.snd_nxt, tcb.snd_una) + 2 * tcb.mss - 1) // (2 * tcb.mss)
-        if expected < 1:
-            expected = 1
+        expected = 1  # ACKs like this one in a round trip
+        if acked > 0:
+            expected += seq_diff(tcb.snd_nxt, tcb.snd_una) // acked
         error = tcb.srtt - rtt
         if error < 0:
             error = -error
@@ -51,8 +53,8 @@ def echo_age(tcb: Tcb, tsecr: int) -> int:
     return elapsed * MILLISECOND if elapsed < 120_000 else -1
 
 
-def from_timestamp(tcb: Tcb, tsecr: int) -> None:
-    """A sample from an echoed timestamp, for an ACK of new data (RFC 7323, 4.1)."""
+def from_timestamp(tcb: Tcb, tsecr: int, acked: int) -> None:
+    """A sample from an echoed timestamp, for an ACK of `acked` bytes of new data (RFC 7323, 4.1)."""
     age = echo_age(tcb, tsecr)
     if age >= 0:
-        sample(tcb, age if age else GRANULARITY // 2)
+        sample(tcb, age if age else GRANULARITY // 2, acked)

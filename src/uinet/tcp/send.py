@@ -13,7 +13,15 @@ from uinet.tcp.discovery import probe_length, probe_sent, route_changed
 from uinet.tcp.fast_open import put_cookie, syn_payload
 from uinet.tcp.feedback import feedback_flags, put_option, syn_ack_flags
 from uinet.tcp.flight import Flight
-from uinet.tcp.layout import begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit
+from uinet.tcp.layout import (
+    begin,
+    headers_length,
+    mss_within,
+    put_syn_options,
+    put_timestamps,
+    transmit,
+    transmit_large,
+)
 from uinet.tcp.rack import schedule_probe
 from uinet.tcp.recovery import pipe, window_room
 from uinet.tcp.state import ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT
@@ -34,12 +42,21 @@ from uinet.wire.kernels import (
 TS_TICK = 1_000_000  # ns: the timestamp clock ticks every millisecond (RFC 7323, 5.4)
 EMPTY = b""
 ECN_TRIES = 2  # SYNs that ask for ECN, before others are tried
+LARGEST_PACKET = 65535  # bytes, with the IP header
+MOST_OPTIONS = 40
+BURSTS_A_SECOND = 1000  # of a paced connection on a device that cuts segments
 PACING_SLACK = 1_000_000  # ns: what a late timer has missed may be made up for, up to this
 
 
 def timestamp_now(tcb: Tcb) -> int:
-    """TSval for now."""
-    return (tcb.context.now // TS_TICK + tcb.ts_offset) & MASK32
+    """TSval for now. The clock ticks every millisecond, and slowly where the network changes the order of segments: a
+    retransmission that moves SND.UNA takes the peer's TS.Recent with it, and its PAWS drops every older segment that is
+    still on its way (docs/decisions/0022)."""
+    now = tcb.context.now
+    flight = tcb.flight
+    if flight is not None and flight.slow_clock:
+        now = flight.tick(now)
+    return (now // TS_TICK + tcb.ts_offset) & MASK32
 
 
 def sack_length(tcb: Tcb) -> int:
@@ -122,8 +139,9 @@ def window_field(tcb: Tcb) -> int:
     return field
 
 
-def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
-    """Sends a segment of a synchronized connection: `length` bytes of the send buffer at `position`, `flags` | ACK."""
+def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int, segment: int = 0) -> None:
+    """Sends a segment of a synchronized connection: `length` bytes of the send buffer at `position`, `flags` | ACK.
+    `segment`: not 0 if the device is to cut it into segments of so many bytes."""
     context = tcb.context
     at = begin(context, tcb)
     window = window_field(tcb)
@@ -151,8 +169,13 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int) -> None:
         if context.urgent:
             flags |= URG
     tcb.last_ack_sent = tcb.rcv_nxt
-    tcb.segments_out += 1
-    if length and tcb.snd_buf is not None:
+    tcb.segments_out += 1 if segment == 0 else (length + segment - 1) // segment
+    if segment and tcb.snd_buf is not None:
+        pieces = tcb.snd_buf.pieces(position, length)
+        transmit_large(
+            context, tcb, at, seq, tcb.rcv_nxt, flags | ACK, window, size, pieces, length, segment
+        )
+    elif length and tcb.snd_buf is not None:
         tcb.snd_buf.locate(position, length)
         transmit(
             context, tcb, at, seq, tcb.rcv_nxt, flags | ACK, window, size, tcb.snd_buf.source,
@@ -391,8 +414,11 @@ def send_new(tcb: Tcb) -> bool:
             offset += length
             available -= length
             room -= length
+    most = most_at_once(tcb, full)
     while available > 0:
         length = window_allows(tcb, full if available > full else available, tcb.snd_wnd - offset, full)
+        if most > full and available > full and length == full:
+            length = several(tcb, full, most, available, tcb.snd_wnd - offset, room, offset)
         if length == 0:
             if offset == 0:
                 start_persist(tcb)
@@ -401,7 +427,7 @@ def send_new(tcb: Tcb) -> bool:
             limited = True
             break
         last = length == available
-        if last and length < full and not may_send_small(tcb, offset):
+        if length < full and last and not may_send_small(tcb, offset):
             break
         if tcb.pacing_rate and must_wait(tcb):
             limited = room < full
@@ -411,7 +437,7 @@ def send_new(tcb: Tcb) -> bool:
             flags = PSH
             if tcb.closing:
                 flags = PSH | FIN
-        send_segment(tcb, flight, flags, offset, length)
+        send_segment(tcb, flight, flags, offset, length, full if length > full else 0)
         sent = True
         offset += length
         available -= length
@@ -426,6 +452,41 @@ def send_new(tcb: Tcb) -> bool:
         validate(tcb, flight, limited)
         schedule_probe(tcb, flight)
     return sent
+
+
+def most_at_once(tcb: Tcb, full: int) -> int:
+    """Bytes of payload that one frame may have: several segments' where the device cuts them, and nothing forbids it.
+
+    With pacing it is a millisecond's worth, so that what the device sends in one go stays short. Signatures are for
+    each segment; so is accurate ECN's counter, in a bit that devices take for CWR; the urgent pointer is in one only.
+    """
+    interface = tcb.interface
+    if interface is None or not interface.gathers or tcb.auth is not None or tcb.accecn is not None or tcb.urgent_out:
+        return full
+    most = LARGEST_PACKET - headers_length(tcb) - MOST_OPTIONS
+    if tcb.pacing_rate:
+        burst = tcb.pacing_rate // BURSTS_A_SECOND
+        if burst < 2 * full:
+            burst = 2 * full
+        if burst < most:
+            most = burst
+    return most - most % full
+
+
+def several(tcb: Tcb, full: int, most: int, available: int, usable: int, room: int, offset: int) -> int:
+    """How much to send in one frame, which is at least one full segment: whole segments, as many as both windows take;
+    and the last bytes with them, if these may go out as a small segment."""
+    length = most
+    if length > usable:
+        length = usable
+    if length > room:
+        length = room
+    if length < full:
+        return full
+    if length >= available:
+        rest = available % full
+        return available if rest == 0 or may_send_small(tcb, offset) else available - rest
+    return length - length % full
 
 
 def send_larger(tcb: Tcb, flight: Flight, offset: int, available: int, room: int) -> int:
@@ -473,15 +534,15 @@ def may_send_small(tcb: Tcb, offset: int) -> bool:
     return seq_leq(tcb.small_sent, tcb.snd_una)
 
 
-def send_segment(tcb: Tcb, flight: Flight, flags: int, offset: int, length: int) -> None:
-    """Sends the next new segment and advances SND.NXT."""
+def send_segment(tcb: Tcb, flight: Flight, flags: int, offset: int, length: int, segment: int = 0) -> None:
+    """Sends the next new segment, or `length` bytes in segments of `segment`, and advances SND.NXT."""
     seq = tcb.snd_nxt
-    emit(tcb, seq, flags, offset, length)
+    emit(tcb, seq, flags, offset, length, segment)
     end = (seq + length) & MASK32
     if flags & FIN:
         tcb.fin_sent = True
         end = (end + 1) & MASK32
-    if length < tcb.mss:
+    if length < tcb.mss or (segment and length % segment):
         tcb.small_sent = end
     elif flight.full == 0:
         flight.full = 1

@@ -1,7 +1,8 @@
 cimport cython
 
 from uinet.tcp.context cimport Context
-from uinet.tcp.flight cimport Ack, Flight
+from uinet.tcp.flight cimport Flight
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.notify cimport note_soft_error
 from uinet.tcp.rack cimport detect_losses
 from uinet.tcp.recovery cimport on_timeout, pipe, step

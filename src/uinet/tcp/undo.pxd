@@ -1,7 +1,8 @@
 cimport cython
 
 from uinet.seq cimport seq_diff, seq_gt, seq_leq, seq_lt
-from uinet.tcp.flight cimport Ack, Flight
+from uinet.tcp.flight cimport Flight
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.tcb cimport Tcb
 
 cdef long long MILLISECOND

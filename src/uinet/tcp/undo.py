@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_gt, seq_leq, seq_lt
 from uinet.tcp.constants import NO_FRTO, OPEN, PROBING, RESENT
-from uinet.tcp.flight import Ack, Flight
+from uinet.tcp.flight import Flight
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.units import MILLISECOND
 
@@ -29,7 +30,7 @@ def note_again(tcb: Tcb, flight: Flight, seq: int, length: int) -> None:
     flight.undo_retrans += length
     if flight.again_at == 0:
         flight.again_seq = seq
-        flight.again_at = tcb.context.now
+        flight.again_at = flight.ticked_at if flight.slow_clock else tcb.context.now
 
 
 def note_duplicate(flight: Flight, length: int) -> None:

@@ -18,6 +18,8 @@ def begin_flight(tcb: Tcb) -> Flight:
     context = tcb.context
     flight = Flight(context.now)
     flight.usage_seq = tcb.snd_nxt
+    if tcb.srtt:
+        flight.note_rtt(tcb.srtt, context.now)  # that of the handshake
     tcb.flight = flight
     use(tcb, tcb.algorithm if tcb.algorithm is not None else context.settings.congestion)
     return flight

@@ -1,10 +1,17 @@
 cimport cython
 
 
-@cython.final
 @cython.freelist(256)
 cdef class Frame:
     cdef public bytes data
     cdef public long long time
     cdef public unsigned int gso_size
     cdef public unsigned char checksum
+
+
+@cython.final
+cdef class LargeFrame(Frame):
+    cdef public list pieces
+    cdef public unsigned short l3, l4
+
+cpdef Frame gathered(Frame frame)

@@ -32,4 +32,31 @@ class Frame:
         return len(self.data)
 
     def __repr__(self) -> str:
-        return f"<Frame {len(self.data)} bytes>"
+        return f"<{type(self).__name__} {len(self)} bytes>"
+
+
+class LargeFrame(Frame):
+    """A frame of several TCP segments whose payload was not copied: its bytes are `data`, all headers, and then each of
+    `pieces`.
+
+    A stack makes them for devices that gather (`Device.gathers`), and for no others. `l3`, `l4`: offsets of the network
+    and the transport header. `checksum` is CHECKSUM_NEEDED.
+    """
+
+    __slots__ = ("l3", "l4", "pieces")
+
+    def __init__(self, data: bytes, gso_size: int, pieces: list[memoryview], l3: int, l4: int) -> None:
+        super().__init__(data, CHECKSUM_NEEDED, gso_size, 0)
+        self.pieces = pieces
+        self.l3 = l3
+        self.l4 = l4
+
+    def __len__(self) -> int:
+        return len(self.data) + sum(map(len, self.pieces))
+
+
+def gathered(frame: Frame) -> Frame:
+    """The same frame with all its bytes in `data`."""
+    if isinstance(frame, LargeFrame):
+        return Frame(b"".join((frame.data, *frame.pieces)), frame.checksum, frame.gso_size, frame.time)
+    return frame

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ from uinet.aio.host import Host
 from uinet.cli import nc, serve
 from uinet.cli.common import HostOptions, console, seed_bytes, si
 from uinet.cli.group import Failure
+from uinet.cli.group import run as run_command
 from uinet.cli.ping import Tally, ping
 from uinet.cli.proxy import logging_to
-from uinet.cli.proxy_stats import Stats, drops_of
+from uinet.cli.proxy_stats import Stats, drops_of, snapshot
 from uinet.cli.stdio import Input
 from uinet.cli.web import StaticSite
 from uinet.errors import DeviceGone, TimedOut
@@ -280,7 +282,7 @@ def test_proxy_stats_show_connections_bytes_and_drops() -> None:
         middle_b, b = MemoryDevice.pair("b")
         async with Host(seed=b"c") as client, Runner(middle_a, middle_b, Options(seed=b"p")) as runner:
             ticks = iter(range(100))
-            view = Stats(runner, clock=lambda: next(ticks))
+            view = Stats(partial(snapshot, runner), clock=lambda: next(ticks))
             await client.add_device(a, addresses=["10.7.0.1/24"])
             runner.host.stack.stats.count("tcp_bad_checksum", 3)
             runner.proxy.counts.update(syns=5, opened=4, excluded=1, client_bytes=2_000_000)
@@ -311,3 +313,9 @@ def test_log_lines_have_no_traceback_and_leave_the_vanished_device_to_the_end(
             logger.exception("a [bad] thing")
         logger.error("%s is down: %s", "eth0", DeviceGone("eth0 was deleted"))
     assert capsys.readouterr().err == "uinet: a [bad] thing: ValueError: two lines\n"
+
+
+def test_proxy_workers_need_interfaces_that_can_be_shared(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["proxy", "memory:a", "memory:b", "--workers", "2"]) == 2
+    assert "memory devices can't be shared by several workers" in capsys.readouterr().err
+    assert run_command(["proxy", "memory:a", "memory:b", "--workers", "0"]) == 2

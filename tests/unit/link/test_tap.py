@@ -14,7 +14,7 @@ import pytest
 from tests.unit.link.packets import Seen, packet, tcp_header
 from uinet.errors import AddressError, DeviceError, DeviceGone, PermissionDenied
 from uinet.link import interface, tap
-from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, Frame
+from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, Frame, LargeFrame
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux interfaces")
 
@@ -144,39 +144,57 @@ def test_full_kernel_queue_takes_fewer(kernel: Kernel) -> None:
         assert device.statistics()["tx_frames"] == taken
 
 
+def test_pieces_are_gathered_into_one_packet(kernel: Kernel) -> None:
+    payload = bytes(range(256)) * 80
+    whole = packet(tcp_header(), payload, state="partial")
+    pieces = [memoryview(payload)[:7], memoryview(bytearray(payload))[7:]]
+    frame = LargeFrame(whole[:54], 1448, pieces, 14, 34)
+    assert len(frame) == len(whole)
+    with tap.TapDevice("lab0") as device:
+        assert device.gathers
+        assert device.send([frame]) == 1
+        assert kernel.right.recv(70000) == struct.pack("=BBHHHH", 1, 1, 54, 1448, 34, 16) + whole
+        assert device.statistics()["tx_bytes"] == len(whole)
+    with tap.TapDevice("lab0", offload=False) as device:
+        assert not device.gathers
+
+
+class Refusing:
+    """A tunnel whose every call fails with the error `code`."""
+
+    packets = octets = truncated = oversize = 0
+
+    def __init__(self, code: int) -> None:
+        self.error = code
+
+    def recv(self, limit: int) -> list[Frame]:
+        return []
+
+    def send(self, frames: list[Frame], index: int) -> int:
+        return index
+
+
 @pytest.mark.parametrize(
     ("code", "counter"),
     [(errno.EIO, "tx_down"), (errno.EINVAL, "tx_refused"), (errno.EPERM, "tx_refused")],
 )
-def test_frame_that_the_kernel_refuses_is_counted(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, code: int, counter: str
-) -> None:
-    def refuse(fd: int, buffers: object) -> int:
-        raise OSError(code, os.strerror(code))
-
+def test_frame_that_the_kernel_refuses_is_counted(kernel: Kernel, code: int, counter: str) -> None:
     with tap.TapDevice("lab0") as device:
-        monkeypatch.setattr(os, "writev", refuse)
+        device._tunnel = Refusing(code)
         assert device.send([Frame(FRAME), Frame(FRAME)]) == 2
         assert device.statistics()[counter] == 2
         assert device.statistics()["tx_frames"] == 0
 
 
-def test_no_memory_in_the_kernel_is_back_pressure(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(fd: int, buffers: object) -> int:
-        raise OSError(errno.ENOBUFS, "No buffer space available")
-
+def test_no_memory_in_the_kernel_is_back_pressure(kernel: Kernel) -> None:
     with tap.TapDevice("lab0") as device:
-        monkeypatch.setattr(os, "writev", refuse)
+        device._tunnel = Refusing(errno.ENOBUFS)
         assert device.send([Frame(FRAME)]) == 0
 
 
-def test_deleted_interface_is_gone(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def vanished(*arguments: object) -> bytes:
-        raise OSError(errno.EBADFD, "File descriptor in bad state")
-
+def test_deleted_interface_is_gone(kernel: Kernel) -> None:
     with tap.TapDevice("lab0") as device:
-        monkeypatch.setattr(os, "read", vanished)
-        monkeypatch.setattr(os, "writev", vanished)
+        device._tunnel = Refusing(errno.EBADFD)
         with pytest.raises(DeviceGone, match="tap:lab0 was deleted"):
             device.recv()
         with pytest.raises(DeviceGone, match="tap:lab0 was deleted"):

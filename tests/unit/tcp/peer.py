@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from uinet.errors import Error, WouldBlock
+from uinet.link.offload import finish
 from uinet.sim.invariants import Segment as Seg
 from uinet.sim.invariants import Watch, segment_of
 from uinet.socket import Socket
@@ -15,6 +16,7 @@ from uinet.stack import Stack
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32, SECOND
 from uinet.wire import build
+from uinet.wire.frame import Frame, gathered
 from uinet.wire.tcp_options import (
     Mss,
     Nop,
@@ -38,7 +40,8 @@ class Peer:
     """The stack under test and the hand-made peer at the other end of its link. `out`: segments not expected yet."""
 
     def __init__(
-        self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer", **settings: Any
+        self, *, v6: bool = False, now: int = 1000 * SECOND, mtu: int = 1500, seed: bytes = b"peer",
+        gathers: bool = False, **settings: Any
     ) -> None:
         self.stack = Stack(seed, now)
         for name in ("receive_buffer", "send_buffer"):
@@ -48,6 +51,7 @@ class Peer:
             assert hasattr(self.stack.tcp.settings, name)
             setattr(self.stack.tcp.settings, name, value)
         self.eth0 = self.stack.add_interface("eth0", mac=MAC, mtu=mtu)
+        self.eth0.gathers = gathers
         self.eth0.add_address(f"{HOST}/24")
         if mtu >= 1280:
             self.eth0.add_address(f"{HOST6}/64")
@@ -56,6 +60,7 @@ class Peer:
         self.here, self.there = (HOST6, PEER6) if v6 else (HOST, PEER)
         self.port, self.peer_port = PORT, PEER_PORT
         self.out: list[Seg] = []
+        self.large: list[Frame] = []  # of what was sent: frames of many segments
         self.other: list[Any] = []  # what was no TCP
         self.watch: Watch | None = Watch()
         self.listener: Any = None
@@ -136,8 +141,10 @@ class Peer:
         self.send(flags, seq, None, data, **more)
 
     def collect(self) -> None:
-        for frame in self.stack.output(self.eth0):
-            taken = build.dissect(frame.data)
+        frames = self.stack.output(self.eth0)
+        self.large += [frame for frame in frames if frame.gso_size]
+        for packet in (cut for frame in frames for cut in finish(gathered(frame), 2)):
+            taken = build.dissect(packet.data)
             if taken.get(build.tcp_wire.TcpHeader) is None:
                 self.other.append(taken)
                 continue

@@ -10,9 +10,10 @@ import hmac
 import struct
 from typing import Any
 
-from tests.unit.tcp.peer import Peer, Seg
+from tests.unit.tcp.peer import Peer, Seg, read
 from uinet.seq import seq_diff
 from uinet.sim.invariants import letters
+from uinet.units import MASK32
 from uinet.wire.tcp_options import Nop, Unknown
 
 MD5, AO = 19, 29
@@ -170,3 +171,29 @@ class AoPeer(SignedPeer):
         self.used.append((found[0], found[1]))
         mac = self.mac(parts, bytes((AO, 16)) + found[:2], self.master[found[0] % 100], isns, self.extend(1, parts.seq))
         assert found[2:] == mac, "a wrong MAC"
+
+
+def talk_and_close(peer: Peer, sock: Any) -> None:
+    """Data both ways on an established connection, its end, and an answer from TIME-WAIT."""
+    peer.data(b"0123456789abcdef")
+    assert read(sock) == b"0123456789abcdef"
+    sock.send(bytes(4000))
+    peer.flush()
+    assert peer.take() == bytes(4000)
+    sock.close()
+    peer.flush()
+    peer.expect("F.")
+    peer.ack = (peer.ack + 1) & MASK32
+    peer.data(b"", "F.")
+    peer.expect(".")
+    peer.send("F.", peer.seq - 1)
+    peer.expect(".")
+
+
+def greet(peer: Peer, sock: Any) -> None:
+    """A few bytes each way."""
+    sock.send(b"hello")
+    peer.flush()
+    peer.expect("P.", data=b"hello")
+    peer.data(b"world")
+    assert read(sock) == b"world"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.tcp.peer import FULL, ISN, PLAIN, Peer, error_of, read
-from tests.unit.tcp.signed import AoPeer
+from tests.unit.tcp.signed import AoPeer, greet, talk_and_close
 from uinet import AoInfo, AoKey, Md5Key
 from uinet.errors import InvalidArgument, NotSupported, WouldBlock
 from uinet.socket import Socket
@@ -58,19 +58,7 @@ def test_passive_open_data_and_close_are_signed_throughout(v6: bool, options: An
     peer = server(v6=v6)
     sock = peer.passive(options)
     assert ids(peer) == (1, 101)
-    peer.data(b"0123456789abcdef")
-    assert read(sock) == b"0123456789abcdef"
-    sock.send(bytes(4000))
-    peer.flush()
-    assert peer.take() == bytes(4000)
-    sock.close()
-    peer.flush()
-    peer.expect("F.")
-    peer.ack = (peer.ack + 1) & MASK32
-    peer.data(b"", "F.")
-    peer.expect(".")
-    peer.send("F.", peer.seq - 1)
-    peer.expect(".")
+    talk_and_close(peer, sock)
     assert peer.count("tcp_ao_wrong") == peer.count("tcp_ao_missing") == 0
 
 
@@ -82,11 +70,7 @@ def test_active_open_is_signed_by_the_first_key(covers: bool, options: Any) -> N
     peer.covers = covers
     key = AoKey("10.0.0.1", b"one", 1, 101, cover_options=covers)
     sock = peer.active(options, before=lambda sock: keyed(sock, key))
-    sock.send(b"hello")
-    peer.flush()
-    peer.expect("P.", data=b"hello")
-    peer.data(b"world")
-    assert read(sock) == b"world"
+    greet(peer, sock)
     assert sock.getsockopt(IPPROTO_TCP, TCP_AO_INFO) == AoInfo(1, 101, 2, 0, 0, 0)
 
 

@@ -14,7 +14,7 @@ from uinet.tcp.congestion.cubic import Cubic
 from uinet.tcp.congestion.hystart import HyStart
 from uinet.tcp.congestion.newreno import NewReno
 from uinet.tcp.constants import TIMEOUT
-from uinet.tcp.flight import Ack
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32, MILLISECOND, SECOND
 

@@ -94,7 +94,7 @@ def test_echo_reduces_once_a_window_and_is_answered_with_cwr() -> None:
         peer.ack = (peer.ack + 1460) & MASK32
         peer.send(".", ace=1)
     sent = outgoing(peer)
-    assert sock.info().snd_ssthresh == 6570  # half of what is in flight once the first ACK has come
+    assert sock.info().snd_ssthresh == 7300  # half of what was in flight before the first ACK
     assert sent[0] == (1460, ECT0, 2) and {flags for _, _, flags in sent[1:]} <= {0}
     assert sock.info().snd_cwnd <= 6570 + 1460
     assert sock.info().retransmits == 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.tcp.peer import FULL, ISN, PLAIN, PORT, Peer, error_of, read
-from tests.unit.tcp.signed import Md5Peer
+from tests.unit.tcp.signed import Md5Peer, greet, talk_and_close
 from uinet import AoKey, Md5Key
 from uinet.errors import ConnectionRefused, InvalidArgument, TimedOut, WouldBlock
 from uinet.sockopt import IPPROTO_TCP, TCP_AO_ADD_KEY, TCP_FASTOPEN, TCP_MD5SIG
@@ -34,19 +34,7 @@ def server(**settings: Any) -> Md5Peer:
 def test_passive_open_data_and_close_are_signed_throughout(v6: bool, options: Any) -> None:
     peer = server(v6=v6)
     sock = peer.passive(options)
-    peer.data(b"0123456789abcdef")
-    assert read(sock) == b"0123456789abcdef"
-    sock.send(bytes(4000))
-    peer.flush()
-    assert peer.take() == bytes(4000)
-    sock.close()
-    peer.flush()
-    peer.expect("F.")
-    peer.ack = (peer.ack + 1) & MASK32
-    peer.data(b"", "F.")
-    peer.expect(".")
-    peer.send("F.", peer.seq - 1)  # TIME-WAIT answers, signed as well
-    peer.expect(".")
+    talk_and_close(peer, sock)
     assert peer.count("tcp_md5_wrong") == peer.count("tcp_md5_missing") == 0
 
 
@@ -55,11 +43,7 @@ def test_passive_open_data_and_close_are_signed_throughout(v6: bool, options: An
 def test_active_open_is_signed(v6: bool, options: Any) -> None:
     peer = Md5Peer(v6=v6)
     sock = peer.active(options, before=keyed)
-    sock.send(b"hello")
-    peer.flush()
-    peer.expect("P.", data=b"hello")
-    peer.data(b"world")
-    assert read(sock) == b"world"
+    greet(peer, sock)
 
 
 @pytest.mark.rfc("2385", "4.1", "the connection falls back to nothing: an unsigned SYN,ACK is not taken")

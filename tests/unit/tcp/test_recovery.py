@@ -10,7 +10,8 @@ import pytest
 from tests.unit.tcp.peer import FULL, PLAIN, Peer
 from uinet.errors import TimedOut
 from uinet.socket import Socket
-from uinet.tcp.flight import Ack, Flight
+from uinet.tcp.flight import Flight
+from uinet.tcp.sent import Ack
 from uinet.units import MASK32, SECOND
 from uinet.wire.tcp_options import Mss, Nop, Sack, SackPermitted
 

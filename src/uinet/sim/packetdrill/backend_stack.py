@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from uinet.link.offload import finish
 from uinet.sim.packetdrill.commands import Commands
 from uinet.sim.packetdrill.config import Config
 from uinet.sim.packetdrill.matcher import Sniffed
@@ -11,6 +12,7 @@ from uinet.stack import Stack
 from uinet.tcp.table import Entry
 from uinet.units import SECOND
 from uinet.wire.addresses import split, unpack_address
+from uinet.wire.frame import gathered
 
 BEGIN = 1000 * SECOND  # of the stack's time
 SETTLE = 700 * SECOND  # after which nothing of a closed connection may be left
@@ -29,6 +31,7 @@ class StackBackend:
                 raise AttributeError(name)
             setattr(self.stack.tcp.settings, name, value)
         self.link = self.stack.add_interface("tun0", layer=3, mtu=config.mtu)
+        self.link.gathers = config.offload
         length = 48 if config.v6 else 16
         self.link.add_address(f"{unpack_address(config.local)}/{length}")
         self.stack.routes.add("::/0" if config.v6 else "0.0.0.0/0", interface=self.link)
@@ -48,7 +51,8 @@ class StackBackend:
 
     def _collect(self) -> None:
         for frame in self.stack.output(self.link):
-            self.sent.append(Sniffed.of(self.now, bytes(frame.data)))
+            for packet in finish(gathered(frame), 3):
+                self.sent.append(Sniffed.of(self.now, packet.data))
 
     def advance(self, limit: int) -> None:
         until = BEGIN + limit

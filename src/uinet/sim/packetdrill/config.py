@@ -56,6 +56,7 @@ class Config:
     bind_port: int = 8080
     connect_port: int = 8080
     md5_secret: bytes | None = None
+    offload: bool = False
     rules: Rules = field(default_factory=Rules)
 
     @property

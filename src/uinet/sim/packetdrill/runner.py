@@ -50,14 +50,16 @@ class Result:
 def run(
     script: str | Path, *, persona: str | None = None, backend: str = "stack", ip_version: str | None = None,
     defines: Mapping[str, str] | None = None, leftovers: bool = True, path: str | None = None,
+    offload: bool = False,
 ) -> Result:
     """Runs a script, its text or the path of its file, and tells what became of it; no script makes it raise.
 
     `persona`: whose habits it was written for: "linux", "freebsd", "rfc", or None. `backend`: "stack", on virtual time,
     or "kernel", the host's (root). `ip_version`: "ipv4", "ipv6" or "ipv4-mapped-ipv6" where the script does not say.
     `defines`: symbols for the script, as ``--define`` in it; TFO_COOKIE is what it writes for a good Fast Open cookie.
-    `leftovers`: packets that it does not expect are wrong. `path`: what to call a text. InvalidArgument for arguments
-    that are not valid; OSError if the file can't be read.
+    `leftovers`: packets that it does not expect are wrong. `path`: what to call a text. `offload`: the stack hands
+    large frames to a device that cuts them into segments, as network cards do. InvalidArgument for arguments that are
+    not valid; OSError if the file can't be read.
     """
     who = persona_of(persona)
     if backend not in BACKENDS:
@@ -71,6 +73,7 @@ def run(
         symbols = {**who.defines, **(defines or {})}
         parsed = parse(text, symbols)
         config = configure(parsed, who.rules, ip_version)
+        config.offload = offload
         folder = script.parent if isinstance(script, Path) else Path()
         _run(parsed, config, who, backend, folder, leftovers, _cookie(symbols), result)
     except ScriptError as error:

@@ -2,7 +2,8 @@ cimport cython
 
 from uinet.tcp.congestion.bbr_cycle cimport BbrCycle
 from uinet.tcp.congestion.bbr_model cimport PathModel
-from uinet.tcp.flight cimport Ack, Flight
+from uinet.tcp.flight cimport Flight
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.recovery cimport pipe
 from uinet.tcp.tcb cimport Tcb
 

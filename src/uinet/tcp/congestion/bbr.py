@@ -37,8 +37,9 @@ from uinet.tcp.congestion.bbr_constants import (
 from uinet.tcp.congestion.bbr_cycle import BbrCycle
 from uinet.tcp.congestion.bbr_model import PathModel
 from uinet.tcp.constants import FAST, MAX_CWND, TIMEOUT
-from uinet.tcp.flight import Ack, Flight
+from uinet.tcp.flight import Flight
 from uinet.tcp.recovery import pipe
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32, MILLISECOND, SECOND
 
@@ -99,7 +100,7 @@ class Bbr(BbrCycle):
         model.update_max_bw(ack)
         if model.loss_round_start:
             if model.is_loss_in_round and not self.is_probing():
-                model.lower_bounds(tcb.cwnd)
+                model.lower_bounds(tcb.cwnd, ack)
             model.is_loss_in_round = False
         model.update_ack_aggregation(ack.delivered, tcb.cwnd, now)
         model.check_full_bw_reached(ack)

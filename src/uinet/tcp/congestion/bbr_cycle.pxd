@@ -2,7 +2,8 @@ cimport cython
 
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.congestion.bbr_model cimport PathModel
-from uinet.tcp.flight cimport Ack, Flight
+from uinet.tcp.flight cimport Flight
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.tcb cimport Tcb
 
 cdef double NO_LIMIT, BETA, LOSS_THRESH
@@ -43,7 +44,7 @@ cdef class BbrCycle(CongestionControl):
     @cython.locals(model=PathModel)
     cpdef bint is_time_to_go_down(self, Tcb tcb, Ack ack) except -1
     @cython.locals(flight=Flight)
-    cpdef bint cwnd_limited(self, Tcb tcb) except -1
+    cpdef bint at_longterm(self, Tcb tcb) except -1
     @cython.locals(growth=cython.uint, per=double)
     cpdef raise_slope(self, Tcb tcb)
     @cython.locals(model=PathModel, steps=cython.longlong)

@@ -31,7 +31,7 @@ from uinet.tcp.congestion.bbr_constants import (
     UP,
 )
 from uinet.tcp.congestion.bbr_model import PathModel
-from uinet.tcp.flight import Ack
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.units import MILLISECOND
 
@@ -177,19 +177,20 @@ class BbrCycle(CongestionControl):
     def is_time_to_go_down(self, tcb: Tcb, ack: Ack) -> bool:
         """IsTimeToGoDown."""
         model = self.model
-        if self.prev_probe_too_high and self.inflight >= model.inflight_longterm:
+        if self.prev_probe_too_high and ack.prior_in_flight + tcb.mss > model.inflight_longterm:
             self.prev_probe_precautionary = True
             return True
-        if self.cwnd_limited(tcb) and tcb.cwnd >= model.inflight_longterm:
+        if self.at_longterm(tcb):
             model.reset_full_bw()  # the bound limits, not the path
             model.full_bw = float(ack.rate)
             return False
         return model.full_bw_now
 
-    def cwnd_limited(self, tcb: Tcb) -> bool:
-        """C.is_cwnd_limited."""
+    def at_longterm(self, tcb: Tcb) -> bool:
+        """Whether inflight_longterm is what limits: C.is_cwnd_limited while cwnd is at the bound. The bound has a
+        fraction, cwnd has none."""
         flight = tcb.flight
-        return flight is not None and flight.cwnd_limited
+        return flight is not None and flight.cwnd_limited and tcb.cwnd + 1 > self.model.inflight_longterm
 
     def raise_slope(self, tcb: Tcb) -> None:
         """RaiseInflightLongtermSlope: twice as fast as in the last round."""
@@ -202,7 +203,7 @@ class BbrCycle(CongestionControl):
     def probe_upward(self, tcb: Tcb, ack: Ack) -> None:
         """ProbeInflightLongtermUpward."""
         model = self.model
-        if not self.cwnd_limited(tcb) or tcb.cwnd < model.inflight_longterm:
+        if not self.at_longterm(tcb):
             return
         self.bw_probe_up_acked += ack.delivered
         if self.bw_probe_up_acked >= self.probe_up_acked_per_inc:

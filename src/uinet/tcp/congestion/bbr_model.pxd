@@ -1,8 +1,8 @@
 cimport cython
 
-from uinet.tcp.flight cimport Ack
+from uinet.tcp.sent cimport Ack
 
-cdef double NO_LIMIT, NANO, BETA, HEADROOM, FULL_BW_GROWTH, PACED
+cdef double NO_LIMIT, NANO, BETA, HEADROOM, FULL_BW_GROWTH, LOSS_THRESH, PACED
 cdef long long FOREVER, MIN_RTT_FILTER, PROBE_RTT_INTERVAL
 cdef unsigned int FULL_BW_ROUNDS, EXTRA_ACKED_ROUNDS, MIN_PIPE_SEGMENTS
 
@@ -40,8 +40,8 @@ cdef class PathModel:
     cpdef advance_latest_delivery_signals(self, Ack ack)
     cpdef reset_congestion_signals(self)
     cpdef reset_short_term(self)
-    @cython.locals(least=double, latest=double)
-    cpdef lower_bounds(self, long long cwnd)
+    @cython.locals(least=double, latest=double, lost=double, sent=double, share=double, got=double)
+    cpdef lower_bounds(self, long long cwnd, Ack ack)
     cpdef update_min_rtt(self, long long rtt, long long now)
     @cython.locals(expected=double, extra=double, window=cython.longlong)
     cpdef update_ack_aggregation(self, long long newly_acked, long long cwnd, long long now)

@@ -13,6 +13,7 @@ from uinet.tcp.congestion.bbr_constants import (
     FULL_BW_GROWTH,
     FULL_BW_ROUNDS,
     HEADROOM,
+    LOSS_THRESH,
     MIN_PIPE_SEGMENTS,
     MIN_RTT_FILTER,
     NANO,
@@ -20,7 +21,7 @@ from uinet.tcp.congestion.bbr_constants import (
     PACED,
     PROBE_RTT_INTERVAL,
 )
-from uinet.tcp.flight import Ack
+from uinet.tcp.sent import Ack
 
 
 class WindowedMax:
@@ -200,18 +201,25 @@ class PathModel:
         self.bw_shortterm = NO_LIMIT
         self.inflight_shortterm = NO_LIMIT
 
-    def lower_bounds(self, cwnd: int) -> None:
+    def lower_bounds(self, cwnd: int, ack: Ack) -> None:
         """InitLowerBounds and LossLowerBounds: once a round with losses, down to what was delivered, by no more than
-        CUBIC. The draft forgets here that it paces a little below the bandwidth: that little is not lost."""
+        CUBIC. The draft forgets here that it paces a little below the bandwidth: that little is not lost. And as a
+        probe does not mind losses below LossThresh, they count as delivered: a path that loses a packet now and then
+        would otherwise become slower with each round, 62 times until the next probe."""
         if self.bw_shortterm == NO_LIMIT:
             self.bw_shortterm = self.max_bw
         if self.inflight_shortterm == NO_LIMIT:
             self.inflight_shortterm = float(cwnd)
+        lost = float(ack.lost_since)
+        sent = lost + ack.rate_delivered
+        share = lost / sent if sent > 0.0 else 0.0
+        got = 1.0 - share if share < LOSS_THRESH else 1.0
         least = BETA * self.bw_shortterm
-        latest = self.bw_latest / PACED
+        latest = self.bw_latest / (PACED * got)
         self.bw_shortterm = latest if latest > least else least
         least = BETA * self.inflight_shortterm
-        self.inflight_shortterm = self.inflight_latest if self.inflight_latest > least else least
+        latest = self.inflight_latest / got
+        self.inflight_shortterm = latest if latest > least else least
 
     # round trips, aggregation, the full pipe
 

@@ -3,7 +3,7 @@ cimport cython
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.congestion.growth cimport slow_start
 from uinet.tcp.congestion.hystart cimport HyStart
-from uinet.tcp.flight cimport Ack
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.tcb cimport Tcb
 
 cdef unsigned int MAX_CWND

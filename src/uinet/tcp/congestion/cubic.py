@@ -9,7 +9,7 @@ from uinet.tcp.congestion.base import CongestionControl
 from uinet.tcp.congestion.growth import slow_start
 from uinet.tcp.congestion.hystart import HyStart
 from uinet.tcp.constants import MAX_CWND
-from uinet.tcp.flight import Ack
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 
 C = 0.4  # segments / s**3 (RFC 9438, 5.1)

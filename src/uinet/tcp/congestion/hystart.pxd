@@ -2,7 +2,8 @@ cimport cython
 
 from uinet.seq cimport seq_geq, seq_gt
 from uinet.tcp.congestion.growth cimport slow_start
-from uinet.tcp.flight cimport Ack, Flight
+from uinet.tcp.flight cimport Flight
+from uinet.tcp.sent cimport Ack
 from uinet.tcp.tcb cimport Tcb
 
 cdef long long MIN_RTT_THRESH, MAX_RTT_THRESH, MIN_RTT_DIVISOR, FAR, CSS_GROWTH_DIVISOR, TRAIN_GAP, GAPS

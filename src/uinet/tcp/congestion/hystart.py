@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from uinet.seq import seq_geq, seq_gt
 from uinet.tcp.congestion.growth import slow_start
-from uinet.tcp.flight import Ack
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 from uinet.units import MILLISECOND
 

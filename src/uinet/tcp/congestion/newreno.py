@@ -6,13 +6,14 @@ from uinet.seq import seq_diff
 from uinet.tcp.congestion.base import CongestionControl
 from uinet.tcp.congestion.growth import slow_start
 from uinet.tcp.constants import MAX_CWND
-from uinet.tcp.flight import Ack
+from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
 
 
-def half_of_flight(tcb: Tcb) -> int:
-    """ssthresh after a loss (RFC 5681 3.1, equation 4). FlightSize without what limited transmit has added."""
-    outstanding = seq_diff(tcb.snd_nxt, tcb.snd_una)
+def half_of_flight(tcb: Tcb, acked: int) -> int:
+    """ssthresh after a loss (RFC 5681 3.1, equation 4), of which an ACK of `acked` bytes has told: FlightSize is what
+    was outstanding before it, without what limited transmit has added."""
+    outstanding = seq_diff(tcb.snd_nxt, tcb.snd_una) + acked
     if outstanding > tcb.cwnd:
         outstanding = tcb.cwnd
     half = outstanding // 2
@@ -45,10 +46,10 @@ class NewReno(CongestionControl):
                     connection.cwnd += connection.mss
 
     def on_loss(self, tcb: Tcb, ack: Ack) -> None:
-        tcb.ssthresh = half_of_flight(tcb)
+        tcb.ssthresh = half_of_flight(tcb, ack.acked)
         self.credit = 0
 
     def on_timeout(self, tcb: Tcb, first: bool) -> None:
         if first:
-            tcb.ssthresh = half_of_flight(tcb)
+            tcb.ssthresh = half_of_flight(tcb, 0)
         self.credit = 0

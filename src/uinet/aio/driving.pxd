@@ -1,0 +1,24 @@
+cimport cython
+
+from uinet.pump cimport Pump
+
+cdef long long MILLISECOND
+
+
+cdef class LoopDriver:
+    cdef public object stack, loop, clock, on_gone, on_progress
+    cdef public bint virtual
+    cdef public list pumps
+    cdef dict _reading, _writing
+    cdef object _deadline, _timer, _fine
+    cdef long long _timer_at, _fine_at
+    cdef bint _scheduled, _closed
+    cdef object _serve
+    @cython.locals(pump=Pump)
+    cpdef flush(self)
+    @cython.locals(wait=cython.longlong)
+    cdef _arm(self)
+    cdef _watch_writing(self, Pump pump)
+    cdef _stop_reading(self, Pump pump)
+    cdef _unwatch(self, Pump pump)
+    cdef _vanished(self, Pump pump)

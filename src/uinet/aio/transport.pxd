@@ -1,0 +1,1 @@
+# compiled as it is: its classes stay Python classes, for users to derive from

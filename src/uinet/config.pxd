@@ -1,0 +1,14 @@
+cimport cython
+
+
+@cython.final
+cdef class Config:
+    cdef public bint bind_any, broadcast, cork, fast_open_connect, keepalive, no_delay, oob_inline, passive
+    cdef public bint promiscuous, quick_ack, receive_auto, receive_errors, reuse_address, reuse_port, send_auto
+    cdef public bint user_timeout_option
+    cdef public unsigned int cdom
+    cdef public long long defer_accept, fast_open, keep_count, keep_idle, keep_interval, linger, max_buffer
+    cdef public long long max_pacing_rate, max_segment, mtu_discover, mtu_probing, not_sent_low, reassembly_deadline
+    cdef public long long receive_buffer, receive_low, send_buffer, tos, ttl, user_timeout, window_clamp
+    cdef public object congestion, fast_open_key, keys, syn_filter, vlans
+    cdef public dict variants

@@ -1,0 +1,15 @@
+cimport cython
+from cpython.ref cimport PyObject
+
+
+@cython.final
+cdef class FrameReader:
+    cdef int fd
+    cdef bint vnet
+    cdef Py_ssize_t largest
+    cdef PyObject *spare
+    cdef readonly unsigned int flags, gso_type, gso_size, start, offset
+    cpdef bytes read(self)
+    cdef bytes _take(self, Py_ssize_t size)
+
+cpdef int write_packet(int fd, bytes header, bytes data, list pieces) except -1

@@ -1,0 +1,49 @@
+"""Packets of a descriptor, one system call each: the interpreted twin of ``vectors.pyx``."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+HEADER = struct.Struct("=BBHHHH")  # struct virtio_net_hdr
+PIECES = 62
+
+
+class FrameReader:
+    """Reads packets of `fd`, of at most `largest` bytes, behind a virtio-net header where `vnet` says so."""
+
+    def __init__(self, fd: int, largest: int, vnet: bool) -> None:
+        if largest <= 0:
+            raise ValueError(f"packets of at most {largest} bytes")
+        self.fd = fd
+        self.largest = largest
+        self.vnet = vnet
+        self.flags = self.gso_type = self.gso_size = self.start = self.offset = 0
+
+    def read(self) -> bytes | None:
+        """The next packet, its virtio-net header in the attributes; None if there is none now. OSError."""
+        try:
+            data = os.read(self.fd, self.largest + (HEADER.size if self.vnet else 0))
+        except BlockingIOError:
+            return None
+        if not self.vnet:
+            return data
+        if len(data) < HEADER.size:
+            return b""
+        self.flags, self.gso_type, _, self.gso_size, self.start, self.offset = HEADER.unpack_from(data)
+        return data[HEADER.size :]
+
+
+def write_packet(fd: int, header: bytes, data: bytes, pieces: list[memoryview] | None) -> int:
+    """Writes one packet: `header` (may be empty), `data`, and each of `pieces` (contiguous buffers; may be None).
+
+    0, or the error's number (EAGAIN where the device is full). ValueError: more pieces than a call takes.
+    """
+    more = pieces or []
+    if len(more) > PIECES:
+        raise ValueError(f"{len(more)} pieces: a call takes {PIECES}")
+    try:
+        os.writev(fd, [header, data, *more] if header else [data, *more])
+    except OSError as error:
+        return error.errno or 5
+    return 0

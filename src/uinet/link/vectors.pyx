@@ -1,0 +1,149 @@
+"""Packets of a descriptor, one system call each: scattered in behind a virtio-net header, gathered out.
+
+The interpreter is released around each call. Raw memory is touched through buffers that Python objects own, for
+lengths that are theirs; ``vectors.py`` is the interpreted twin.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.ref cimport PyObject
+from libc.errno cimport EAGAIN, EINTR, errno
+
+cdef extern from "Python.h":
+    int _PyBytes_Resize(PyObject **bytes_object, Py_ssize_t size) except -1
+    PyObject *PyBytes_FromSize "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
+    char *PyBytes_Data "PyBytes_AS_STRING"(PyObject *data)
+    void Py_XDECREF(PyObject *value)
+
+cdef extern from *:
+    """
+    #ifdef _WIN32
+    #include <errno.h>
+    struct iovec { void *iov_base; size_t iov_len; };
+    #define readv(fd, vector, count) (errno = ENOSYS, -1)
+    #define writev(fd, vector, count) (errno = ENOSYS, -1)
+    #else
+    #include <sys/uio.h>
+    #endif
+    """
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    ssize_t readv(int fd, const iovec *vector, int count) nogil
+    ssize_t writev(int fd, const iovec *vector, int count) nogil
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    /* struct virtio_net_hdr: in the byte order of the host */
+    struct uinet_vnet { uint8_t flags, gso_type; uint16_t header_length, gso_size, start, offset; };
+    """
+    struct uinet_vnet:
+        unsigned char flags
+        unsigned char gso_type
+        unsigned short header_length
+        unsigned short gso_size
+        unsigned short start
+        unsigned short offset
+
+cdef enum:
+    SMALL = 8192  # bytes: what is copied out of the spare buffer; more keeps the buffer
+    PIECES = 62
+
+
+cdef class FrameReader:
+    """Reads packets of `fd`, of at most `largest` bytes, behind a virtio-net header where `vnet` says so."""
+
+    def __cinit__(self, int fd, Py_ssize_t largest, bint vnet):
+        if largest <= 0:
+            raise ValueError(f"packets of at most {largest} bytes")
+        self.fd = fd
+        self.largest = largest
+        self.vnet = vnet
+        self.spare = NULL
+
+    def __dealloc__(self):
+        Py_XDECREF(self.spare)
+
+    cpdef bytes read(self):
+        """The next packet, its virtio-net header in the attributes; None if there is none now. OSError."""
+        cdef uinet_vnet header
+        cdef iovec[2] vector
+        cdef int count = 0
+        cdef ssize_t size
+        cdef int failed = 0
+        if self.spare == NULL:
+            self.spare = PyBytes_FromSize(NULL, self.largest)
+        if self.vnet:
+            vector[0].iov_base = &header
+            vector[0].iov_len = sizeof(header)
+            count = 1
+        vector[count].iov_base = PyBytes_Data(self.spare)
+        vector[count].iov_len = self.largest
+        with nogil:
+            size = readv(self.fd, vector, count + 1)
+            if size < 0:
+                failed = errno
+        if size < 0:
+            if failed == EAGAIN or failed == EINTR:
+                return None
+            raise OSError(failed, "reading a packet")
+        if self.vnet:
+            size -= sizeof(header)
+            if size < 0:
+                return b""
+            self.flags = header.flags
+            self.gso_type = header.gso_type
+            self.gso_size = header.gso_size
+            self.start = header.start
+            self.offset = header.offset
+        return self._take(size)
+
+    cdef bytes _take(self, Py_ssize_t size):
+        cdef PyObject *whole
+        cdef bytes data
+        if size <= SMALL:
+            return PyBytes_FromStringAndSize(PyBytes_Data(self.spare), size)
+        whole = self.spare
+        self.spare = NULL
+        if size != self.largest:
+            _PyBytes_Resize(&whole, size)  # on failure it is freed, and raises
+        data = <bytes>whole
+        Py_XDECREF(whole)  # the cast has added a reference
+        return data
+
+
+cpdef int write_packet(int fd, bytes header, bytes data, list pieces) except -1:
+    """Writes one packet: `header` (may be empty), `data`, and each of `pieces` (contiguous buffers; may be None).
+
+    0, or the error's number (EAGAIN where the device is full). ValueError: more pieces than a call takes.
+    """
+    cdef iovec[2 + PIECES] vector
+    cdef Py_buffer[PIECES] views
+    cdef int count = 0, held = 0, failed = 0
+    cdef Py_ssize_t index, more = 0 if pieces is None else len(pieces)
+    cdef ssize_t size
+    if more > PIECES:
+        raise ValueError(f"{more} pieces: a call takes {PIECES}")
+    if PyBytes_GET_SIZE(header):
+        vector[0].iov_base = PyBytes_AS_STRING(header)
+        vector[0].iov_len = PyBytes_GET_SIZE(header)
+        count = 1
+    vector[count].iov_base = PyBytes_AS_STRING(data)
+    vector[count].iov_len = PyBytes_GET_SIZE(data)
+    count += 1
+    try:
+        for index in range(more):
+            PyObject_GetBuffer(pieces[index], &views[held], PyBUF_SIMPLE)
+            held += 1
+            vector[count].iov_base = views[held - 1].buf
+            vector[count].iov_len = views[held - 1].len
+            count += 1
+        with nogil:
+            size = writev(fd, vector, count)
+            if size < 0:
+                failed = errno
+    finally:
+        for index in range(held):
+            PyBuffer_Release(&views[index])
+    return failed

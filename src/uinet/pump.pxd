@@ -1,0 +1,15 @@
+cimport cython
+
+
+cdef class Pump:
+    cdef public object stack, interface
+    cdef public object device, gone
+    cdef public bint blocked, ready
+    cdef public list _waiting
+    cdef long long _awake_until
+    @cython.locals(count=Py_ssize_t)
+    cpdef Py_ssize_t receive(self, long long now) except -1
+    @cython.locals(taken=Py_ssize_t)
+    cpdef flush(self)
+    cpdef poll(self, object now)
+    cpdef deadline(self)

@@ -1,0 +1,47 @@
+cimport cython
+
+from uinet.ip.input cimport Receiver
+from uinet.ip.interface cimport Interface
+from uinet.ip.network cimport Network
+from uinet.socket cimport Socket
+from uinet.stats cimport Stats
+from uinet.tcp.protocol cimport Tcp
+from uinet.tcp.tcb cimport Tcb
+from uinet.wheel cimport Wheel
+from uinet.wire.frame cimport Frame
+
+cdef unsigned int EV_CLOSED, EV_ERROR
+cdef unsigned char CLOSED, CHECKSUM_VALID
+cdef long long LATEST
+cdef int ROUNDS
+
+
+cdef class Stack:
+    cdef object __weakref__
+    cdef public Stats stats
+    cdef public Wheel wheel
+    cdef public Network network
+    cdef public Tcp tcp
+    cdef public Receiver receiver
+    cdef public object udp, dhcp, on_link_event
+    cdef public list link_watchers, waiting, later, calls
+    cdef public bint closed
+    cdef unsigned long long counted_in, counted_out
+    @cython.locals(deadline=cython.longlong)
+    cpdef next_deadline(self)
+    cdef bint _has_work(self) except -1
+    @cython.locals(time=cython.longlong)
+    cdef _begin(self, object now)
+    @cython.locals(tcp=Tcp, network=Network, i=cython.int)
+    cdef _finish(self)
+    @cython.locals(values=dict)
+    cdef _count(self)
+    @cython.locals(interface=Interface)
+    cdef _loop_back(self)
+    @cython.locals(ready=list, told=Py_ssize_t)
+    cdef _deliver(self)
+    @cython.locals(events=cython.uint, tcb=Tcb, sock=Socket)
+    cdef _deliver_one(self, object item)
+    cdef _tell(self, Socket sock, unsigned int events)
+    cdef _call(self)
+    cdef _tell_gone(self)

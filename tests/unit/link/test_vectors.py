@@ -1,0 +1,127 @@
+"""The system calls of a tunnel: both builds' module against a pair of sockets."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from uinet.link import vectors
+
+TWIN = Path(__file__).parents[3] / "src/uinet/link/vectors.py"
+Pair = tuple[socket.socket, socket.socket]
+
+
+def twin() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("vectors_twin", TWIN)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=[vectors, twin()], ids=["installed", "interpreted"])
+def module(request: pytest.FixtureRequest) -> ModuleType:
+    found: ModuleType = request.param
+    return found
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    left.setblocking(False)
+    right.setblocking(False)
+    for end in (left, right):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    with left, right:
+        yield left, right
+
+
+@pytest.mark.parametrize("size", [0, 1, 60, 1514, 8192, 8193, 65000, 65535])
+def test_packet_comes_whole(module: ModuleType, pair: Pair, size: int) -> None:
+    left, right = pair
+    data = os.urandom(size)
+    reader = module.FrameReader(left.fileno(), 65535, False)
+    for _ in range(3):
+        right.send(data)
+        assert reader.read() == data
+    assert reader.read() is None
+
+
+@pytest.mark.parametrize("size", [0, 60, 9000, 65535])
+def test_header_is_told_apart(module: ModuleType, pair: Pair, size: int) -> None:
+    left, right = pair
+    data = os.urandom(size)
+    reader = module.FrameReader(left.fileno(), 65535, True)
+    right.send(struct.pack("=BBHHHH", 1, 4, 66, 1448, 34, 16) + data)
+    right.send(bytes(10) + data)
+    assert reader.read() == data
+    assert (reader.flags, reader.gso_type, reader.gso_size, reader.start, reader.offset) == (1, 4, 1448, 34, 16)
+    assert reader.read() == data
+    assert (reader.flags, reader.gso_type, reader.gso_size, reader.start, reader.offset) == (0, 0, 0, 0, 0)
+
+
+def test_packet_shorter_than_its_header_is_empty(module: ModuleType, pair: Pair) -> None:
+    left, right = pair
+    reader = module.FrameReader(left.fileno(), 65535, True)
+    right.send(b"short")
+    assert reader.read() == b""
+
+
+def test_what_was_read_stays_as_it_was(module: ModuleType, pair: Pair) -> None:
+    left, right = pair
+    reader = module.FrameReader(left.fileno(), 65535, False)
+    sent = [bytes([n]) * (1 + n * 4001) for n in range(16)]
+    found = []
+    for data in sent:
+        right.send(data)
+        found.append(reader.read())
+    assert found == sent
+
+
+def test_errors_of_reading_have_their_number(module: ModuleType) -> None:
+    descriptor = os.open(".", os.O_RDONLY)
+    try:
+        with pytest.raises(IsADirectoryError):
+            module.FrameReader(descriptor, 100, False).read()
+    finally:
+        os.close(descriptor)
+    with pytest.raises(ValueError, match="at most 0 bytes"):
+        module.FrameReader(0, 0, False)
+
+
+@pytest.mark.parametrize("header", [b"", bytes(10)])
+@pytest.mark.parametrize("count", [0, 1, 2, 62])
+def test_pieces_are_gathered(module: ModuleType, pair: Pair, header: bytes, count: int) -> None:
+    left, right = pair
+    payload = bytearray(os.urandom(count * 100))
+    pieces = [memoryview(payload)[at : at + 100] for at in range(0, len(payload), 100)]
+    assert module.write_packet(left.fileno(), header, b"headers", pieces or None) == 0
+    assert right.recv(70000) == header + b"headers" + payload
+    del pieces
+    payload.clear()  # nothing holds on to the buffer
+
+
+def test_more_pieces_than_a_call_takes(module: ModuleType, pair: Pair) -> None:
+    with pytest.raises(ValueError, match="63 pieces"):
+        module.write_packet(pair[0].fileno(), b"", b"headers", [memoryview(b"x")] * 63)
+
+
+def test_piece_that_is_not_contiguous(module: ModuleType, pair: Pair) -> None:
+    with pytest.raises(BufferError):
+        module.write_packet(pair[0].fileno(), b"", b"", [memoryview(b"ok"), memoryview(b"abcdef")[::2]])
+
+
+def test_errors_of_writing_are_numbers(module: ModuleType, pair: Pair) -> None:
+    left, _ = pair
+    assert module.write_packet(-1, b"", b"x", None) == errno.EBADF
+    while not (error := module.write_packet(left.fileno(), b"", bytes(1000), None)):
+        pass
+    assert error == errno.EAGAIN
