@@ -13,6 +13,7 @@ import sys
 from functools import partial
 
 from bench.harness import (
+    Side,
     Skipped,
     address,
     ask,
@@ -36,29 +37,20 @@ WANTED_PER_CPU = 40_000
 SERVER = (sys.executable, "-m", "bench.servers")
 
 
-class Side:
-    """A server, and the namespaces that it and its client are in."""
-
-    def __init__(self, server_side: str, client_side: str, *server: str) -> None:
-        self.server_side = server_side
-        self.client_side = client_side
-        self.server = server
-        self.per_cpu: list[float] = []
-
-    def measure(self, load: str) -> float:
-        """Connections per second of one run; `per_cpu` gets those per CPU-second of the server."""
-        work = "10.9.0.2", "80"
-        with serving(self.server_side, *self.server) as process:
-            if self.server[1] == "echo" and "lwip" in self.server[0]:
-                address(self.server_side)
-            ask(self.client_side, load, "connect", *work, "0.2", str(AT_ONCE), str(SIZE))
-            before = cpu_seconds(process)
-            found = ask(self.client_side, load, "connect", *work, str(SECONDS), str(AT_ONCE), str(SIZE))
-            used = cpu_seconds(process) - before
-        if found["failed"] > found["connections"] / 1000:
-            raise RuntimeError(f"{found['failed']} of {found['connections']} connections failed")
-        self.per_cpu.append(found["connections"] / used)
-        return float(found["connections"] / found["wall"])
+def measure(side: Side, load: str) -> float:
+    """Connections per second of one run; `per_cpu` gets those per CPU-second of the server."""
+    work = "10.9.0.2", "80"
+    with serving(side.server_side, *side.server) as process:
+        if side.server[1] == "echo" and "lwip" in side.server[0]:
+            address(side.server_side)
+        ask(side.client_side, load, "connect", *work, "0.2", str(AT_ONCE), str(SIZE))
+        before = cpu_seconds(process)
+        found = ask(side.client_side, load, "connect", *work, str(SECONDS), str(AT_ONCE), str(SIZE))
+        used = cpu_seconds(process) - before
+    if found["failed"] > found["connections"] / 1000:
+        raise RuntimeError(f"{found['failed']} of {found['connections']} connections failed")
+    side.per_cpu.append(found["connections"] / used)
+    return float(found["connections"] / found["wall"])
 
 
 def sides(alone: str, near: str, far: str, load: str) -> dict[str, Side]:
@@ -89,7 +81,7 @@ def main(runs: int = 5) -> None:
         many_ports(near)
         many_ports(far)
         compared = sides(alone, near, far, load)
-        rates = interleave({name: partial(side.measure, load) for name, side in compared.items()}, runs)
+        rates = interleave({name: partial(measure, side, load) for name, side in compared.items()}, runs)
     for name, found in rates.items():
         line(name, found, "/s")
         line(f"{name}, of its process", compared[name].per_cpu, "/CPU-s")

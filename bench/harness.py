@@ -135,6 +135,16 @@ def serving(namespace: str, *command: str) -> Iterator[subprocess.Popen[str]]:
         stop(process)
 
 
+class Side:
+    """A server, and the namespaces that it and its client are in. `per_cpu`: of each run, what it did a CPU-second."""
+
+    def __init__(self, server_side: str, client_side: str, *server: str) -> None:
+        self.server_side = server_side
+        self.client_side = client_side
+        self.server = server
+        self.per_cpu: list[float] = []
+
+
 def ask(namespace: str, *command: str, timeout: float = 60) -> dict[str, Any]:
     """What a program in a namespace prints: one JSON object."""
     inside = ["ip", "netns", "exec", namespace, *command]

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench.harness import Skipped, cable, cpu_seconds, interleave, line, namespaces, ratio, save, serving
+from bench.harness import Side, Skipped, cable, cpu_seconds, interleave, line, namespaces, ratio, save, serving
 
 SECONDS = 2
 CONNECTIONS = 64
@@ -18,22 +18,13 @@ WANTED = 1.0
 SERVER = (sys.executable, "-m", "bench.servers")
 
 
-class Side:
-    """A server, and the namespaces that it and wrk are in."""
-
-    def __init__(self, server_side: str, client_side: str, *server: str) -> None:
-        self.server_side = server_side
-        self.client_side = client_side
-        self.server = server
-        self.per_cpu: list[float] = []
-
-    def measure(self) -> float:
-        """Requests per second of one run."""
-        with serving(self.server_side, *self.server) as process:
-            before = cpu_seconds(process)
-            rate, total = wrk(self.client_side)
-            self.per_cpu.append(total / (cpu_seconds(process) - before))
-        return rate
+def measure(side: Side) -> float:
+    """Requests per second of one run."""
+    with serving(side.server_side, *side.server) as process:
+        before = cpu_seconds(process)
+        rate, total = wrk(side.client_side)
+        side.per_cpu.append(total / (cpu_seconds(process) - before))
+    return rate
 
 
 def wrk(namespace: str) -> tuple[float, int]:
@@ -61,7 +52,7 @@ def main(runs: int = 5) -> None:
             for loop in ("asyncio", "uvloop"):
                 sides[f"{kind} on {loop}, uinet"] = Side(alone, alone, *SERVER, "uinet", kind, loop)
                 sides[f"{kind} on {loop}, kernel"] = Side(near, far, *SERVER, "kernel", kind, loop)
-        candidates: dict[str, Callable[[], float]] = {name: partial(side.measure) for name, side in sides.items()}
+        candidates: dict[str, Callable[[], float]] = {name: partial(measure, side) for name, side in sides.items()}
         rates = interleave(candidates, runs)
     for name, found in rates.items():
         line(name, found, "requests/s")

@@ -7,15 +7,12 @@ One process sends, one receives, in namespaces of their own. What a C program do
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from bench.harness import interleave, line, namespaces, read, run, save, stop
+from bench.harness import interleave, line, namespaces, read, run, save, serving
 
+PROGRAM = (sys.executable, "-m", "bench.frames")
 SECONDS = 1.0
 SIZES = (64, 1514, 65226)
 RECEIVERS = {
@@ -23,21 +20,6 @@ RECEIVERS = {
     "batches, busy_poll": "packet:v1?buffer=64M&busy_poll=1ms", "AF_XDP": "xdp:v1",
 }
 BOUND = {"send": {64: 0.90e6, 1514: 0.88e6}, "receive": {64: 0.84e6}}
-
-
-def start(namespace: str, *arguments: str) -> subprocess.Popen[str]:
-    command = ["ip", "netns", "exec", namespace, sys.executable, "-m", "bench.frames", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
-
-
-@contextmanager
-def started(namespace: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    process = start(namespace, *arguments)
-    try:
-        read(process)  # it is ready
-        yield process
-    finally:
-        stop(process)
 
 
 def veth(near: str, far: str) -> None:
@@ -50,11 +32,11 @@ def veth(near: str, far: str) -> None:
 def measure(direction: str, url: str, size: int, near: str, far: str) -> dict[str, Any]:
     """One run: the record of the process that is measured."""
     if direction == "send":
-        with started(near, "send", url, str(size), str(SECONDS)) as sender:
+        with serving(near, *PROGRAM, "send", url, str(size), str(SECONDS)) as sender:
             return read(sender)
     with (
-        started(far, "receive", url, str(SECONDS)) as receiver,
-        started(near, "send", "packet:v0", str(size), str(SECONDS + 0.3)),
+        serving(far, *PROGRAM, "receive", url, str(SECONDS)) as receiver,
+        serving(near, *PROGRAM, "send", "packet:v0", str(size), str(SECONDS + 0.3)),
     ):
         return read(receiver)
 

@@ -11,12 +11,10 @@ cdef class Driver:
     cdef object _poll, _deadline, _timer
     cdef public dict _watched
     cdef list _errors
-    cdef long long _timer_at
     @cython.locals(pump=Pump)
     cdef _flush(self)
     @cython.locals(pump=Pump, wait=cython.longlong)
     cdef _wait(self, long long now, object timeout)
-    cdef bint _armed(self, long long deadline) except -1
     @cython.locals(pump=Pump)
     cdef bint _may_wake(self) except -1
     @cython.locals(pump=Pump)

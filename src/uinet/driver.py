@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from uinet.errors import InvalidArgument
 from uinet.link.timer import timer_fd
 from uinet.pump import Pump
-from uinet.units import seconds
+from uinet.units import MILLISECOND, seconds
 
 if TYPE_CHECKING:
     from uinet.ip.interface import Interface
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from uinet.stack import Stack
 
 LONGEST_WAIT = 3600 * 1000  # ms
-MILLISECOND = 1_000_000
 
 
 class Driver:
@@ -41,7 +40,6 @@ class Driver:
         self._errors: list[Exception] = []
         # a poll sleeps in milliseconds: a timer descriptor, where there is one, ends it when TCP wants
         self._timer = timer_fd() if clock is monotonic_ns else None
-        self._timer_at = 0  # 0: not armed
         if self._timer is not None:
             self._poll.register(self._timer.fileno(), select.POLLIN)
 
@@ -158,20 +156,13 @@ class Driver:
         if soonest is not None:
             if soonest <= now:
                 return 0
-            if not self._armed(soonest):
+            if self._timer is not None:
+                self._timer.arm_before(soonest)
+            else:
                 wait = min(wait, -(-(soonest - now) // MILLISECOND))  # rounded up: not before the deadline
         if timeout is not None:
             wait = min(wait, -(-max(0, seconds(timeout)) // MILLISECOND))
         return wait
-
-    def _armed(self, deadline: int) -> bool:
-        """Has the timer end the sleep at `deadline`, or before; False without one."""
-        if self._timer is None:
-            return False
-        if not 0 < self._timer_at <= deadline:
-            self._timer.arm(deadline)
-            self._timer_at = deadline
-        return True
 
     def _may_wake(self) -> bool:
         """Whether a descriptor can end a sleep: one that is not at its end, or that we want to write to."""
@@ -188,7 +179,6 @@ class Driver:
             if descriptor not in self._watched:
                 if self._timer is not None:
                     self._timer.clear()
-                    self._timer_at = 0
                 continue
             pump = self._watched[descriptor][0]
             if events & ~select.POLLOUT:  # an error as well: recv tells which

@@ -11,7 +11,7 @@ cdef class LoopDriver:
     cdef public list pumps
     cdef dict _reading, _writing
     cdef object _deadline, _timer, _fine
-    cdef long long _timer_at, _fine_at
+    cdef long long _timer_at
     cdef bint _scheduled, _closed
     cdef object _serve
     @cython.locals(pump=Pump)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from uinet.link.timer import TimerFd, timer_fd
 from uinet.pump import Pump
+from uinet.units import MILLISECOND
 
 if TYPE_CHECKING:
     from uinet.ip.interface import Interface
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from uinet.stack import Stack
 
 logger = logging.getLogger("uinet")
-MILLISECOND = 1_000_000
 
 
 class LoopDriver:
@@ -46,7 +46,6 @@ class LoopDriver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._fine = None if self.virtual else self._fine_timer()
-        self._fine_at = 0  # 0: not armed
         self._scheduled = False
         self._closed = False
         self._serve: Callable[[], None] = self._service
@@ -164,7 +163,6 @@ class LoopDriver:
     def _fine_expired(self) -> None:
         assert self._fine is not None
         self._fine.clear()
-        self._fine_at = 0
         self._due()
 
     def _expired(self) -> None:
@@ -190,9 +188,8 @@ class LoopDriver:
         """Sets the timer for the deadline. One that is too early stays: it costs a look at the clock."""
         deadline = self._deadline
         if self._fine is not None:
-            if deadline is not None and not 0 < self._fine_at <= deadline:
-                self._fine.arm(deadline)
-                self._fine_at = deadline
+            if deadline is not None:
+                self._fine.arm_before(deadline)
             return
         if deadline is None or (self._timer is not None and self._timer_at <= deadline):
             return

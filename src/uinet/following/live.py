@@ -10,7 +10,7 @@ the wire. Linux takes the outermost VLAN tag out of a packet before its filter s
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import re
 import select
 import socket
@@ -24,18 +24,15 @@ from uinet.following.ring import RingWalk
 from uinet.following.source import Source, Stop
 from uinet.link import interface
 from uinet.link.ring import Ring
+from uinet.link.sockets import SOL_PACKET, attach, hear_everything, try_option
 from uinet.link.url import Options
 from uinet.passive.follower import Follower
 from uinet.units import MILLISECOND
 from uinet.wire.capture import LINKTYPE_ETHERNET, LINKTYPE_RAW
 
 ETH_P_ALL = 0x0003
-SOL_PACKET = 263
-PACKET_ADD_MEMBERSHIP = 1
 PACKET_STATISTICS = 6
 PACKET_IGNORE_OUTGOING = 23
-PACKET_MR_PROMISC = 1
-SO_ATTACH_FILTER = 26
 
 RING = 64 << 20
 RETIRE = 20  # ms after which the kernel hands over a block that is not full
@@ -50,7 +47,6 @@ LINK_TYPES = {
 
 # before a filter in the kernel: packets with a VLAN tag pass (SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT)
 _TAGGED_PASS = ((0x20, 0, 0, 0xFFFFF030), (0x15, 1, 0, 0), (0x06, 0, 0, 0x40000))
-_INSTRUCTION = struct.Struct("=HBBI")  # struct sock_filter
 _SIZE = re.compile(r"(\d{1,12})([kKMG]?)")
 _SCALES = {"": 1, "k": 1 << 10, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _FLAGS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
@@ -100,11 +96,10 @@ class RingSource(Source):
         if filter is not None:
             _attach(sock, filter, LINK_TYPES[kind])
         if loopback:
-            _try_option(sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, struct.pack("i", 1))  # since Linux 4.20
+            try_option(sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)  # since Linux 4.20
         self._ring = Ring(sock, ring, retire=RETIRE)
         if promisc:
-            membership = struct.pack("iHH8x", self._index, PACKET_MR_PROMISC, 0)
-            sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
+            hear_everything(sock, self._index)
         sock.bind((name, ETH_P_ALL))
 
     def pump(self, follower: Follower, stop: Stop | None = None) -> bool:
@@ -194,18 +189,8 @@ def _attach(sock: socket.socket, filter: Filter, link_type: int) -> None:
     program = filter.program_for(link_type)
     if program is None:
         return
-    instructions = (*_TAGGED_PASS, *program.instructions)
-    code = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*each) for each in instructions))
-    request = struct.pack("@HP", len(instructions), ctypes.addressof(code))  # struct sock_fprog
-    _try_option(sock, socket.SOL_SOCKET, SO_ATTACH_FILTER, request)
-
-
-def _try_option(sock: socket.socket, level: int, option: int, value: bytes) -> None:
-    """Sets a socket option that this kernel may not have, or not take: what it saves is done here as well."""
-    try:
-        sock.setsockopt(level, option, value)
-    except OSError:
-        return
+    with contextlib.suppress(OSError):  # what a kernel without it does not save is done here as well
+        attach(sock, (*_TAGGED_PASS, *program.instructions))
 
 
 def _size(text: str) -> int:

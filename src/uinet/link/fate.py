@@ -62,12 +62,3 @@ class InterfaceDevice(Device):
         except OSError:
             raise DeviceGone(f"{self.name} was deleted") from None
         self._recheck_at = now + RECHECK
-
-
-def try_option(sock: socket.socket, level: int, option: int, value: int) -> bool:
-    """Sets a socket option that this kernel, or this user, may not have; whether it worked."""
-    try:
-        sock.setsockopt(level, option, value)
-    except OSError:
-        return False
-    return True

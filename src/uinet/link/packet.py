@@ -13,7 +13,6 @@ here it is put back, so that frames look as they did on the wire.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import socket
 import struct
@@ -23,9 +22,10 @@ from typing import TYPE_CHECKING
 from uinet.errors import DeviceError, DeviceURLError
 from uinet.link import calls, interface, steering, vnet
 from uinet.link.constants import TCP
-from uinet.link.fate import InterfaceDevice, try_option
+from uinet.link.fate import InterfaceDevice
 from uinet.link.offload import finish, locate
 from uinet.link.ring import MIN_BLOCK, Ring
+from uinet.link.sockets import NOTHING, SOL_PACKET, attach, hear_everything, try_option
 from uinet.units import MICROSECOND
 from uinet.wire.addresses import Mac
 from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame, LargeFrame, gathered
@@ -35,19 +35,15 @@ if TYPE_CHECKING:
     from uinet.link.sharing import Share
 
 ETH_P_ALL = 0x0003
-SOL_PACKET = 263
-PACKET_ADD_MEMBERSHIP = 1
 PACKET_STATISTICS = 6
 PACKET_AUXDATA = 8
 PACKET_VNET_HDR = 15
 PACKET_FANOUT = 18
 PACKET_IGNORE_OUTGOING = 23
-PACKET_MR_PROMISC = 1
 PACKET_FANOUT_DATA = 22
 PACKET_FANOUT_HASH = 0
 PACKET_FANOUT_CBPF = 6
 PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
-SO_ATTACH_FILTER = 26
 SO_DETACH_FILTER = 27
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
@@ -62,7 +58,6 @@ BATCH = 64  # frames that are made ready before they are offered to the kernel
 BUFFER = 8 << 20  # bytes: a frame of 64 KiB may count as more than 100 KiB
 RETIRE = 1  # ms that a block of a ring stays open
 TRANSPORTS = {interface.ARPHRD_ETHER: 2, interface.ARPHRD_LOOPBACK: 2, interface.ARPHRD_NONE: 3}
-NOTHING = [(steering.RET_K, 0, 0, 0)]  # the filter that takes no packet
 _FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -118,7 +113,7 @@ class PacketDevice(InterfaceDevice):
             if ring:
                 self._ring = Ring(self._socket, ring, retire=RETIRE, headers=self.offload, block=MIN_BLOCK)
             if share is not None:
-                _attach(self._socket, SO_ATTACH_FILTER, socket.SOL_SOCKET, NOTHING)
+                attach(self._socket, NOTHING)
             self._socket.bind((name, ETH_P_ALL))
             if share is not None:
                 self._join(share)
@@ -148,8 +143,7 @@ class PacketDevice(InterfaceDevice):
             if not try_option(sock, socket.SOL_SOCKET, force, buffer):
                 sock.setsockopt(socket.SOL_SOCKET, ordinary, buffer)
         if promisc:
-            membership = struct.pack("iHH8x", index, PACKET_MR_PROMISC, 0)
-            sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
+            hear_everything(sock, index)
 
     def _set_busy_poll(self, busy_poll: int) -> None:
         self.busy_poll = busy_poll
@@ -162,7 +156,7 @@ class PacketDevice(InterfaceDevice):
             mode = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_UNIQUEID
             self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, mode << 16)
             share.group = self._socket.getsockopt(SOL_PACKET, PACKET_FANOUT) & 0xFFFF
-            _attach(self._socket, PACKET_FANOUT_DATA, SOL_PACKET, steering.program(ethernet=False))
+            attach(self._socket, steering.program(ethernet=False), SOL_PACKET, PACKET_FANOUT_DATA)
         else:
             self._socket.setsockopt(SOL_PACKET, PACKET_FANOUT, share.group | PACKET_FANOUT_CBPF << 16)
 
@@ -351,12 +345,6 @@ class PacketDevice(InterfaceDevice):
         if self._ring is not None:
             self._ring.close()
         self._socket.close()
-
-
-def _attach(sock: socket.socket, option: int, level: int, program: list[steering.Instruction]) -> None:
-    """Gives the kernel a classic BPF program, by the socket option that takes it. OSError."""
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in program))
-    sock.setsockopt(level, option, struct.pack("@HP", len(program), ctypes.addressof(code)))  # struct sock_fprog
 
 
 def _with_tag(data: bytes, tag: bytes) -> bytes:

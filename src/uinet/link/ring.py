@@ -8,8 +8,8 @@ import struct
 
 from uinet.errors import DeviceError
 from uinet.link.calls import BlockRing
+from uinet.link.sockets import SOL_PACKET
 
-SOL_PACKET = 263
 PACKET_RX_RING = 5
 PACKET_VERSION = 10
 TPACKET_V3 = 2

@@ -13,19 +13,17 @@ same instructions. Read first: Linux, Documentation/networking/filter.rst; :mod:
 from __future__ import annotations
 
 from uinet.link.bpf import Instruction as Extended
+from uinet.link.constants import ETHERTYPE_IPV4, ETHERTYPE_IPV6, TCP, UDP
+from uinet.link.device import MAX_TAGS
+from uinet.link.sockets import Instruction
+from uinet.units import MASK32
 from uinet.wire.addresses import TPIDS
 
-Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, k
-
-ETHERTYPE_IPV4 = 0x0800
-ETHERTYPE_IPV6 = 0x86DD
-ICMP, TCP, UDP, FRAGMENT, ICMPV6 = 1, 6, 17, 44, 58
+ICMP, FRAGMENT, ICMPV6 = 1, 44, 58
 ICMP_ERRORS = (3, 4, 5, 11, 12)
 ICMPV6_ERRORS = (1, 2, 3, 4)
 EXTENSIONS = (0, 43, 60)  # hop-by-hop, routing, destination options
-MAX_TAGS = 16
 MAX_EXTENSIONS = 4
-MASK32 = 0xFFFFFFFF
 SUM, DIFFERENCE, FINAL = 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35  # odd, and well mixed
 
 PROTOCOL = 0xFFFFF000  # SKF_AD_OFF + SKF_AD_PROTOCOL: the ethertype behind the tag that Linux has taken out

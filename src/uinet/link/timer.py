@@ -38,6 +38,7 @@ class TimerFd:
             raise OSError(ctypes.get_errno(), "timerfd_create")
         self._spec = _Itimerspec()
         self._reference = ctypes.byref(self._spec)
+        self._at = 0  # 0: not armed
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -48,9 +49,16 @@ class TimerFd:
         self._spec.value.seconds, self._spec.value.nanoseconds = divmod(max(1, when), BILLION)
         if self._libc.timerfd_settime(self._fd, TFD_TIMER_ABSTIME, self._reference, None) < 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime")
+        self._at = when
+
+    def arm_before(self, when: int) -> None:
+        """Makes it readable at `when` unless it will be earlier: one that is too early costs a look at the clock."""
+        if not 0 < self._at <= when:
+            self.arm(when)
 
     def clear(self) -> None:
         """Makes it unreadable again after its time has come."""
+        self._at = 0
         try:
             os.read(self._fd, 8)
         except BlockingIOError:

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 
 from uinet.errors import DeviceError, DeviceURLError
 from uinet.link import bpf, interface, umem
-from uinet.link.fate import InterfaceDevice, try_option
+from uinet.link.fate import InterfaceDevice
 from uinet.link.offload import finish
+from uinet.link.sockets import NOTHING, attach, hear_everything, try_option
 from uinet.units import MICROSECOND
 from uinet.wire.addresses import Mac
 from uinet.wire.frame import CHECKSUM_NEEDED, Frame
@@ -52,11 +53,7 @@ MODE_GENERIC = 1 << 1  # XDP_FLAGS_SKB_MODE
 MODE_NATIVE = 1 << 2  # XDP_FLAGS_DRV_MODE
 MODES = ("auto", "native", "generic")
 
-SOL_PACKET = 263
-PACKET_ADD_MEMBERSHIP = 1
-PACKET_MR_PROMISC = 1
 ETH_P_LOCAL = 0x88B5  # for experiments: any would do
-SO_ATTACH_FILTER = 26
 SO_BUSY_POLL = 46
 SO_PREFER_BUSY_POLL = 69
 SO_BUSY_POLL_BUDGET = 70
@@ -451,13 +448,10 @@ def _watch(sock: socket.socket, name: str, index: int, promisc: bool) -> None:
 
     An AF_XDP socket does not say either. OSError.
     """
-    nothing = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0), 8)  # the filter: return 0
-    program = struct.pack("@HP", 1, ctypes.addressof(nothing))
     sock.setblocking(False)
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    attach(sock, NOTHING)
     if promisc:
-        membership = struct.pack("iHH8x", index, PACKET_MR_PROMISC, 0)
-        sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
+        hear_everything(sock, index)
     try:
         sock.bind((name, ETH_P_LOCAL))
     except OSError as error:

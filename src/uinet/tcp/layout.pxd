@@ -20,13 +20,15 @@ cpdef Py_ssize_t headers_length(Entry entry)
 cpdef bint find_path(Context context, Entry entry) except -1
 @cython.locals(hop=NextHop, header=bytes)
 cpdef Py_ssize_t begin(Context context, Entry entry) except -2
+@cython.locals(hop=NextHop)
+cpdef NextHop unresolved(Entry entry, Py_ssize_t at)
 @cython.locals(scratch=bytearray, header=Py_ssize_t, l4=Py_ssize_t, pseudo=cython.uint, interface=Interface,
-               state=cython.uchar, total=cython.uint, packet=bytes)
+               state=cython.uchar, total=cython.uint, packet=bytes, hop=NextHop)
 cpdef transmit(
     Context context, Entry entry, Py_ssize_t at, unsigned int seq, unsigned int ack, unsigned int flags,
     unsigned int window, Py_ssize_t options, object source, Py_ssize_t offset, Py_ssize_t length)
 @cython.locals(scratch=bytearray, header=Py_ssize_t, l4=Py_ssize_t, pseudo=cython.uint, interface=Interface,
-               frame=LargeFrame)
+               frame=LargeFrame, hop=NextHop)
 cpdef transmit_large(
     Context context, Entry entry, Py_ssize_t at, unsigned int seq, unsigned int ack, unsigned int flags,
     unsigned int window, Py_ssize_t options, list pieces, Py_ssize_t length, Py_ssize_t segment)

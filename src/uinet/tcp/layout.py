@@ -6,7 +6,7 @@ Headers are written into one scratch buffer a stack; headers and payload become 
 from __future__ import annotations
 
 from uinet.errors import Error
-from uinet.ip.neighbors import STATIC
+from uinet.ip.neighbors import STATIC, NextHop
 from uinet.tcp.context import Context
 from uinet.tcp.signing import sign
 from uinet.tcp.table import Entry
@@ -63,6 +63,15 @@ def begin(context: Context, entry: Entry) -> int:
     return len(header)
 
 
+def unresolved(entry: Entry, at: int) -> NextHop | None:
+    """The next hop whose link header the neighbours have to find out first: none lies before `at`, and the link has
+    such. None if the frame is complete."""
+    hop = entry.next_hop
+    if at == 0 and entry.link_header is None and hop is not None and hop.link_header != EMPTY:
+        return hop
+    return None
+
+
 def transmit(
     context: Context, entry: Entry, at: int, seq: int, ack: int, flags: int, window: int, options: int,
     source: bytes | bytearray, offset: int, length: int,
@@ -92,9 +101,10 @@ def transmit(
     else:
         state = CHECKSUM_VALID
     context.segments_out += 1
-    if at == 0 and entry.link_header is None and entry.next_hop is not None and entry.next_hop.link_header != EMPTY:
+    hop = unresolved(entry, at)
+    if hop is not None:
         packet = join2(scratch, l4 + header, source, offset, length)
-        context.network.neighbors.send(entry.next_hop, packet, state, 0)
+        context.network.neighbors.send(hop, packet, state, 0)
         return
     interface.transmit(Frame(join2(scratch, l4 + header, source, offset, length), state, 0, 0))
 
@@ -114,8 +124,9 @@ def transmit_large(
     assert interface is not None
     context.segments_out += (length + segment - 1) // segment
     frame = LargeFrame(take(scratch, 0, l4 + header), segment, pieces, at, l4)
-    if at == 0 and entry.link_header is None and entry.next_hop is not None and entry.next_hop.link_header != EMPTY:
-        context.network.neighbors.send(entry.next_hop, gathered(frame).data, CHECKSUM_NEEDED, segment)
+    hop = unresolved(entry, at)
+    if hop is not None:
+        context.network.neighbors.send(hop, gathered(frame).data, CHECKSUM_NEEDED, segment)
         return
     interface.tx_bytes += length
     interface.transmit(frame)

@@ -428,7 +428,7 @@ def send_new(tcb: Tcb) -> bool:
             limited = True
             break
         last = length == available
-        if length < full and last and not may_send_small(tcb, offset):
+        if last and length < full and not may_send_small(tcb, offset):
             break
         if tcb.pacing_rate and must_wait(tcb):
             limited = room < full
