@@ -36,7 +36,8 @@ def console(stderr: bool = False) -> Console:
 
 def print_json(record: dict[str, Any]) -> None:
     """One object on a line of its own, at once: somebody may be reading along."""
-    print(json.dumps(record), flush=True)
+    sys.stdout.write(json.dumps(record) + "\n")  # in one: workers write to the same file
+    sys.stdout.flush()
 
 
 def si(value: float, unit: str = "") -> str:
