@@ -10,4 +10,5 @@ cdef class Config:
     cdef public long long defer_accept, fast_open, keep_count, keep_idle, keep_interval, linger, max_buffer
     cdef public long long max_pacing_rate, max_segment, mtu_discover, mtu_probing, not_sent_low, reassembly_deadline
     cdef public long long receive_buffer, receive_low, send_buffer, tos, ttl, user_timeout, window_clamp
-    cdef public object congestion, fast_open_key, keys, l2, syn_filter, vlans
+    cdef public object congestion, fast_open_key, keys, syn_filter, vlans
+    cdef public dict variants

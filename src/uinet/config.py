@@ -8,12 +8,12 @@ from typing import Any
 from uinet.tcp.keys import NO_KEYS
 from uinet.units import SECOND
 from uinet.wire.addresses import Any as AnyType
-from uinet.wire.addresses import L2Info, VlanTag
+from uinet.wire.addresses import VlanTag
 
 ATTRIBUTES = (
     "bind_any", "broadcast", "cdom", "congestion", "cork", "defer_accept", "fast_open",
     "fast_open_connect", "fast_open_key", "keep_count", "keep_idle", "keep_interval", "keepalive", "keys",
-    "l2", "linger", "max_buffer", "max_pacing_rate", "max_segment", "mtu_discover", "mtu_probing",
+    "linger", "max_buffer", "max_pacing_rate", "max_segment", "mtu_discover", "mtu_probing",
     "no_delay", "not_sent_low", "oob_inline", "passive", "promiscuous", "quick_ack", "reassembly_deadline",
     "receive_auto", "receive_buffer", "receive_errors", "receive_low", "reuse_address", "reuse_port",
     "send_auto", "send_buffer", "syn_filter", "tos", "ttl", "user_timeout", "user_timeout_option", "vlans",
@@ -24,7 +24,7 @@ ATTRIBUTES = (
 class Config:
     """What is set on a socket. Accepted sockets share their listener's until one of them sets something."""
 
-    __slots__ = ATTRIBUTES  # a dictionary of so many shares no keys with others, and takes a kilobyte more a socket
+    __slots__ = (*ATTRIBUTES, "variants")  # a dictionary of so many shares no keys with others, and takes a kilobyte more a socket
 
     def __init__(self, receive_buffer: int, send_buffer: int, max_buffer: int) -> None:
         self.receive_buffer = receive_buffer
@@ -37,7 +37,6 @@ class Config:
         self.reassembly_deadline = 5 * SECOND
         self.cdom = 0
         self.vlans: tuple[VlanTag, ...] | AnyType = ()
-        self.l2: L2Info | None = None
         self.bind_any = False
         self.reuse_port = False
         self.reuse_address = False  # nothing to do: TIME-WAIT never keeps a listener from its port
@@ -70,6 +69,7 @@ class Config:
         self.ttl = 64
         self.tos = 0
         self.receive_errors = False
+        self.variants: dict[tuple[int, int, Any], Config] = {}  # shared ones that differ by one option
 
     def copy(self) -> Config:
         """One of its own for a socket that is about to set something."""

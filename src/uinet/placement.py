@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from uinet.errors import AddressError, AddressNotAvailable, InvalidArgument, NetworkUnreachable
 from uinet.ip.interface import hop_limit
 from uinet.sockopt import Config
-from uinet.tcp.listener import IP_ANY, IP_EXACT, IP_FAMILY
+from uinet.tcp.constants import IP_ANY, IP_EXACT, IP_FAMILY
 from uinet.tcp.tcb import Tcb
-from uinet.wire.addresses import Mac, link_header, split, unpack_address, vids
+from uinet.wire.addresses import L2Info, Mac, link_header, split, unpack_address, vids
 from uinet.wire.constants import ETHERTYPE_IPV4, ETHERTYPE_IPV6, V4_MAPPED
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def place_routed(stack: Stack, tcb: Tcb, bound: Bound | None, remote: bytes, por
 
 
 def place_promiscuous(
-    stack: Stack, tcb: Tcb, config: Config, bound: Bound | None, remote: bytes, port: int
+    stack: Stack, tcb: Tcb, config: Config, l2: L2Info | None, bound: Bound | None, remote: bytes, port: int
 ) -> None:
     """Gives `tcb` its key and its verbatim link header in a domain above 0. AddressError, InvalidArgument,
     NetworkUnreachable.
@@ -88,12 +88,12 @@ def place_promiscuous(
     tags = b""
     header = b""
     if interface.layer == 2:
-        if config.l2 is None:
+        if l2 is None:
             raise InvalidArgument("a promiscuous connection needs MACs and VLANs: l2= or SO_L2INFO")
-        if Mac(config.l2.destination).is_group:
-            raise InvalidArgument(f"no TCP connection can go to {config.l2.destination}: that is a group's MAC")
-        header = link_header(config.l2, ETHERTYPE_IPV4 if len(remote) == 4 else ETHERTYPE_IPV6)
-        tags = vids(config.l2.vlans)
+        if Mac(l2.destination).is_group:
+            raise InvalidArgument(f"no TCP connection can go to {l2.destination}: that is a group's MAC")
+        header = stack.tcp.interned.one(link_header(l2, ETHERTYPE_IPV4 if len(remote) == 4 else ETHERTYPE_IPV6))
+        tags = stack.tcp.interned.one(vids(l2.vlans))
     source = split(local)
     target = split(remote)
     tcb.interface = interface

@@ -18,15 +18,14 @@ cdef unsigned char CLOSED, ESTABLISHED
 cdef unsigned int EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
 
 
-cdef class Socket:
+cdef class Socket:  # from wide to narrow: no gaps, as there may be a million
     cdef object __weakref__
-    cdef public Tcb tcb
-    cdef public object stack, endpoint, bound, on_event, user_context
+    cdef public object stack, place, on_event, user_context
     cdef public Config config
-    cdef public Listener listener
-    cdef public int family, type
-    cdef public unsigned int events
-    cdef public bint shared, ready_queued, listed, closed
+    cdef public Tcb tcb
+    cdef public unsigned short events
+    cdef public unsigned char family, type
+    cdef public unsigned char shared, listed, closed, ready_queued
     @cython.locals(config=Config)
     cpdef configure(self, Tcb tcb)
     cpdef _kick(self)

@@ -64,7 +64,7 @@ from uinet.wire.addresses import (
     unpack_address,
     vids,
 )
-from uinet.wire.kernels import take
+from uinet.wire.kernels import take, track, untrack
 from uinet.wire.packet import l2info_of
 
 if TYPE_CHECKING:
@@ -81,6 +81,21 @@ KEEPALIVE = {
 MAX_BACKLOG = 1 << 20
 
 
+class Place:
+    """Where a socket belongs that is no connection: what it was bound to, and what it is.
+
+    `bound`: see `Socket.bound`. `l2`: SO_L2INFO. `listener`, `endpoint`: what listens, or takes datagrams.
+    """
+
+    __slots__ = ("bound", "endpoint", "l2", "listener")
+
+    def __init__(self) -> None:
+        self.bound: tuple[bytes | None, int] | None = None
+        self.l2: L2Info | None = None
+        self.listener: Listener | None = None
+        self.endpoint: UdpEndpoint | None = None
+
+
 class Socket:
     """One socket of a stack; made by `Stack.socket`, `listen`, `connect` and `accept`.
 
@@ -88,21 +103,14 @@ class Socket:
     as given. `stack`: whose it is.
     """
 
-    __slots__ = (  # there may be a million
-        "__weakref__", "bound", "closed", "config", "endpoint", "events", "family", "listed", "listener", "on_event",
-        "ready_queued", "shared", "stack", "tcb", "type", "user_context",
-    )
-
     def __init__(self, stack: Stack, family: int, kind: int, config: Config) -> None:
         self.tcb: Tcb | None = None
         self.stack = stack
         self.family = family
         self.type = kind
         self.config = config
-        self.shared = False  # `config` belongs to the listener
-        self.listener: Listener | None = None
-        self.endpoint: UdpEndpoint | None = None
-        self.bound: tuple[bytes | None, int] | None = None  # (packed address, b"" any of family; None any), port
+        self.shared = True  # others have the same `config`: a copy is made before it changes
+        self.place: Place | None = None  # None of a connection: the TCB has its key and link header
         self.on_event: Callable[[Socket, int], None] | None = None
         self.events = 0
         self.ready_queued = False
@@ -117,6 +125,31 @@ class Socket:
         tcb = self.tcb
         if tcb is not None and tcb.state == CLOSED:
             forget_unread(tcb)  # it counts against the stack's memory, and nobody can read it any more
+
+    @property
+    def listener(self) -> Listener | None:
+        """What listens, if this socket does."""
+        return self.place.listener if self.place is not None else None
+
+    @property
+    def endpoint(self) -> UdpEndpoint | None:
+        """What takes datagrams, if it is a datagram socket."""
+        return self.place.endpoint if self.place is not None else None
+
+    @property
+    def bound(self) -> tuple[bytes | None, int] | None:
+        """(packed address, port) that it was bound to: all zeros any address of the family, None any, port 0 any."""
+        return self.place.bound if self.place is not None else None
+
+    @property
+    def l2(self) -> L2Info | None:
+        """SO_L2INFO as it was set."""
+        return self.place.l2 if self.place is not None else None
+
+    def _place(self) -> Place:
+        if self.place is None:
+            self.place = Place()
+        return self.place
 
     # state
 
@@ -296,7 +329,7 @@ class Socket:
             if info is None:
                 return None
             return info.reversed() if self.tcb.passive_open else info
-        return self.config.l2
+        return self.l2
 
     def getsockname(self) -> tuple[IpAddress | Any, int | Any]:
         """The local address and port; ANY for what is not bound or a wildcard."""
@@ -331,7 +364,15 @@ class Socket:
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_AO_INFO):
             ao_keys.choose(self.tcb, value)
             return
-        if self.shared:
+        if (level, name) == (sockopt.SOL_SOCKET, sockopt.SO_L2INFO):
+            self._place().l2 = sockopt.check_l2(value)
+            if self.endpoint is not None:
+                self.endpoint.l2 = self.l2
+            return
+        variant = sockopt.variant(self.config, level, name, value) if self.shared else None
+        if variant is not None:
+            self.config = variant
+        elif self.shared:
             self.config = self.config.copy()
             self.shared = False
         if (level, name) in sockopt.KEY_CHANGES:
@@ -345,10 +386,13 @@ class Socket:
                     self.config.keys = before
                     raise
             return
-        attribute = sockopt.apply(self.config, level, name, value)
+        if variant is None:
+            sockopt.apply(self.config, level, name, value)
+        attribute = sockopt.SETTABLE[level, name][0]
         if self.listener is not None:
             self.listener.syn_filter = self.config.syn_filter
             self.listener.reuse = self.config.reuse_port
+            self.listener.offer_until = self.stack.tcp.now
         if self.endpoint is not None:
             self._configure_endpoint(self.endpoint)
         if self.tcb is not None and self.tcb.state != CLOSED:
@@ -458,7 +502,7 @@ class Socket:
         endpoint.ttl = config.ttl if config.ttl != 64 else None
         endpoint.tos = config.tos
         endpoint.receive_limit = config.receive_buffer
-        endpoint.l2 = config.l2
+        endpoint.l2 = self.l2
         endpoint.dont_fragment = config.mtu_discover >= sockopt.IP_PMTUDISC_DO
         endpoint.probes = config.mtu_discover == sockopt.IP_PMTUDISC_PROBE
         if not endpoint.bound:
@@ -483,12 +527,12 @@ class Socket:
             check_domain(self.stack, self.config)
             self._configure_endpoint(self.endpoint)
             self.stack.udp.bind(self.endpoint, packed or b"", number)
-            self.bound = (packed, self.endpoint.local_port)
+            self._place().bound = (packed, self.endpoint.local_port)
             return
         if packed and any(packed) and not self.config.cdom and not self.config.bind_any:
             if not self.stack.network.is_local(packed):
                 raise AddressNotAvailable(f"{ip} is none of this stack's addresses")
-        self.bound = (packed, number)
+        self._place().bound = (packed, number)
 
     def _pack(self, ip: Any) -> bytes | None:
         """A packed address; None for any of both families."""
@@ -530,8 +574,10 @@ class Socket:
         if port == 0 and not config.promiscuous:
             port = free_port(self.stack, config.cdom, halves)
         tcp.listeners.add(listener, config.cdom, tags, kind, halves[0], halves[1], port)
-        self.bound = (packed, port)
-        self.listener = listener
+        untrack(listener)  # the stack holds it while it listens
+        self._place().bound = (packed, port)
+        untrack(self._place()).listener = listener
+        untrack(self)
 
     def accept(self) -> Socket:
         """The oldest connection that waits. WouldBlock; InvalidArgument if the socket does not listen.
@@ -543,18 +589,16 @@ class Socket:
             raise InvalidArgument("the socket does not listen")
         if not self.listener.accepted:
             raise WouldBlock()
-        tcb = self.listener.accepted.popleft()
+        tcb = self.listener.take()
         if isinstance(tcb, Reception):
             self.shared = True
             return self.stack.watched(self, tcb)
         family = AF_INET if is_v4(tcb) else AF_INET6
         sock = Socket(self.stack, family, self.type, self.config)
-        sock.shared = True
         self.shared = True
         sock.tcb = tcb
         sock.user_context, tcb.user_context = tcb.user_context, None
-        tcb.listener = None
-        tcb.owner = sock
+        tcb.owner = untrack(sock)  # the stack holds it while the connection lasts
         events = EV_CONNECTED | EV_WRITABLE
         if tcb.rcv_buf is not None:
             events |= EV_READABLE
@@ -601,13 +645,15 @@ class Socket:
         tcb = Tcb(self.stack.tcp)
         self.configure(tcb)
         if self.config.cdom:
-            place_promiscuous(self.stack, tcb, self.config, self.bound, remote, port)
+            place_promiscuous(self.stack, tcb, self.config, self.l2, self.bound, remote, port)
         else:
             place_routed(self.stack, tcb, self.bound, remote, port)
         tcb.auth = self.config.keys.signer(tcb.raddr_hi, tcb.raddr_lo, tcb.rport)
         tcb.owner = self
         self.stack.tcp.connect(tcb, fast_open, hold)
         self.tcb = tcb
+        self.place = None
+        untrack(self)  # the stack holds it while the connection lasts
         if tcb.fast_open is not None and tcb.fast_open.held:
             notify(tcb, EV_WRITABLE)
         self._kick()
@@ -804,6 +850,7 @@ class Socket:
         self.closed = True
         if self.listener is not None:
             self.stack.tcp.close_listener(self.listener)
+            self._place().listener = None  # they would keep each other alive
         if self.endpoint is not None:
             self.stack.udp.close(self.endpoint)
             self.endpoint.notify = None
@@ -832,6 +879,7 @@ class Socket:
         """Breaks the cycle with a connection that is over; one that has something to tell yet is parted after that."""
         if tcb.state == CLOSED and not tcb.ready_queued:
             tcb.owner = None
+            track(self)
 
     def info(self) -> TcpInfo:
         """What is known of the connection, as TCP_INFO; NotConnected."""
@@ -840,6 +888,11 @@ class Socket:
         return tcp_info(self.tcb)
 
     # what the stack calls
+
+    def let_go(self) -> None:
+        """Its listener listens no more: nobody but the program holds them, and they each other."""
+        track(self.place)
+        track(self)
 
     def mark(self, events: int) -> None:
         """Notes events of a listener or datagram socket, to be delivered after the batch."""
@@ -883,5 +936,5 @@ def new_datagram_socket(stack: Stack, family: int, config: Config) -> Socket:
     sock = Socket(stack, family, SOCK_DGRAM, config)
     endpoint = stack.udp.endpoint(family={AF_INET: 4, AF_INET6: 16}.get(family, 0), cdom=config.cdom)
     endpoint.notify = lambda ended: sock.mark(EV_READABLE | (EV_ERROR if ended.error is not None else 0))
-    sock.endpoint = endpoint
+    sock._place().endpoint = endpoint
     return sock

@@ -117,6 +117,7 @@ TCP_MTU_PROBING = 0x1023  # probes of the path MTU: 0 never, 1 after a black hol
 TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
 
 MIN_BUFFER = 2048
+MOST_VARIANTS = 32  # of a shared Config
 MOST_RATE = 10**12  # bytes a second
 LONGEST = 10**9 * SECOND  # ns; any longer time would not fit 64 bits for long
 
@@ -290,7 +291,6 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (SOL_SOCKET, SO_PASSIVE): ("passive", _flag),
     (SOL_SOCKET, SO_SETFIB): ("cdom", _within(0, 0xFFFFFFFF, "a connection domain")),
     (SOL_SOCKET, SO_VLANS): ("vlans", _vlans),
-    (SOL_SOCKET, SO_L2INFO): ("l2", check_l2),
     (SOL_SOCKET, SO_REUSEPORT): ("reuse_port", _flag),
     (SOL_SOCKET, SO_REUSEADDR): ("reuse_address", _flag),
     (SOL_SOCKET, SO_BROADCAST): ("broadcast", _flag),
@@ -382,3 +382,19 @@ def read(config: Config, level: int, name: int) -> Any:
         unit = NANOSECONDS[attribute]
         return value // unit if value % unit == 0 else value / unit
     return int(value) if isinstance(value, bool) else value
+
+
+def variant(config: Config, level: int, name: int, value: Any) -> Config | None:
+    """A shared `config` with an option set, for all sockets that set the same: a million of them have one. None where
+    that is not worth it (the value is an object, or there are many). InvalidArgument, NotSupported."""
+    setting = SETTABLE.get((level, name))
+    if setting is not None and type(value) is not int and value is getattr(config, setting[0]):
+        return config
+    if type(value) is not int and type(value) is not bool and value is not ANY:
+        return None
+    found: Config | None = config.variants.get((level, name, value))
+    if found is None and len(config.variants) < MOST_VARIANTS:
+        found = config.copy()
+        apply(found, level, name, value)
+        config.variants[level, name, value] = found
+    return found

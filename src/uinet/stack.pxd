@@ -27,6 +27,7 @@ cdef class Stack:
     cdef public list link_watchers, waiting, later, calls
     cdef public bint closed
     cdef unsigned long long counted_in, counted_out
+    cdef tuple _config
     @cython.locals(deadline=cython.longlong)
     cpdef next_deadline(self)
     cdef bint _has_work(self) except -1

@@ -54,8 +54,10 @@ from uinet.udp.protocol import Udp
 from uinet.wheel import Wheel
 from uinet.wire.addresses import IPAddress, L2Info, pack_address, unpack_address
 from uinet.wire.frame import CHECKSUM_VALID, Frame
+from uinet.wire.kernels import track
 
 LATEST = 1 << 62  # ns: no time is later than this, so that every deadline fits 64 bits
+DATAGRAM_BUFFER = 512 * 1024  # the receive buffer of a datagram socket
 ROUNDS = 64  # of events and output after one batch; what is left then waits for the next poll
 
 log = logging.getLogger("uinet")
@@ -92,6 +94,7 @@ class Stack:
         self.network.on_kick = self.kick
         self.network.on_refresh = self.tcp.refresh
         self.closed = False
+        self._config: tuple[tuple[int, ...], Config] | None = None
         self.counted_in = self.counted_out = 0  # frames in and segments out, when the counters were brought up to date
         self.waiting: list[Socket] = []  # sockets with events for `events`
         self.later: list[tuple[Interface, list[Frame]]] = []  # what came in inside a batch
@@ -348,7 +351,8 @@ class Stack:
         elif tcb.owner is not None:
             self._tell(tcb.owner, events)
         if tcb.state == CLOSED and not tcb.ready_queued:
-            tcb.owner = None  # the last word: connection and socket would keep each other alive
+            owner, tcb.owner = tcb.owner, None  # the last word: connection and socket would keep each other alive
+            track(owner)
 
     def _tell(self, sock: Socket, events: int) -> None:
         """Tells one socket, by upcall or by the list. An upcall that raises costs its connection, not the stack.
@@ -422,15 +426,23 @@ class Stack:
             raise BadSocket("the stack is closed")
         if family not in (AF_UNSPEC, AF_INET, AF_INET6):
             raise NotSupported(f"{family!r} is no family of this stack")
-        settings = self.tcp.settings
-        config = Config(settings.receive_buffer, settings.send_buffer, settings.max_buffer)
-        config.reassembly_deadline = settings.passive.deadline
         if kind == SOCK_DGRAM:
-            config.receive_buffer = 512 * 1024
+            config = self._defaults().copy()
+            config.receive_buffer = DATAGRAM_BUFFER
             return new_datagram_socket(self, family, config)
         if kind != SOCK_STREAM:
             raise NotSupported(f"{kind!r} is no type of socket of this stack")
-        return Socket(self, family, kind, config)
+        return Socket(self, family, kind, self._defaults())
+
+    def _defaults(self) -> Config:
+        """What is set on a new socket: shared by all of them while the settings stay as they are."""
+        settings = self.tcp.settings
+        wanted = (settings.receive_buffer, settings.send_buffer, settings.max_buffer, settings.passive.deadline)
+        if self._config is None or self._config[0] != wanted:
+            config = Config(*wanted[:3])
+            config.reassembly_deadline = wanted[3]
+            self._config = wanted, config
+        return self._config[1]
 
     def listen(
         self, address: tuple[Any, Any], *, backlog: int = 128, vlans: Any = (), cdom: int = 0,

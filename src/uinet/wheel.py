@@ -6,6 +6,9 @@ Read first: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987). 
 A :class:`Timer` is a node of its slot's list. Whoever owns one moves its deadline *later* for free, by `deadline`
 alone: the node stays where it is, and when its slot comes up it is put where it belongs (lazy re-arming). Only an
 earlier deadline moves the node.
+
+No call takes long: one `advance` looks at no more than BUDGET nodes. If more come up at once, as when a million were
+armed within a second, the rest waits for the next call, which `next_deadline` asks for at once.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ SLOT_MASK = 255
 LEVELS = 4
 SPAN = (1 << 32) - 1  # ticks
 NEVER = 1 << 62
+BUDGET = 4096  # nodes handed down or fired in one call
 
 
 class Timer:
@@ -50,6 +54,9 @@ class Wheel:
         self.count = 0  # nodes filed
         self.soonest = NEVER  # no node is filed before this tick
         self.advancing = False
+        self.budget = 0  # what is left of it in this call
+        self.spill = Timer()  # nodes of a slot whose time has come, not looked at yet
+        self._empty(self.spill)
         self.heads: list[Timer] = [Timer() for _ in range(LEVELS * SLOTS)]
         self.filed: list[int] = [0] * LEVELS  # nodes a level
         for head in self.heads:
@@ -109,7 +116,7 @@ class Wheel:
 
     def clear(self) -> None:
         """Takes all timers out, one after the other as they lie."""
-        for head in self.heads:
+        for head in [*self.heads, self.spill]:
             timer = head.wheel_next
             while timer is not head and timer is not None:
                 following = timer.wheel_next
@@ -154,27 +161,47 @@ class Wheel:
                     return base + ((SLOTS + index) << shift)
         return NEVER
 
+    def _pour(self, head: Timer) -> None:
+        """Puts the nodes of a slot behind those that wait to be handed down."""
+        first = head.wheel_next
+        last = head.wheel_previous
+        end = self.spill.wheel_previous
+        assert first is not None and last is not None and end is not None
+        if first is head:
+            return
+        end.wheel_next = first
+        first.wheel_previous = end
+        last.wheel_next = self.spill
+        self.spill.wheel_previous = last
+        self._empty(head)
+
+    def _hand_down(self) -> None:
+        """Files what waits for that anew, as far as the budget goes."""
+        spill = self.spill
+        while self.budget > 0:
+            timer = spill.wheel_next
+            if timer is spill or timer is None:
+                break
+            self.budget -= 1
+            self._unlink(timer)
+            if timer.deadline:
+                self._refile(timer)
+
     def _open(self, tick: int, now: int) -> None:
         """Empties the slots that begin at `tick`: hands down what is later, fires what is due."""
         for level in range(LEVELS - 1, 0, -1):
             shift = level * SLOT_BITS
-            if tick & ((1 << shift) - 1):
-                continue
-            head = self.heads[level * SLOTS + ((tick >> shift) & SLOT_MASK)]
-            while True:
-                timer = head.wheel_next
-                if timer is head or timer is None:
-                    break
-                self._unlink(timer)
-                if timer.deadline:
-                    self._refile(timer)
+            if not tick & ((1 << shift) - 1):
+                self._pour(self.heads[level * SLOTS + ((tick >> shift) & SLOT_MASK)])
+        self._hand_down()
         head = self.heads[tick & SLOT_MASK]
         self.advancing = True
         try:
-            while True:
+            while self.budget > 0:
                 timer = head.wheel_next
                 if timer is head or timer is None:
                     break
+                self.budget -= 1
                 self._unlink(timer)
                 if timer.deadline == 0:
                     continue
@@ -190,18 +217,24 @@ class Wheel:
         self._file(timer, (timer.deadline + TICK - 1) >> TICK_SHIFT)
 
     def advance(self, now: int) -> None:
-        """Moves time to `now` and fires what is due, in order of deadline (to a tick)."""
+        """Moves time to `now` and fires what is due, in order of deadline (to a tick); what is beyond the budget waits
+        for the next call."""
         target = now >> TICK_SHIFT
         if self.soonest > target:
             if target > self.current:
                 self.current = target
             return
-        while True:
+        self.budget = BUDGET
+        self._hand_down()
+        while self.budget > 0:
             tick = self._next_filled()
             if tick > target:
                 break
             self.current = tick
             self._open(tick, now)
+        if self.budget <= 0:
+            self.soonest = self.current
+            return
         if target > self.current:
             self.current = target
         self.soonest = self._next_filled()
@@ -209,6 +242,10 @@ class Wheel:
     def waiting(self, limit: int) -> list[Any]:
         """Up to `limit` timers, those that are due next first, as far as their slots tell."""
         found: list[Any] = []
+        spilt = self.spill.wheel_next
+        while spilt is not self.spill and spilt is not None and len(found) < limit:
+            found.append(spilt)
+            spilt = spilt.wheel_next
         for level in range(LEVELS):
             if self.filed[level] == 0:
                 continue
@@ -217,9 +254,9 @@ class Wheel:
                 head = self.heads[level * SLOTS + ((here + step) & SLOT_MASK)]
                 timer = head.wheel_next
                 while timer is not head and timer is not None:
-                    found.append(timer)
                     if len(found) >= limit:
                         return found
+                    found.append(timer)
                     timer = timer.wheel_next
         return found
 

@@ -133,3 +133,48 @@ def test_wheel_agrees_with_a_list(seed: int) -> None:
                     timers[index].fired.clear()
             assert not any(timer.fired for timer in timers)
             assert wheel.count == len(due)
+
+
+@pytest.mark.parametrize("delay", [TICK, 300 * TICK, 70_000 * TICK, (1 << 24) * TICK + 5])
+def test_many_timers_due_at_once_are_fired_in_several_calls(delay: int) -> None:
+    wheel = Wheel()
+    timers = [Note(wheel) for _ in range(20_000)]
+    for timer in timers:
+        wheel.arm(timer, delay)
+    calls, most, before = 0, 0, 0
+    while wheel.count:
+        wheel.advance(max(delay, wheel.next_deadline()))
+        fired = sum(len(timer.fired) for timer in timers)
+        most = max(most, fired - before)
+        before = fired
+        calls += 1
+    assert before == 20_000
+    assert most <= 4096
+    assert calls <= 16
+    assert all(len(timer.fired) == 1 and delay <= timer.fired[0] <= delay + TICK for timer in timers)
+    assert wheel.next_deadline() == -1
+
+
+def test_what_waits_to_be_handed_down_can_be_moved_and_taken_out() -> None:
+    wheel = Wheel()
+    slot = 1 << 24  # ticks: the first slot of the last level
+    timers = [Note(wheel) for _ in range(10_000)]
+    for number, timer in enumerate(timers):
+        wheel.arm(timer, (slot + 1000 + number % 7) * TICK)
+    wheel.advance(slot * TICK)
+    assert wheel.next_deadline() == slot * TICK, "the rest waits"
+    assert len(wheel.waiting(100_000)) == wheel.count == 10_000
+    assert len(wheel.waiting(9_000)) == 9_000
+    assert len(wheel.waiting(100)) == 100
+    for timer in timers[::2]:
+        wheel.disarm(timer)
+    for timer in timers[1::4]:
+        wheel.arm(timer, (slot + 2) * TICK)  # earlier
+    while wheel.count:
+        wheel.advance(max((slot + 2) * TICK, wheel.next_deadline()))
+    assert not any(timer.fired for timer in timers[::2])
+    assert all(len(timer.fired) == 1 for timer in timers[1::2])
+    wheel.arm(timers[0], (3 * slot) * TICK)
+    wheel.clear()
+    assert wheel.count == 0
+    assert wheel.next_deadline() == -1

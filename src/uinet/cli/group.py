@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "ping": "Send echo requests.",
     "pkt": "packetdrill scripts, on virtual time.",
     "proxy": "The transparent proxy between two devices.",
+    "scale": "Open and serve connections by the million, over ranges of VLANs, MACs, IPs, ports.",
     "serve": "A static web server over the stack.",
     "show": "The frames of a capture, a line each.",
 }

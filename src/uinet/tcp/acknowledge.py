@@ -157,7 +157,7 @@ def advance_una(tcb: Tcb, flight: Flight, seg: Segment, ack: Ack) -> None:
     flight.acknowledge(seg.ack, context.now, ack)
     if flight.full == 1 and seq_geq(seg.ack, flight.full_end):
         flight.full = 2
-    if tcb.path is not None:
+    if tcb.extras is not None and tcb.extras.path is not None:
         progressed(tcb)
     if not tcb.sack_ok and tcb.dup_acks:
         eat_duplicates(tcb, flight, ack)

@@ -198,7 +198,7 @@ def time_of_syn(tcb: Tcb, seg: Segment) -> None:
     timeout begins at 3 s (RFC 6298, 5.7)."""
     if tcb.timing:
         tcb.timing = False
-        sample(tcb, tcb.context.now - tcb.timed_at, 0)
+        sample(tcb, tcb.context.now - tcb.unanswered_since, 0)
     elif tcb.ts_ok and seg.has_timestamps:
         from_timestamp(tcb, seg.tsecr, 0)
     if tcb.backoff and tcb.rto < RTO_AFTER_LOST_SYN:

@@ -53,8 +53,8 @@ def failure(error: BaseException) -> BaseException:
 
 def check_writable(tcb: Tcb) -> None:
     """Raises what a SEND would meet: the connection's error, BrokenPipe after close or shutdown, NotConnected."""
-    if tcb.error is not None:
-        raise failure(tcb.error)
+    if tcb.extras is not None and tcb.extras.error is not None:
+        raise failure(tcb.extras.error)
     if tcb.closing or tcb.state == CLOSED:
         raise BrokenPipe()
 

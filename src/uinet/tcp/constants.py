@@ -32,3 +32,8 @@ MODE_CLASSIC = 1  # RFC 3168
 MODE_ACCURATE = 2  # RFC 9768
 
 TIMESTAMPS_LENGTH = 12  # bytes of the option, aligned (RFC 7323, appendix A)
+
+# kinds of address patterns of listeners: one address, any of a family, any
+IP_EXACT = 0
+IP_FAMILY = 1
+IP_ANY = 2

@@ -14,6 +14,7 @@ cdef class Context:
     cdef public Settings settings
     cdef public Table table
     cdef public Secrets secrets
+    cdef public Entry probe
     cdef public long long now
     cdef public Ack ack
     cdef public list pending

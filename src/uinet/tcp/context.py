@@ -31,6 +31,7 @@ class Context:
         key = network.random.secret("tcp table")
         self.table = Table(load_u64(key, 0), load_u64(key, 8))
         self.secrets = Secrets(network.random.secret("tcp isn"))
+        self.probe = Entry()  # a scratch object: the key and path of a peer of which nothing is kept
         self.now = 0
         self.ack = Ack()
         self.pending: list[Any] = []

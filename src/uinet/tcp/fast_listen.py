@@ -33,10 +33,8 @@ def may_open_early(tcp: Tcp, listener: Listener, entry: SynEntry, packet: Packet
         entry.gives_cookie = True
         stats.count("tcp_fastopen_bad_cookie")
         return False
-    resets = listener.fast_resets
-    while resets and resets[0] <= tcp.now:
-        resets.popleft()
-    if listener.fast_pending + len(resets) >= limit or tcp.received_bytes >= tcp.settings.receive_memory:
+    pending = listener.fast_pending + listener.recent_resets(tcp.now)
+    if pending >= limit or tcp.received_bytes >= tcp.settings.receive_memory:
         stats.count("tcp_fastopen_overflow")
         return False
     entry.gives_cookie = worth == AGEING

@@ -229,7 +229,7 @@ def ended(tcb: Tcb) -> None:
         fast.counted = False
         fast.listener.fast_pending -= 1
         if fast.was_reset:
-            fast.listener.fast_resets.append(context.now + context.settings.fast_open_reset_time)
+            fast.listener.note_reset(context.now + context.settings.fast_open_reset_time)
     elif fast.offers and fast.sent and tcb.soft_error is not None:
         context.fast_client.failed(tcb, context.now)  # an ICMP error answered the SYN (RFC 7413, 4.1.3.1)
 

@@ -78,15 +78,16 @@ def tcp_info(tcb: Tcb) -> TcpInfo:
         unsent=max(0, queued - outstanding), unread=tcb.rcv_buf.length if tcb.rcv_buf is not None else 0,
         out_of_order=tcb.reassembly.length if tcb.reassembly is not None else 0, bytes_sent=tcb.bytes_out,
         bytes_received=tcb.bytes_in, segments_out=tcb.segments_out, segments_in=tcb.segments_in,
-        retransmits=tcb.retransmits, snd_wscale=tcb.snd_scale, rcv_wscale=tcb.rcv_scale, timestamps=tcb.ts_ok,
-        sack=tcb.sack_ok, backoff=tcb.backoff, bytes_acked=max(0, tcb.bytes_out - unacked_data(tcb, outstanding)),
+        retransmits=tcb.retransmits, snd_wscale=tcb.snd_scale, rcv_wscale=tcb.rcv_scale, timestamps=bool(tcb.ts_ok),
+        sack=bool(tcb.sack_ok), backoff=tcb.backoff, bytes_acked=max(0, tcb.bytes_out - unacked_data(tcb, outstanding)),
         ato=0.0 if tcb.quick_ack else context.settings.delayed_ack / SECOND,
         idle=(context.now - tcb.last_heard) / SECOND if tcb.last_heard else 0.0, pmtu=path_mtu(tcb),
         advmss=mss_within(tcb, tcb.max_segment), user_timeout=patience(tcb) / SECOND,
-        probes=tcb.backoff if tcb.persisting else tcb.keep_probes, persisting=tcb.persisting, ecn=tcb.ecn_ok,
+        probes=tcb.backoff if tcb.persisting else tcb.keep_probes, persisting=bool(tcb.persisting),
+        ecn=bool(tcb.ecn_ok),
         urgent_left=urgent_left(tcb), send_buffer=tcb.snd_limit, receive_buffer=tcb.rcv_limit,
         islands=len(tcb.reassembly.islands) if tcb.reassembly is not None else 0, fast_open=fast_open_of(tcb),
-        signed="" if tcb.auth is None else tcb.auth.name, passive_open=tcb.passive_open,
+        signed="" if tcb.auth is None else tcb.auth.name, passive_open=bool(tcb.passive_open),
     )
 
 

@@ -4,7 +4,8 @@ from uinet.tcp.table cimport Entry
 from uinet.wire.kernels cimport hash5, load_u16
 
 cdef unsigned int MASK32
-cdef long long ISN_TICK
+cdef long long ISN_TICK, COOKIE_PERIOD
+cdef tuple COOKIE_MSS
 
 
 @cython.final
@@ -19,3 +20,12 @@ cdef class Secrets:
         self, unsigned long long k0, unsigned long long k1, Entry entry, unsigned long long extra) except? 0xA5A5A5A5
     cpdef unsigned int isn(self, Entry entry, long long now) except? 0xA5A5A5A5
     cpdef unsigned int timestamp_offset(self, Entry entry) except? 0xA5A5A5A5
+    @cython.locals(index=cython.uint, i=Py_ssize_t, most=cython.uint)
+    cpdef unsigned int cookie(
+        self, Entry entry, unsigned int irs, unsigned int mss, long long now) except? 0xA5A5A5A5
+    @cython.locals(low=cython.ulonglong, mac=cython.ulonglong, turn=cython.uint)
+    cdef unsigned int _cookie(
+        self, Entry entry, unsigned int irs, unsigned int index, long long period) except? 0xA5A5A5A5
+    @cython.locals(period=cython.longlong, index=cython.uint, age=cython.longlong)
+    cpdef unsigned int check_cookie(
+        self, Entry entry, unsigned int irs, unsigned int cookie, long long now) except? 0xA5A5A5A5

@@ -51,13 +51,16 @@ class Secrets:
         """A SYN cookie: 5 bits of time, 3 bits of MSS, 24 bits of keyed hash."""
         index = 0
         for i in range(len(COOKIE_MSS)):
-            if COOKIE_MSS[i] <= mss:
+            most = COOKIE_MSS[i]
+            if most <= mss:
                 index = i
         return self._cookie(entry, irs, index, now // COOKIE_PERIOD)
 
     def _cookie(self, entry: Entry, irs: int, index: int, period: int) -> int:
-        mac = self.tuple_hash(entry, 3 + ((period & MASK32) << 8) + index, irs) & 0xFFFFFF
-        return ((period & 31) << 27) | (index << 24) | mac
+        low = period & MASK32
+        turn = period & 31
+        mac = self.tuple_hash(entry, 3 + (low << 8) + index, irs & MASK32)
+        return (turn << 27) | (index << 24) | (mac & 0xFFFFFF)
 
     def check_cookie(self, entry: Entry, irs: int, cookie: int, now: int) -> int:
         """The MSS that `cookie` carries, if it is ours and at most two periods old; else 0."""

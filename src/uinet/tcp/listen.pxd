@@ -3,15 +3,17 @@ cimport cython
 from uinet.ip.interface cimport Interface
 from uinet.seq cimport seq_diff, seq_lt
 from uinet.tcp.context cimport Context
+from uinet.tcp.cookies cimport flooded, send_cookie
 from uinet.tcp.layout cimport begin, headers_length, is_v4, mss_within, put_syn_options, transmit
 from uinet.tcp.listener cimport Listener
 from uinet.tcp.negotiate cimport scale_for
 from uinet.tcp.reset cimport path_back, send_reset
+from uinet.tcp.sound cimport source_is_sound
 from uinet.tcp.table cimport Entry
 from uinet.wire.packet cimport Packet, is_mapped
 from uinet.wire.segment cimport Segment
 
-cdef unsigned int MASK32, ACK, ECE, FIN, RST, SYN, NO_WSCALE, ACE_SHIFT, MULTICAST_V4
+cdef unsigned int MASK32, ACK, ECE, FIN, RST, SYN, NO_WSCALE, ACE_SHIFT
 cdef unsigned char MODE_ACCURATE, MODE_CLASSIC, MODE_NONE
 cdef long long MILLISECOND, COOKIE_GRACE
 
@@ -29,10 +31,6 @@ cdef class SynEntry(Entry):
     cdef public bint deferred, sack, timestamps, not_ect, gives_cookie
 
 
-@cython.locals(interface=Interface)
-cpdef bint source_is_sound(Packet packet, Segment seg) except -1
-@cython.locals(address=cython.uint)
-cdef bint address_is_sound(unsigned long long high, unsigned long long low)
 @cython.locals(interface=Interface, unbridged=bint, entry=SynEntry, early=bint)
 cpdef bint syn_arrives(Context tcp, Listener listener, Packet packet, Segment seg, long long floor) except -1
 cpdef file(Context tcp, SynEntry entry)
@@ -45,10 +43,6 @@ cpdef unsigned int ecn_of_syn_ack(SynEntry entry) except? 0xA5A5A5A5
 cpdef long long receive_most(Context tcp, SynEntry entry) except? -2
 cpdef Py_ssize_t segment_limit(SynEntry entry) except? -2
 cpdef long long receive_limit(Context tcp, SynEntry entry) except? -2
-@cython.locals(at=Py_ssize_t, timestamps=bint, sack=bint, wscale=cython.uint,
-               clock=cython.uint, tsval=cython.uint, options=Py_ssize_t, size=Py_ssize_t, peer_mss=cython.uint,
-               cookie=cython.uint, window=cython.uint)
-cpdef send_cookie(Context tcp, Listener listener, SynEntry entry)
 @cython.locals(entry=SynEntry, wscale=cython.uint)
 cpdef SynEntry entry_from_cookie(Context tcp, Listener listener, Packet packet, Segment seg)
 @cython.locals(offset=cython.longlong, limit=cython.longlong)

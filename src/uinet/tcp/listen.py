@@ -14,29 +14,29 @@ from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.accecn import HANDSHAKE_ACE
 from uinet.tcp.constants import MODE_ACCURATE, MODE_CLASSIC, MODE_NONE
 from uinet.tcp.context import Context
+from uinet.tcp.cookies import flooded, send_cookie
 from uinet.tcp.fast_listen import may_open_early
 from uinet.tcp.fast_open import put_cookie
 from uinet.tcp.feedback import is_mixed, mode_of_syn, put_first_option
 from uinet.tcp.keys import NO_KEYS
-from uinet.tcp.layout import begin, headers_length, is_v4, mss_within, put_syn_options, transmit
+from uinet.tcp.layout import begin, headers_length, mss_within, put_syn_options, transmit
 from uinet.tcp.listener import Listener
 from uinet.tcp.negotiate import scale_for
 from uinet.tcp.reset import path_back, send_reset
 from uinet.tcp.signing import GOOD, UNKNOWN, admitted
+from uinet.tcp.sound import source_is_sound
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry
 from uinet.tcp.user_timeout import advertised, put_user_timeout
-from uinet.units import MASK32, MILLISECOND, MINUTE, SECOND
+from uinet.units import MASK32, MILLISECOND, SECOND
 from uinet.wire.constants import ACE_SHIFT, ACK, ECE, FIN, NO_WSCALE, RST, SYN
 from uinet.wire.frame import Frame
-from uinet.wire.packet import Packet, is_mapped
+from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
 if TYPE_CHECKING:
     from uinet.tcp.protocol import Tcp
 
-COOKIE_GRACE = 2 * MINUTE  # cookies are believed for this long after the last overflow
-MULTICAST_V4 = 0xE
 ACCURATE_TRIES = 2  # SYN,ACKs with accurate ECN, before others are tried
 MAX_OPTIONS = 40
 KEPT_SEGMENTS = 8  # of a connection whose SYN is deferred, and that may be watched
@@ -85,26 +85,6 @@ class SynEntry(Entry):
     def expire(self, now: int) -> None:
         """Time to send the SYN,ACK again, or to give up."""
         self.context.timeout(self, now)
-
-
-def source_is_sound(packet: Packet, seg: Segment) -> bool:
-    """Whether a connection may come from there and go there (RFC 9293 3.9.2.3, MUST-57 and MUST-63)."""
-    if packet.group or seg.source_port == 0:
-        return False
-    if packet.src_hi == packet.dst_hi and packet.src_lo == packet.dst_lo and seg.source_port == seg.destination_port:
-        return False  # LAND
-    interface: Interface = packet.interface
-    if not interface.promiscuous and packet.dst in interface.broadcasts:
-        return False
-    return address_is_sound(packet.src_hi, packet.src_lo) and address_is_sound(packet.dst_hi, packet.dst_lo)
-
-
-def address_is_sound(high: int, low: int) -> bool:
-    """Whether an address is one that connections have: no group, not all hosts, not the unspecified one."""
-    if is_mapped(high, low):
-        address = low & MASK32
-        return address >> 28 != MULTICAST_V4 and address not in (0, MASK32)
-    return high >> 56 != 0xFF and (high != 0 or low != 0)
 
 
 def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floor: int) -> bool:
@@ -256,7 +236,7 @@ def defer(tcp: Tcp, listener: Listener, entry: SynEntry, floor: int) -> None:
     syn.decide = tcp.decide_deferred
     entry.deferred = True
     tcp.table.insert(entry)
-    listener.deferred[entry] = None
+    listener.defer(entry)
     tcp.deferred += 1
     tcp.stats.count("tcp_syn_deferred")
     tcp.wheel.arm(entry, tcp.now + tcp.settings.defer_timeout)
@@ -267,7 +247,7 @@ def file(tcp: Tcp, entry: SynEntry) -> None:
     assert entry.listener is not None
     tcp.table.insert(entry)
     tcp.syn_count += 1
-    entry.listener.half_open[entry] = None
+    entry.listener.begin(entry)
     tcp.stats.count("tcp_syncache_added")
 
 
@@ -277,8 +257,11 @@ def make_room(tcp: Tcp, listener: Listener, entry: SynEntry) -> bool:
     """
     if len(listener.half_open) < listener.backlog and tcp.syn_count < tcp.settings.syn_cache_limit:
         return True
-    if tcp.settings.syn_cookies and listener.syn_filter is None:
-        send_cookie(tcp, listener, entry)
+    if flooded(tcp, listener):
+        send_cookie(
+            tcp, listener, entry, entry.irs, entry.peer_mss, entry.peer_wscale, entry.sack, entry.timestamps,
+            entry.tsval,
+        )
         return False
     if listener.half_open:
         tcp.stats.count("tcp_syncache_evicted")
@@ -372,34 +355,6 @@ def segment_limit(entry: SynEntry) -> int:
 def receive_limit(tcp: Tcp, entry: SynEntry) -> int:
     """The receive buffer that the connection will begin with."""
     return int(entry.listener.owner.receive_window) if entry.listener is not None else tcp.settings.receive_buffer
-
-
-def send_cookie(tcp: Tcp, listener: Listener, entry: SynEntry) -> None:
-    """Answers a SYN without keeping anything of it: the sequence number says what there is to know."""
-    tcp.stats.count("tcp_syncookie_sent")
-    listener.cookies_until = tcp.now + COOKIE_GRACE
-    at = begin(tcp, entry)
-    if at < 0:
-        return
-    timestamps = entry.timestamps and tcp.settings.timestamps
-    sack = entry.sack and tcp.settings.sack and timestamps
-    wscale = entry.peer_wscale if tcp.settings.window_scaling and timestamps else NO_WSCALE
-    # the low bits of TSval carry what the cookie has no room for, as the echo brings them back
-    # (a little in the past, so that our clock does not seem to go back afterwards)
-    clock = (tcp.now // MILLISECOND + tcp.secrets.timestamp_offset(entry) - 64) & MASK32 & ~63
-    tsval = clock | (1 << 5 if sack else 0) | (wscale if wscale < 15 else 15)
-    entry.rcv_scale = scale_for(receive_most(tcp, entry)) if wscale != NO_WSCALE else 0
-    options = at + headers_length(entry)
-    size = put_syn_options(
-        tcp.scratch, options, mss_within(entry, segment_limit(entry)),
-        entry.rcv_scale if wscale != NO_WSCALE else -1, sack, timestamps, tsval, entry.tsval,
-    )
-    peer_mss = entry.peer_mss or (536 if is_v4(entry) else 1220)
-    cookie = tcp.secrets.cookie(entry, entry.irs, peer_mss, tcp.now)
-    if entry.auth is not None:
-        entry.auth.begin(cookie, entry.irs)
-    window = min(receive_limit(tcp, entry), 0xFFFF)
-    transmit(tcp, entry, at, cookie, (entry.irs + 1) & MASK32, SYN | ACK, window, size, b"", 0, 0)
 
 
 def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment) -> SynEntry | None:
@@ -565,8 +520,7 @@ def unfile(tcp: Tcp, entry: SynEntry) -> None:
     if tcp.table.remove(entry) and not entry.deferred:
         tcp.syn_count -= 1
     if listener is not None:
-        listener.half_open.pop(entry, None)
-        listener.deferred.pop(entry, None)
+        listener.forget(entry)
     if entry.deferred:
         entry.deferred = False
         tcp.deferred -= 1

@@ -12,19 +12,22 @@ from collections.abc import Callable
 from typing import Any
 
 from uinet.errors import AddressInUse
+from uinet.tcp.constants import IP_ANY, IP_EXACT, IP_FAMILY
 from uinet.tcp.table import Entry, Table
 from uinet.wire.constants import V4_MAPPED
 from uinet.wire.packet import is_mapped
-
-IP_EXACT = 0
-IP_FAMILY = 1
-IP_ANY = 2
 
 # (kind of address pattern, any port), in order of precedence
 ORDER = (
     (IP_EXACT, False), (IP_FAMILY, False), (IP_ANY, False), (IP_EXACT, True), (IP_FAMILY, True), (IP_ANY, True),
 )
-CLASSES = 2 * len(ORDER)
+KINDS = 3  # of address patterns
+WITH_TAGS = len(ORDER)  # patterns with exactly these tags come first, then those with any
+CLASSES = 2 * WITH_TAGS
+NO_TAGS = b""
+
+NO_QUEUE: deque[Any] = deque(maxlen=0)  # these stay empty
+NO_ENTRIES: OrderedDict[Any, None] = OrderedDict()
 
 
 class Listener(Entry):
@@ -33,6 +36,8 @@ class Listener(Entry):
     `owner`: the Socket. `accepted`: connections (TCBs) that wait to be accepted, at most `backlog`. `half_open`:
     its entries of the SYN cache that have had their SYN,ACK, oldest first; `deferred`: those that wait for a verdict.
     `passive`: it watches connections, and sends nothing; `embryos`: watched ones of which only SYNs were seen.
+    These hold shared, empty containers while nothing is in them, as there may be a million listeners: what changes them
+    are the methods here.
     `older`: the listener with the same pattern that this one hides. `fast_pending`: connections that Fast Open has made
     and whose handshake is not complete; `fast_resets`: until when (ns) those that a RST has ended count as well.
     """
@@ -43,18 +48,83 @@ class Listener(Entry):
         self.backlog = backlog
         self.pattern = 0
         self.older: Listener | None = None
-        self.accepted: deque[Any] = deque()
-        self.half_open: OrderedDict[Any, None] = OrderedDict()
-        self.deferred: OrderedDict[Any, None] = OrderedDict()
-        self.embryos: OrderedDict[Any, None] = OrderedDict()
+        self.accepted = NO_QUEUE
+        self.half_open = NO_ENTRIES
+        self.deferred = NO_ENTRIES
+        self.embryos = NO_ENTRIES
         self.passive = False
         self.syn_filter: Callable[[Any], Any] | None = None
         self.cookies_until = 0
         self.quiet_until = 0
         self.fast_pending = 0
-        self.fast_resets: deque[int] = deque()
+        self.fast_resets = NO_QUEUE
         self.reuse = False
         self.open = True
+        # what SYN cookies offer (`cookies`), looked up again from `offer_until` on
+        self.offer_until = -(1 << 62)
+        self.offer_scale = 0
+        self.offer_window = 0
+        self.offer_segment = 0
+        self.offer_ttl = 0
+        self.offer_tos = 0
+
+    def queue(self, connection: Any) -> None:
+        """A connection waits to be accepted."""
+        if self.accepted is NO_QUEUE:
+            self.accepted = deque()
+        self.accepted.append(connection)
+
+    def take(self) -> Any:
+        """The oldest connection that waits to be accepted; there must be one."""
+        connection = self.accepted.popleft()
+        if not self.accepted:
+            self.accepted = NO_QUEUE
+        return connection
+
+    def begin(self, entry: Any) -> None:
+        """An entry of the SYN cache is ours, and has its SYN,ACK."""
+        if self.half_open is NO_ENTRIES:
+            self.half_open = OrderedDict()
+        self.half_open[entry] = None
+
+    def defer(self, entry: Any) -> None:
+        """An entry waits for its verdict."""
+        if self.deferred is NO_ENTRIES:
+            self.deferred = OrderedDict()
+        self.deferred[entry] = None
+
+    def watch(self, reception: Any) -> None:
+        """A watched connection begins."""
+        if self.embryos is NO_ENTRIES:
+            self.embryos = OrderedDict()
+        self.embryos[reception] = None
+
+    def forget(self, item: Any) -> None:
+        """An entry, or the beginning of a watched connection, is no longer one; again: nothing."""
+        if self.half_open is not NO_ENTRIES:
+            self.half_open.pop(item, None)
+            if not self.half_open:
+                self.half_open = NO_ENTRIES
+        if self.deferred is not NO_ENTRIES:
+            self.deferred.pop(item, None)
+            if not self.deferred:
+                self.deferred = NO_ENTRIES
+        if self.embryos is not NO_ENTRIES:
+            self.embryos.pop(item, None)
+            if not self.embryos:
+                self.embryos = NO_ENTRIES
+
+    def note_reset(self, until: int) -> None:
+        """A Fast Open connection was ended by a RST before its handshake: it counts until then (ns)."""
+        if self.fast_resets is NO_QUEUE:
+            self.fast_resets = deque()
+        self.fast_resets.append(until)
+
+    def recent_resets(self, now: int) -> int:
+        """How many such connections count now."""
+        while self.fast_resets and self.fast_resets[0] <= now:
+            self.fast_resets.popleft()
+        return len(self.fast_resets)
 
 
 class Listeners:
@@ -63,6 +133,7 @@ class Listeners:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.counts = [0] * CLASSES
+        self.present = 0  # a bit for each class that has members
         self.passive = 0  # how many of them are passive
         self.count = 0
 
@@ -88,6 +159,7 @@ class Listeners:
             listener.older = there
             self.table.replace(there, listener)
         self.counts[pattern] += 1
+        self.present |= 1 << pattern
         self.count += 1
         if listener.passive:
             self.passive += 1
@@ -109,6 +181,8 @@ class Listeners:
                 there.older = listener.older
         listener.older = None
         self.counts[listener.pattern] -= 1
+        if self.counts[listener.pattern] == 0:
+            self.present &= ~(1 << listener.pattern)
         self.count -= 1
         if listener.passive:
             self.passive -= 1
@@ -123,11 +197,12 @@ class Listeners:
             return None
         family = V4_MAPPED if is_mapped(ip_hi, ip_lo) else 0
         for pattern in range(CLASSES):
-            if self.counts[pattern] == 0:
+            if not self.present & (1 << pattern):
                 continue
-            ip_kind, any_port = ORDER[pattern % len(ORDER)]
-            tags = vids if pattern < len(ORDER) else b""
-            want = 0 if any_port else port
+            place = pattern % WITH_TAGS  # in ORDER
+            ip_kind = place % KINDS
+            tags = vids if pattern < WITH_TAGS else NO_TAGS
+            want = 0 if place >= KINDS else port
             if ip_kind == IP_EXACT:
                 found = self._find(pattern, cdom, tags, ip_hi, ip_lo, want)
             elif ip_kind == IP_FAMILY:

@@ -393,7 +393,7 @@ class Watch(Engine):
         primary.limit = other.limit = listener.owner.watched_buffer
         primary.owner = listener
         primary.embryo = True
-        listener.embryos[primary] = None
+        listener.watch(primary)
         self.embryos += 1
         conn.user = primary
         table.insert(primary)
@@ -514,14 +514,14 @@ class Watch(Engine):
         if syn is not None:
             primary.user_context = syn.context
             syn.on_gone = None
-        listener.accepted.append(primary)
+        listener.queue(primary)
         listener.owner.mark(EV_ACCEPT)
         self.context.stats.count("passive_watched")
 
     def hatch(self, primary: Reception) -> None:
         """No embryo any more."""
         primary.embryo = False
-        primary.owner.embryos.pop(primary, None)
+        primary.owner.forget(primary)
         self.embryos -= 1
 
     # ending

@@ -6,8 +6,9 @@ from uinet.seq cimport seq_geq, seq_lt
 from uinet.tcp.arrive cimport segment_arrives
 from uinet.tcp.close cimport abort, finish, forget_unread, release
 from uinet.tcp.context cimport Context
+from uinet.tcp.cookies cimport answer_flood, flooded
 from uinet.tcp.listen cimport (
-    SynEntry, drop, entry_from_cookie, segment_for_entry, source_is_sound, syn_arrives, unfile
+    SynEntry, drop, entry_from_cookie, segment_for_entry, syn_arrives, unfile
 )
 from uinet.tcp.listener cimport Listener, Listeners
 from uinet.tcp.passive cimport Reception, Watch
@@ -16,6 +17,7 @@ from uinet.tcp.notify cimport notify
 from uinet.tcp.reset cimport RstLimit, path_back, reset_for
 from uinet.tcp.rtt cimport sample
 from uinet.tcp.send cimport output, wants_output
+from uinet.tcp.sound cimport source_is_sound
 from uinet.tcp.state cimport change
 from uinet.tcp.table cimport Entry, Table
 from uinet.tcp.tcb cimport Tcb
@@ -32,7 +34,7 @@ cdef int FLUSH_ROUNDS
 cdef class Tcp(Context):
     cdef public Segment seg_scratch
     cdef public Listeners listeners
-    cdef public object time_wait, ports
+    cdef public object time_wait, ports, interned
     cdef public list gone
     cdef public unsigned long long rx
     cdef public Py_ssize_t connections, deferred, kept
@@ -45,6 +47,7 @@ cdef class Tcp(Context):
     cpdef bint for_half_open(self, SynEntry entry, Packet packet, Segment seg) except -1
     @cython.locals(interface=Interface, listener=Listener, entry=SynEntry)
     cpdef bint without_connection(self, Packet packet, Segment seg, long long floor) except -1
+    cpdef bint is_flood(self, Listener listener, Packet packet, Segment seg) except -1
     @cython.locals(interface=Interface, listener=Listener, tcb=Tcb)
     cpdef complete(self, SynEntry entry, Packet packet, Segment seg)
     cpdef offer(self, Tcb tcb, Listener listener)

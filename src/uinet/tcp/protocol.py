@@ -9,6 +9,7 @@ from uinet.errors import (
     ConnectionAborted,
 )
 from uinet.events import EV_ACCEPT, EV_CLOSED
+from uinet.interning import Interned
 from uinet.ip.icmp import PORT_UNREACHABLE, PROHIBITED, PROTOCOL_UNREACHABLE, TOO_BIG, exception_of
 from uinet.ip.input import SegmentInput
 from uinet.ip.network import Network
@@ -18,6 +19,7 @@ from uinet.tcp.calls import open_active
 from uinet.tcp.close import abort, finish, forget_unread, release
 from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.context import Context
+from uinet.tcp.cookies import answer_flood, flooded
 from uinet.tcp.cork import Corked
 from uinet.tcp.discovery import BELIEVED, REFUSED, too_big
 from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
@@ -33,7 +35,6 @@ from uinet.tcp.listen import (
     entry_from_cookie,
     keep,
     segment_for_entry,
-    source_is_sound,
     syn_arrives,
     unfile,
 )
@@ -48,6 +49,7 @@ from uinet.tcp.reset import RstLimit, path_back, reset_for
 from uinet.tcp.rtt import sample
 from uinet.tcp.send import output, wants_output
 from uinet.tcp.signing import admitted
+from uinet.tcp.sound import source_is_sound
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry, Table
@@ -60,7 +62,7 @@ from uinet.units import MASK32
 from uinet.wheel import Timer
 from uinet.wire.addresses import split
 from uinet.wire.constants import ACK, FIN, RST, SYN
-from uinet.wire.kernels import load_u16, load_u32
+from uinet.wire.kernels import load_u16, load_u32, track
 from uinet.wire.packet import Packet
 from uinet.wire.segment import SEGMENT_DROPS, Segment
 
@@ -85,6 +87,7 @@ class Tcp(Context):
         self.watch: Watch | None = None  # made when first needed
         self.deferred = 0  # SYNs that wait for a verdict
         self.kept = 0  # bytes of segments kept for them
+        self.interned = Interned()
         self.keyed = False  # some socket has had keys for signed segments
 
     # segments in
@@ -158,6 +161,9 @@ class Tcp(Context):
             listener = self.listener_for(packet, seg)
             if listener is not None:
                 if seg.flags & SYN:
+                    if self.is_flood(listener, packet, seg):
+                        answer_flood(self, listener, packet, seg)
+                        return True
                     return syn_arrives(self, listener, packet, seg, floor)
                 if not seg.flags & ACK:
                     self.stats.count("tcp_no_ack")  # RFC 9293 3.10.7.2, fourth
@@ -170,7 +176,7 @@ class Tcp(Context):
                     if entry is not None:
                         self.table.insert(entry)
                         self.syn_count += 1
-                        listener.half_open[entry] = None
+                        listener.begin(entry)
                         self.complete(entry, packet, seg)
                         return True
         if interface.bridge is not None:
@@ -181,6 +187,14 @@ class Tcp(Context):
         if not packet.group:
             self.reset_stranger(packet, seg)
         return True
+
+    def is_flood(self, listener: Listener, packet: Packet, seg: Segment) -> bool:
+        """Whether a SYN is one of so many that only a cookie can answer it, and nothing else about it matters."""
+        return (
+            flooded(self, listener) and not self.keyed and not listener.passive and seg.cookie_length < 0
+            and not seg.signed and not seg.flags & (FIN | RST) and len(listener.accepted) < listener.backlog
+            and source_is_sound(packet, seg)
+        )
 
     def reset_stranger(self, packet: Packet, seg: Segment) -> None:
         """Resets a segment of no connection. Where a listener has a key for its sender the segment has to be signed,
@@ -242,7 +256,7 @@ class Tcp(Context):
         assert listener is not None
         tcb = self.connection_of(entry)
         if packet.interface.promiscuous:
-            tcb.link_header = packet.reply_header()  # of the handshake's final ACK
+            tcb.link_header = self.interned.one(packet.reply_header())  # of the handshake's final ACK
         tcb.snd_wnd = seg.window << tcb.snd_scale
         tcb.max_snd_wnd = tcb.snd_wnd
         tcb.snd_wl1 = seg.seq
@@ -290,7 +304,6 @@ class Tcp(Context):
             take_data(tcb, tcb.rcv_nxt, packet.data, seg.offset, seg.length)
             tcb.delack_at = 0
         tcb.timing = True
-        tcb.timed_at = self.now
         start_retransmit(tcb)
         tcb.ack_now = True
         wants_output(tcb)
@@ -298,8 +311,7 @@ class Tcp(Context):
 
     def offer(self, tcb: Tcb, listener: Listener) -> None:
         """Queues a connection for accept."""
-        tcb.listener = listener
-        listener.accepted.append(tcb)
+        listener.queue(tcb)
         listener.owner.mark(EV_ACCEPT)
         self.stats.count("tcp_accepted")
 
@@ -309,6 +321,7 @@ class Tcp(Context):
         assert listener is not None
         tcb = Tcb(self)
         tcb.copy_key(entry)
+        tcb.vids = self.interned.one(entry.vids)
         tcb.passive_open = True
         tcb.iss = entry.iss
         tcb.irs = entry.irs
@@ -373,16 +386,17 @@ class Tcp(Context):
             return
         listener.open = False
         self.listeners.remove(listener)
+        track(listener)
+        listener.owner.let_go()
         for entry in [*listener.half_open, *listener.deferred]:
             drop(self, entry, "closed")
         for entry in list(listener.embryos):
             self.watching().abandon(entry, "closed")
         while listener.accepted:
-            tcb = listener.accepted.popleft()
+            tcb = listener.take()
             if isinstance(tcb, Reception):
                 self.watching().abandon(tcb, "closed")
                 continue
-            tcb.listener = None
             tcb.orphan = True
             abort(tcb)
             forget_unread(tcb)  # of one that was over before

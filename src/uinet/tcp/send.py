@@ -310,7 +310,6 @@ def begin_opening(tcb: Tcb) -> None:
         tcb.fast_open.waiting = False
     tcb.snd_nxt = (tcb.iss + 1) & MASK32
     tcb.timing = True
-    tcb.timed_at = tcb.context.now
     start_retransmit(tcb)
     send_syn(tcb)
     rearm(tcb)
@@ -405,7 +404,7 @@ def send_new(tcb: Tcb) -> bool:
     room = window_room(tcb)
     if flight.owns_window and available > 0 and tcb.congestion is not None:
         tcb.congestion.on_send(tcb, tcb.cwnd - room)
-    if tcb.path is not None and available > full:
+    if available > full and tcb.extras is not None and tcb.extras.path is not None:
         length = send_larger(tcb, flight, offset, available, room)
         if length < 0:
             return sent

@@ -19,7 +19,7 @@ R1 = 3  # retransmissions after which there is said to be trouble (RFC 9293 3.8.
 
 def expire(tcb: Tcb, now: int) -> None:
     """Handles every timer of `tcb` that is due at `now`."""
-    if tcb.close_at and now >= tcb.close_at:
+    if tcb.extras is not None and tcb.extras.close_at and now >= tcb.extras.close_at:
         close_due(tcb)
     if tcb.state != CLOSED and tcb.rexmt_at and now >= tcb.rexmt_at:
         retransmission_due(tcb, now)

@@ -1,12 +1,13 @@
 cimport cython
 
+from uinet.tcp.extras cimport Extras
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.tcb cimport Tcb
 
 cdef long long FAR
 cdef unsigned char ESTABLISHED
 
-@cython.locals(deadline=cython.longlong)
+@cython.locals(deadline=cython.longlong, extras=Extras)
 cpdef rearm(Tcb tcb)
 @cython.locals(settings=Settings, shift=cython.int, rto=cython.longlong)
 cpdef long long timeout_now(Tcb tcb)

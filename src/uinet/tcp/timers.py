@@ -21,10 +21,11 @@ def rearm(tcb: Tcb) -> None:
         deadline = tcb.delack_at
     if tcb.keep_at and tcb.keep_at < deadline:
         deadline = tcb.keep_at
-    if tcb.close_at and tcb.close_at < deadline:
-        deadline = tcb.close_at
     if tcb.loss_at and tcb.loss_at < deadline:
         deadline = tcb.loss_at
+    extras = tcb.extras
+    if extras is not None and extras.close_at and extras.close_at < deadline:
+        deadline = extras.close_at
     if tcb.pacing and tcb.paced_until < deadline:
         deadline = tcb.paced_until
     if deadline == FAR:
@@ -47,8 +48,8 @@ def timeout_now(tcb: Tcb) -> int:
 
 def patience(tcb: Tcb) -> int:
     """How long, in ns, nothing may be answered before the connection is given up (RFC 9293 3.8.3: R2)."""
-    if tcb.user_timeout:
-        return tcb.user_timeout
+    if tcb.extras is not None and tcb.extras.user_timeout:
+        return tcb.extras.user_timeout
     settings = tcb.context.settings
     return settings.connect_timeout if tcb.state < ESTABLISHED else settings.user_timeout
 
@@ -70,7 +71,8 @@ def restart_retransmit(tcb: Tcb) -> None:
 
     Without a sample the timeout stays as far backed off as it is (Karn's algorithm; a sample sets `backoff` to 0).
     """
-    tcb.soft_error = None
+    if tcb.extras is not None:
+        tcb.extras.soft_error = None
     if tcb.backoff:
         tcb.rto = timeout_now(tcb)
         tcb.backoff = 0

@@ -13,6 +13,7 @@ cdef long long PACING_SLOW_START, PACING_AVOIDANCE
 cpdef Flight begin_flight(Tcb tcb)
 @cython.locals(congestion=CongestionControl, flight=Flight)
 cpdef use(Tcb tcb, object algorithm)
+@cython.locals(most=cython.longlong)
 cpdef set_pacing(Tcb tcb, Flight flight)
 @cython.locals(outstanding=cython.longlong, window=cython.longlong, percent=cython.longlong, rate=cython.longlong)
 cpdef long long window_rate(Tcb tcb) except -1

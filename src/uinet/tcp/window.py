@@ -47,7 +47,7 @@ def set_pacing(tcb: Tcb, flight: Flight) -> None:
     setting `pacing`; and SO_MAX_PACING_RATE, which bounds any."""
     if not flight.paces:
         tcb.pacing_rate = window_rate(tcb) if tcb.context.settings.pacing and tcb.srtt else 0
-    most = tcb.max_pacing_rate
+    most = tcb.extras.max_pacing_rate if tcb.extras is not None else 0
     if most and (tcb.pacing_rate == 0 or tcb.pacing_rate > most):
         tcb.pacing_rate = most
 

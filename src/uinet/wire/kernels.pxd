@@ -20,3 +20,4 @@ cpdef unsigned long long hash5(
     unsigned long long k0, unsigned long long k1, unsigned long long a, unsigned long long b,
     unsigned long long c, unsigned long long d, unsigned long long e)
 cpdef object untrack(object value)
+cpdef object track(object value)

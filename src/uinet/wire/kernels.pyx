@@ -134,7 +134,9 @@ cdef extern from "Python.h":
     ctypedef struct PyListObject:
         PyObject **ob_item
     PyObject *PyList_GET_ITEM(list, Py_ssize_t)
+    void PyObject_GC_Track(object)
     void PyObject_GC_UnTrack(object)
+    int PyObject_GC_IsTracked(object)
     int PyObject_IS_GC(object)
 
 
@@ -327,4 +329,11 @@ cpdef object untrack(object value):
     """
     if PyObject_IS_GC(value):
         PyObject_GC_UnTrack(value)
+    return value
+
+
+cpdef object track(object value):
+    """Hands `value`, which may have been untracked, to the cyclic collector, and returns it."""
+    if PyObject_IS_GC(value) and not PyObject_GC_IsTracked(value):
+        PyObject_GC_Track(value)
     return value
