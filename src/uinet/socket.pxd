@@ -26,9 +26,9 @@ cdef class Socket:  # from wide to narrow: no gaps, as there may be a million
     cdef public unsigned short events
     cdef public unsigned char family, type
     cdef public unsigned char shared, listed, closed, ready_queued
-
-
-cpdef kick(Socket sock)
-cpdef check_open(Socket sock)
-cdef Tcb connection_of(Socket sock)
-cdef part(Socket sock, Tcb tcb)
+    @cython.locals(config=Config)
+    cpdef configure(self, Tcb tcb)
+    cpdef _kick(self)
+    cpdef _check_open(self)
+    cdef Tcb _connected(self)
+    cdef _part(self, Tcb tcb)

@@ -355,7 +355,7 @@ class Socket:
 
     def setsockopt(self, level: int, name: int, value: Any) -> None:
         """Sets an option (see `uinet.sockopt`). InvalidArgument, NotSupported."""
-        check_open(self)
+        self._check_open()
         if (level, name) in multicast.OPTIONS:
             multicast.set_option(self, level, name, value)
             return
@@ -517,7 +517,7 @@ class Socket:
 
         AddressError; AddressNotAvailable if the address is not this stack's (in domain 0, without IP_BINDANY).
         """
-        check_open(self)
+        self._check_open()
         if self.bound is not None or self.tcb is not None or self.listener is not None:
             raise InvalidArgument("the socket is bound already")
         ip, port = pair(address)
@@ -553,7 +553,7 @@ class Socket:
         """Takes connections from now on. `backlog`: how many may wait to be accepted, and how many half-open ones are
         kept before SYN cookies begin. AddressInUse, InvalidArgument.
         """
-        check_open(self)
+        self._check_open()
         if self.type != SOCK_STREAM:
             raise NotSupported("only stream sockets listen")
         if self.tcb is not None:
@@ -584,7 +584,7 @@ class Socket:
 
         One EV_ACCEPT may stand for several: accept until it raises WouldBlock.
         """
-        check_open(self)
+        self._check_open()
         if self.listener is None:
             raise InvalidArgument("the socket does not listen")
         if not self.listener.accepted:
@@ -609,7 +609,7 @@ class Socket:
         if tcb.error is not None:
             events |= EV_ERROR
         notify(tcb, events)
-        kick(self)
+        self._kick()
         return sock
 
     def connect(self, address: tuple[Any, int]) -> None:
@@ -619,7 +619,7 @@ class Socket:
         Open cookie of the peer is known, nothing is sent until the first send, recv or shutdown. AddressError,
         AddressNotAvailable, AddressInUse, NetworkUnreachable, AlreadyConnected.
         """
-        check_open(self)
+        self._check_open()
         self._connect(address, self.config.fast_open_connect, True)
 
     def _connect(self, address: tuple[Any, int], fast_open: bool, hold: bool) -> None:
@@ -656,7 +656,7 @@ class Socket:
         untrack(self)  # the stack holds it while the connection lasts
         if tcb.fast_open is not None and tcb.fast_open.held:
             notify(tcb, EV_WRITABLE)
-        kick(self)
+        self._kick()
 
     # data
 
@@ -669,8 +669,8 @@ class Socket:
         """
         if self.endpoint is not None:
             return self.sendmsg([data], flags=flags)
-        check_open(self)
-        tcb = connection_of(self)
+        self._check_open()
+        tcb = self._connected()
         if tcb.error is not None:
             raise calls.failure(tcb.error)
         if tcb.closing or tcb.state == CLOSED:
@@ -708,7 +708,7 @@ class Socket:
         Open cookie of the peer is known, else once the connection is established. A SYN may arrive twice: only for data
         that does no harm if it does (RFC 7413, 2.1). Errors as of `connect`.
         """
-        check_open(self)
+        self._check_open()
         data = b"".join(bytes(memoryview(buffer)) for buffer in buffers)
         if self.endpoint is None:
             if flags & sockopt.MSG_FASTOPEN and self.tcb is None:
@@ -731,7 +731,7 @@ class Socket:
         if address is not None:
             target = pack_address(pair(address)[0]), check_port(address[1])
         count = self.stack.udp.send(self.endpoint, data, *target, source=source[0], source_port=source[1], l2=l2)
-        kick(self)
+        self._kick()
         return count
 
     def recv(self, limit: int, flags: int = 0) -> bytes:
@@ -740,7 +740,7 @@ class Socket:
         """
         if self.endpoint is not None:
             return self.recvfrom(limit, flags)[0]
-        tcb = connection_of(self)
+        tcb = self._connected()
         if limit < 0:
             raise InvalidArgument(f"{limit} is no number of bytes")
         if flags & sockopt.MSG_OOB:
@@ -761,7 +761,7 @@ class Socket:
 
     def recv_piece(self, limit: int) -> bytes:
         """As `recv` of a stream, but perhaps less than has arrived, if that saves a copy."""
-        tcb = connection_of(self)
+        tcb = self._connected()
         if tcb.rcv_buf is None or tcb.rcv_buf.length == 0 or self.closed or tcb.urgent_in:
             return self.recv(limit)
         return calls.receive_piece(tcb, limit)
@@ -775,7 +775,7 @@ class Socket:
             data = self.recv(len(view), flags)
             view[: len(data)] = data
             return len(data)
-        tcb = connection_of(self)
+        tcb = self._connected()
         if tcb.rcv_buf is not None and tcb.rcv_buf.length and not self.closed:
             if tcb.urgent_in and self.config.oob_inline:
                 view = view[: self._to_mark(tcb, len(view))]
@@ -814,7 +814,7 @@ class Socket:
         """
         if self.endpoint is None:
             return self.recv(limit, flags), [], 0, self.getpeername()
-        check_open(self)
+        self._check_open()
         datagram = self.endpoint.peek() if flags & sockopt.MSG_PEEK else self.endpoint.receive()
         destination = unpack_address(datagram.destination), datagram.destination_port
         ancillary: list[tuple[int, int, Any]] = [(sockopt.IPPROTO_IP, sockopt.IP_ORIGDSTADDR, destination)]
@@ -829,10 +829,10 @@ class Socket:
 
         InvalidArgument, NotConnected.
         """
-        check_open(self)
+        self._check_open()
         if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
             raise InvalidArgument(f"{how!r} is no way to shut down")
-        tcb = connection_of(self)
+        tcb = self._connected()
         if tcb.state == CLOSED:
             raise NotConnected()
         if how != SHUT_WR:
@@ -857,8 +857,8 @@ class Socket:
         tcb = self.tcb
         if tcb is not None:
             close_connection(tcb, self.config.linger)
-            part(self, tcb)
-        kick(self)
+            self._part(tcb)
+        self._kick()
 
     def abort(self) -> None:
         """Resets the connection now, even one that was closed and lingers; a listener is closed."""
@@ -872,8 +872,14 @@ class Socket:
         if tcb.state != CLOSED:
             abort_connection(tcb)
         forget_unread(tcb)
-        part(self, tcb)
-        kick(self)
+        self._part(tcb)
+        self._kick()
+
+    def _part(self, tcb: Tcb) -> None:
+        """Breaks the cycle with a connection that is over; one that has something to tell yet is parted after that."""
+        if tcb.state == CLOSED and not tcb.ready_queued:
+            tcb.owner = None
+            track(self)
 
     def info(self) -> TcpInfo:
         """What is known of the connection, as TCP_INFO; NotConnected."""
@@ -894,40 +900,28 @@ class Socket:
         if not self.ready_queued:
             self.ready_queued = True
             self.stack.tcp.ready.append(self)
-            kick(self)
+            self._kick()
+
+    def _kick(self) -> None:
+        """Outside a batch: tells the event loop that there is something to flush."""
+        tcp = self.stack.tcp
+        if not tcp.busy and tcp.on_pending is not None:
+            tcp.on_pending()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise BadSocket()
+        if self.stack.closed:
+            raise BadSocket("the stack is closed")
+        self.stack.tcp.refresh()
+
+    def _connected(self) -> Tcb:
+        if self.tcb is None:
+            raise self._unconnected()
+        return self.tcb
 
     def _unconnected(self) -> Exception:
         return BadSocket() if self.closed else NotConnected()
-
-
-def kick(sock: Socket) -> None:
-    """Outside a batch: tells the event loop that there is something to flush."""
-    tcp = sock.stack.tcp
-    if not tcp.busy and tcp.on_pending is not None:
-        tcp.on_pending()
-
-
-def check_open(sock: Socket) -> None:
-    """BadSocket if the socket, or its stack, is closed; brings the stack's time up to date."""
-    if sock.closed:
-        raise BadSocket()
-    if sock.stack.closed:
-        raise BadSocket("the stack is closed")
-    sock.stack.tcp.refresh()
-
-
-def connection_of(sock: Socket) -> Tcb:
-    """Its connection. BadSocket, NotConnected."""
-    if sock.tcb is None:
-        raise sock._unconnected()
-    return sock.tcb
-
-
-def part(sock: Socket, tcb: Tcb) -> None:
-    """Breaks the cycle with a connection that is over; one that has something to tell yet is parted after that."""
-    if tcb.state == CLOSED and not tcb.ready_queued:
-        tcb.owner = None
-        track(sock)
 
 
 def pair(address: Any) -> tuple[Any, Any]:
