@@ -14,4 +14,8 @@ cdef class LargeFrame(Frame):
     cdef public list pieces
     cdef public unsigned short l3, l4
 
+@cython.final
+cdef class SplitFrame(Frame):
+    cdef public bytes payload
+
 cpdef Frame gathered(Frame frame)
