@@ -10,7 +10,7 @@ from uinet.link.constants import F_NEEDS_CSUM, TCP_CHECKSUM
 from uinet.link.offload import locate_tcp
 from uinet.link.vectors import FrameReader, write_packet
 from uinet.link.vnet import PLAIN, decode_fields, encode, segments
-from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame, LargeFrame, SplitFrame
+from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame, LargeFrame, SplitFrame, split_frame
 from uinet.wire.kernels import load_u8
 
 NOTHING = b""
@@ -70,7 +70,11 @@ class Tunnel:
                 continue
             self.octets += size
             if payload is not None:
-                frames += self._split(data, payload)
+                frame = self._split(data, payload)
+                if frame is not None:
+                    frames.append(frame)
+                else:
+                    frames += self._joined(data + payload)
             elif not self.vnet or (reader.flags == 0 and reader.gso_type == 0):
                 frames.append(Frame(data, 0, 0, 0))
             else:
@@ -82,16 +86,21 @@ class Tunnel:
         self.packets = len(frames)
         return frames
 
-    def _split(self, data: bytes, payload: bytes) -> list[Frame]:
-        """The frame of a packet that was read into two places; in one piece if it was split at the wrong place."""
+    def _split(self, data: bytes, payload: bytes) -> SplitFrame | None:
+        """The frame of a packet that was read into two places; None if it was split at the wrong place."""
         reader = self.reader
         l4 = locate_tcp(data, self.layer)
-        if l4 > 0 and l4 + (load_u8(data, l4 + 12) >> 4) * 4 == len(data):
-            if not reader.flags & F_NEEDS_CSUM:
-                return [SplitFrame(data, payload, CHECKSUM_VALID, reader.gso_size)]
-            if reader.start == l4 and reader.offset == TCP_CHECKSUM:
-                return [SplitFrame(data, payload, CHECKSUM_NEEDED, reader.gso_size)]
-        data = data + payload
+        if l4 < 0 or l4 + (load_u8(data, l4 + 12) >> 4) * 4 != len(data):
+            return None
+        if not reader.flags & F_NEEDS_CSUM:
+            return split_frame(data, payload, CHECKSUM_VALID, reader.gso_size)
+        if reader.start != l4 or reader.offset != TCP_CHECKSUM:
+            return None
+        return split_frame(data, payload, CHECKSUM_NEEDED, reader.gso_size)
+
+    def _joined(self, data: bytes) -> list[Frame]:
+        """The frames of a packet that was split at the wrong place; the next one will not be."""
+        reader = self.reader
         self._learn(data)
         return decode_fields(
             reader.flags, reader.gso_type, reader.gso_size, reader.start, reader.offset, data, self.layer

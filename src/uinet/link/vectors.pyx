@@ -15,6 +15,8 @@ cdef extern from "Python.h":
     PyObject *PyBytes_FromSize "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
     char *PyBytes_Data "PyBytes_AS_STRING"(PyObject *data)
     void Py_XDECREF(PyObject *value)
+    void *PyMem_RawMalloc(size_t size)
+    void PyMem_RawFree(void *block)
 
 cdef extern from *:
     """
@@ -62,10 +64,21 @@ cdef enum:
     SMALL = 8192  # bytes: what is copied out of the spare buffer; more keeps the buffer
     SLACK = 16  # a part like this of the buffer may be left unused
     HEADS = 256
+    SETTLED = 2 << 20  # bytes: twice as many may be free at the top of the heap
     GSO_TCPV4 = 1
     GSO_TCPV6 = 4
     GSO_ECN = 0x80
     PIECES = 62
+
+
+cdef void settle() noexcept:
+    """Lets the allocator keep what buffers of large packets leave when they go.
+
+    glibc gives the top of its heap back to the kernel once 128 KiB of it are free: pages that the next batch would
+    fault in again, one by one. What it has for programs with large buffers is a threshold that follows the largest
+    block that they have let go; so they begin with one.
+    """
+    PyMem_RawFree(PyMem_RawMalloc(SETTLED))
 
 
 cdef class FrameReader:
@@ -80,6 +93,8 @@ cdef class FrameReader:
         self.vnet = vnet
         self.spare = NULL
         self.head = 0
+        if largest > SMALL:
+            settle()
 
     def __dealloc__(self):
         Py_XDECREF(self.spare)

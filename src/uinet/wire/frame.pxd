@@ -18,4 +18,6 @@ cdef class LargeFrame(Frame):
 cdef class SplitFrame(Frame):
     cdef public bytes payload
 
+@cython.locals(frame=SplitFrame)
+cpdef SplitFrame split_frame(bytes data, bytes payload, unsigned char checksum, unsigned int gso_size)
 cpdef Frame gathered(Frame frame)

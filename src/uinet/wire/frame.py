@@ -73,6 +73,17 @@ class SplitFrame(Frame):
         return len(self.data) + len(self.payload)
 
 
+def split_frame(data: bytes, payload: bytes, checksum: int, gso_size: int) -> SplitFrame:
+    """A SplitFrame, made without a call of its class: there is one for every 64 KiB of a bulk transfer."""
+    frame = SplitFrame.__new__(SplitFrame)
+    frame.data = data
+    frame.payload = payload
+    frame.checksum = checksum
+    frame.gso_size = gso_size
+    frame.time = 0
+    return frame
+
+
 def gathered(frame: Frame) -> Frame:
     """The same frame with all its bytes in `data`."""
     if isinstance(frame, LargeFrame):
