@@ -35,6 +35,7 @@ class Pump:
         self.interface = interface
         self.blocked = False
         interface.gathers = device.gathers
+        device.splits = not interface.promiscuous  # a bridge, or a program that asks for whole SYNs, would join them
         self.ready = True  # whoever starts to drive a device calls recv once, for what came before
         self.gone: Exception | None = None
         self._awake_until = 0  # a device with busy_poll is asked until then, whether or not it says that it has frames

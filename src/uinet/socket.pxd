@@ -5,6 +5,7 @@ from uinet.tcp.calls cimport at_end
 from uinet.tcp.calls cimport close as close_connection
 from uinet.tcp.calls cimport receive as take_received
 from uinet.tcp.calls cimport receive_into as take_received_into
+from uinet.tcp.calls cimport receive_piece as take_received_piece
 from uinet.tcp.calls cimport send as queue_to_send
 from uinet.tcp.close cimport abort as abort_connection
 from uinet.tcp.close cimport forget_unread
@@ -28,6 +29,13 @@ cdef class Socket:  # from wide to narrow: no gaps, as there may be a million
     cdef public unsigned char shared, listed, closed, ready_queued
     @cython.locals(config=Config)
     cpdef configure(self, Tcb tcb)
+    cpdef bint _readable(self) except -1
+    @cython.locals(tcb=Tcb, count=Py_ssize_t)
+    cpdef Py_ssize_t send(self, object data, int flags=*) except -1
+    @cython.locals(tcb=Tcb)
+    cpdef bytes recv_piece(self, Py_ssize_t limit)
+    @cython.locals(tcb=Tcb)
+    cpdef Py_ssize_t recv_into(self, object buffer, Py_ssize_t limit=*, int flags=*) except -1
     cpdef _kick(self)
     cpdef _check_open(self)
     cdef Tcb _connected(self)

@@ -34,6 +34,7 @@ from uinet.tcp.calls import at_end
 from uinet.tcp.calls import close as close_connection
 from uinet.tcp.calls import receive as take_received
 from uinet.tcp.calls import receive_into as take_received_into
+from uinet.tcp.calls import receive_piece as take_received_piece
 from uinet.tcp.calls import send as queue_to_send
 from uinet.tcp.close import abort as abort_connection
 from uinet.tcp.close import forget_unread
@@ -199,15 +200,16 @@ class Socket:
     @property
     def readable(self) -> bool:
         """Whether recv (or accept) has something to say: data, the end, an error. False once it is closed."""
+        return self._readable()
+
+    def _readable(self) -> bool:
         if self.closed:
             return False
-        if self.listener is not None:
-            return bool(self.listener.accepted)
-        if self.endpoint is not None:
-            return self.endpoint.readable
         tcb = self.tcb
         if tcb is None:
-            return False
+            if self.listener is not None:
+                return bool(self.listener.accepted)
+            return self.endpoint is not None and self.endpoint.readable
         held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
         if held == 0:
             return at_end(tcb)
@@ -764,7 +766,7 @@ class Socket:
         tcb = self._connected()
         if tcb.rcv_buf is None or tcb.rcv_buf.length == 0 or self.closed or tcb.urgent_in:
             return self.recv(limit)
-        return calls.receive_piece(tcb, limit)
+        return take_received_piece(tcb, limit)
 
     def recv_into(self, buffer: Any, limit: int = 0, flags: int = 0) -> int:
         """As `recv`, into a writable buffer; how many bytes, 0 at the end of the stream."""

@@ -18,6 +18,7 @@ class FakeInterface:
         self.name = name
         self.layer = layer
         self.up = True
+        self.promiscuous = False
         self.queue: list[Frame] = []
 
     def announce_groups(self) -> None:

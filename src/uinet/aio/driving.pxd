@@ -3,6 +3,8 @@ cimport cython
 from uinet.pump cimport Pump
 
 cdef long long MILLISECOND
+cdef Py_ssize_t BATCH
+cdef int ROUNDS
 
 
 cdef class LoopDriver:
@@ -18,6 +20,8 @@ cdef class LoopDriver:
     cpdef flush(self)
     @cython.locals(wait=cython.longlong)
     cdef _arm(self)
+    @cython.locals(taken=Py_ssize_t, count=Py_ssize_t)
+    cpdef _readable(self, Pump pump)
     cdef _watch_writing(self, Pump pump)
     cdef _stop_reading(self, Pump pump)
     cdef _unwatch(self, Pump pump)

@@ -14,13 +14,15 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from uinet.link.timer import TimerFd, timer_fd
-from uinet.pump import Pump
+from uinet.pump import BATCH, Pump
 from uinet.units import MILLISECOND
 
 if TYPE_CHECKING:
     from uinet.ip.interface import Interface
     from uinet.link.device import Device
     from uinet.stack import Stack
+
+ROUNDS = 8  # of one entry at most
 
 logger = logging.getLogger("uinet")
 
@@ -127,15 +129,24 @@ class LoopDriver:
     # what the loop calls
 
     def _readable(self, pump: Pump) -> None:
-        """A descriptor has frames. It stays readable, so what is left after one batch comes round again."""
-        pump.receive(self.clock())
-        if not pump.device.busy_poll:
-            pump.ready = False
-        elif pump.ready:
-            self.wake()
-        if pump.finished:
-            self._stop_reading(pump)
-        self.flush()
+        """A descriptor has frames. It stays readable, so what is left after one batch comes round again.
+
+        What the peers send at once as an answer to our answers is there before the loop could tell, and counts to the
+        same batch.
+        """
+        taken = 0
+        for _ in range(ROUNDS):
+            count = pump.receive(self.clock())
+            if not pump.device.busy_poll:
+                pump.ready = False
+            elif pump.ready:
+                self.wake()
+            if pump.finished:
+                self._stop_reading(pump)
+            self.flush()
+            taken += count
+            if count == 0 or taken >= BATCH or pump.gone is not None or self._closed:
+                return
 
     def _ready(self, pump: Pump) -> None:
         """A device without a descriptor has frames; this may run inside of another stack's flush."""

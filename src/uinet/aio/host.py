@@ -428,13 +428,13 @@ class Host:
             sock.abort()
             raise
         if not ssl:
-            transport = self._adopt(sock, protocol, lambda transport: None)
+            transport = self._adopt(sock, protocol, None)
             transport.start()
             return transport, protocol
         tls = Tls(ssl, False, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
         waiter: asyncio.Future[Any] = loop.create_future()
         secured = tls.protocol(loop, protocol, waiter)
-        transport = self._adopt(sock, secured, lambda transport: None)
+        transport = self._adopt(sock, secured, None)
         transport.start()
         try:
             await waiter
@@ -470,20 +470,19 @@ class Host:
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     def _adopt(
-        self, sock: Socket, protocol: asyncio.BaseProtocol, on_lost: Callable[[Transport], None]
+        self, sock: Socket, protocol: asyncio.BaseProtocol, on_lost: Callable[[Transport], None] | None
     ) -> Transport:
         """A transport for a connected socket, in the care of this host."""
-
-        def lost(transport: Transport) -> None:
-            self._transports.discard(transport)
-            on_lost(transport)
-            self._progressed()
-
         assert self._loop is not None
         kind = PassiveTransport if isinstance(sock, PassiveSocket) else Transport
-        transport = kind(self._loop, sock, protocol, lost)
+        transport = kind(self._loop, sock, protocol, on_lost, self._left)
         self._transports.add(transport)
         return transport
+
+    def _left(self, transport: Transport) -> None:
+        """A transport is over."""
+        self._transports.discard(transport)
+        self._progressed()
 
     # UDP, ICMP
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from uinet.aio.acceptor import Acceptor
 from uinet.aio.transport import Transport
 from uinet.aio.watching import PassiveTransport, WatchedPairs
-from uinet.errors import Error, WouldBlock
 from uinet.passive_socket import PassiveSocket
 
 if TYPE_CHECKING:
@@ -41,13 +41,12 @@ class Server(asyncio.AbstractServer):
     ) -> None:
         self._loop = loop
         self._pairs = pairs
-        self._factory = protocol_factory
         self._listen = listen
         self._adopt = adopt
+        self._acceptor = Acceptor(protocol_factory, adopt, self._serve_watched, self._complain, self._wake_if_done)
         self._filter = filter_runner
         self._on_closed = on_closed
         self._sockets: list[Socket] = []
-        self._clients: set[Transport] = set()
         self._started = False
         self._closed = False
         self._waiters: list[asyncio.Future[None]] = []
@@ -82,8 +81,8 @@ class Server(asyncio.AbstractServer):
         self._sockets = self._listen()
         self._started = True
         for sock in self._sockets:
-            sock.on_event = self._on_event
-            self._on_event(sock, 0)
+            sock.on_event = self._acceptor.on_event
+            self._acceptor.on_event(sock, 0)
 
     async def start_serving(self) -> None:
         """Starts to listen, if it does not yet."""
@@ -110,7 +109,7 @@ class Server(asyncio.AbstractServer):
         """Stops listening; connections that were accepted go on. Filters that still think are cancelled."""
         if self._closed:
             return
-        self._closed = True
+        self._closed = self._acceptor.closed = True
         if self._filter is not None:
             self._filter.close()
         for sock in self._sockets:
@@ -124,7 +123,7 @@ class Server(asyncio.AbstractServer):
 
     async def wait_closed(self) -> None:
         """Waits until the server is closed and all its connections are, as asyncio does since Python 3.12."""
-        if self._closed and not self._clients:
+        if self._closed and not self._acceptor.clients:
             return
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
@@ -132,12 +131,12 @@ class Server(asyncio.AbstractServer):
 
     def close_clients(self) -> None:
         """Closes every connection that the server has accepted."""
-        for transport in list(self._clients):
+        for transport in list(self._acceptor.clients):
             transport.close()
 
     def abort_clients(self) -> None:
         """Resets every connection that the server has accepted."""
-        for transport in list(self._clients):
+        for transport in list(self._acceptor.clients):
             transport.abort()
 
     async def __aenter__(self) -> Server:
@@ -146,34 +145,6 @@ class Server(asyncio.AbstractServer):
     async def __aexit__(self, *error: object) -> None:
         self.close()
         await self.wait_closed()
-
-    def _on_event(self, sock: Socket, events: int) -> None:
-        """Takes every connection that waits at `sock`."""
-        while not self._closed and sock.readable:
-            try:
-                accepted = sock.accept()
-            except WouldBlock:
-                return
-            except Error as error:
-                self._complain("accept failed", error)
-                return
-            self._serve(accepted)
-
-    def _serve(self, sock: Socket) -> None:
-        if isinstance(sock, PassiveSocket):
-            self._serve_watched(sock)
-            return
-        try:
-            protocol = self._factory()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            sock.abort()  # nobody would ever answer this peer
-            self._complain("protocol factory failed", error)
-            return
-        transport = self._adopt(sock, protocol, self._lost)
-        self._clients.add(transport)
-        transport.start()
 
     def _serve_watched(self, sock: PassiveSocket) -> None:
         try:
@@ -184,22 +155,18 @@ class Server(asyncio.AbstractServer):
             sock.close()
             self._complain("protocol factory failed", error)
             return
-        first = self._adopt(sock, protocols[0], self._lost)
-        second = self._adopt(sock.get_passive_peer(), protocols[1], self._lost)
+        first = self._adopt(sock, protocols[0], self._acceptor.forget)
+        second = self._adopt(sock.get_passive_peer(), protocols[1], self._acceptor.forget)
         assert isinstance(first, PassiveTransport) and isinstance(second, PassiveTransport)
         first.peer, second.peer = second, first
-        self._clients.update((first, second))
+        self._acceptor.clients.update((first, second))
         first.start()
         second.start()
         if isinstance(self._pairs, WatchedPairs):
             self._pairs.started(first)
 
-    def _lost(self, transport: Transport) -> None:
-        self._clients.discard(transport)
-        self._wake_if_done()
-
     def _wake_if_done(self) -> None:
-        if self._closed and not self._clients:
+        if self._closed and not self._acceptor.clients:
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:
                 if not waiter.done():

@@ -13,16 +13,91 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from uinet.aio.transport import READ_SIZE, Transport
+from uinet.aio.channel import Channel
+from uinet.aio.transport import Transport
 from uinet.errors import NotSupported
 from uinet.events import EV_CLOSED, EV_EOF, EV_ERROR, EV_READABLE
 from uinet.passive_socket import Hole, PassiveSocket
 from uinet.sockopt import IPPROTO_TCP, MSG_HOLE_BREAK, TCP_HOLE
 
 logger = logging.getLogger("uinet")
+MOST = 256 * 1024  # bytes of one read
 MAX_HOLES = 4096  # that a reader remembers
 
 WatchHandler = Callable[["WatchedReader", "WatchedReader"], Awaitable[None] | None]
+
+
+class PassiveChannel(Channel):
+    """One direction of a watched connection and its protocol."""
+
+    sock: PassiveSocket
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Lets another protocol take over."""
+        super().set_protocol(protocol)
+        self.hole_received: Callable[[Hole], None] | None = getattr(protocol, "hole_received", None)
+        self.note_holes: Callable[[list[Hole]], None] | None = getattr(protocol, "note_holes", None)
+
+    def on_event(self, sock: Any, events: int) -> None:
+        """What the socket calls."""
+        if not self.lost and events & (EV_READABLE | EV_EOF | EV_ERROR | EV_CLOSED):
+            self.read()
+
+    def catch_up(self) -> None:
+        """Reads what came while nobody listened."""
+        if not self.lost:
+            self.read()
+
+    def read_once(self) -> bool:
+        """Reads once; whether the stream has ended."""
+        if self.pass_hole():
+            return False
+        if self.note_holes is not None:
+            data, ancillary, _, _ = self.sock.recvmsg(MOST)
+            holes = [hole for level, name, hole in ancillary if (level, name) == (IPPROTO_TCP, TCP_HOLE)]
+            if holes:
+                self.note_holes(holes)
+        else:
+            data = self.sock.recv(MOST, MSG_HOLE_BREAK if self.hole_received is not None else 0)
+        return self.hand_over(data)
+
+    def read_into_buffer(self) -> bool:
+        """Reads once into the buffer of a BufferedProtocol; whether the stream has ended."""
+        return False if self.pass_hole() else super().read_into_buffer()
+
+    def receive_into(self, buffer: Any) -> int:
+        """Reads from the socket into `buffer`; how many bytes."""
+        return self.sock.recv_into(buffer, 0, MSG_HOLE_BREAK if self.hole_received is not None else 0)
+
+    def pass_hole(self) -> bool:
+        """Tells a protocol that wants to hear of it of a hole that comes next; whether there was one."""
+        if self.hole_received is None:
+            return False
+        hole = self.sock.skip_hole()
+        if hole is None:
+            return False
+        try:
+            self.hole_received(hole)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.fatal(error, "protocol.hole_received() failed")
+        return True
+
+    def receive_eof(self) -> None:
+        """The stream has ended."""
+        self.read_eof = True
+        try:
+            keep_open = self.protocol.eof_received()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.fatal(error, "protocol.eof_received() failed")
+            return
+        if not keep_open and not self.lost:
+            why = self.sock.error
+            self.sock.close()
+            self.lose(why)
 
 
 class PassiveTransport(Transport):
@@ -35,77 +110,13 @@ class PassiveTransport(Transport):
 
     sock: PassiveSocket
     peer: PassiveTransport | None = None
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Lets another protocol take over."""
-        super().set_protocol(protocol)
-        self._hole_received: Callable[[Hole], None] | None = getattr(protocol, "hole_received", None)
-        self._note_holes: Callable[[list[Hole]], None] | None = getattr(protocol, "note_holes", None)
+    _channel_class = PassiveChannel
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """As of any transport, and `passive_peer`."""
         if name == "passive_peer":
             return self.peer
         return super().get_extra_info(name, default)
-
-    # reading
-
-    def _on_event(self, sock: Any, events: int) -> None:
-        if not self._lost and events & (EV_READABLE | EV_EOF | EV_ERROR | EV_CLOSED):
-            self._read()
-
-    def _catch_up(self) -> None:
-        if not self._lost:
-            self._read()
-
-    def _read_once(self) -> bool:
-        if self._pass_hole():
-            return False
-        if self._note_holes is not None:
-            data, ancillary, _, _ = self.sock.recvmsg(READ_SIZE)
-            holes = [hole for level, name, hole in ancillary if (level, name) == (IPPROTO_TCP, TCP_HOLE)]
-            if holes:
-                self._note_holes(holes)
-        else:
-            data = self.sock.recv(READ_SIZE, MSG_HOLE_BREAK if self._hole_received is not None else 0)
-        return self._hand_over(data)
-
-    def _read_into_buffer(self) -> bool:
-        return False if self._pass_hole() else super()._read_into_buffer()
-
-    def _receive(self, buffer: Any) -> int:
-        return self.sock.recv_into(buffer, 0, MSG_HOLE_BREAK if self._hole_received is not None else 0)
-
-    def _pass_hole(self) -> bool:
-        """Tells a protocol that wants to hear of it of a hole that comes next; whether there was one."""
-        if self._hole_received is None:
-            return False
-        hole = self.sock.skip_hole()
-        if hole is None:
-            return False
-        try:
-            self._hole_received(hole)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self._fatal(error, "protocol.hole_received() failed")
-        return True
-
-    def _receive_eof(self) -> None:
-        self._read_eof = True
-        try:
-            keep_open = self._protocol.eof_received()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self._fatal(error, "protocol.eof_received() failed")
-            return
-        if not keep_open and not self._lost:
-            why = self.sock.error
-            self.sock.close()
-            self._lose(why)
-
-    # writing
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """NotSupported."""

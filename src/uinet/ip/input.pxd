@@ -2,7 +2,7 @@ cimport cython
 
 from uinet.ip.interface cimport Interface
 from uinet.ip.network cimport Network
-from uinet.wire.frame cimport Frame
+from uinet.wire.frame cimport Frame, SplitFrame, gathered
 from uinet.wire.kernels cimport load_u8, load_u16, take
 from uinet.wire.packet cimport Packet
 
@@ -31,6 +31,8 @@ cdef class Receiver:
     cpdef receive_all(self, Interface interface, object frames, long long now)
     @cython.locals(packet=Packet, size=Py_ssize_t, code=cython.int)
     cpdef receive(self, Interface interface, Frame frame, long long now)
+    @cython.locals(packet=Packet, size=Py_ssize_t)
+    cdef bint receive_split(self, Interface interface, SplitFrame frame, long long now) except -1
     cdef unreadable(self, Interface interface, Frame frame, int code)
     cdef bridge(self, Interface interface, Frame frame)
     @cython.locals(walked=cython.int)

@@ -24,7 +24,7 @@ from uinet.wire.constants import (
     PROTO_TCP,
     PROTO_UDP,
 )
-from uinet.wire.frame import CHECKSUM_VALID, Frame
+from uinet.wire.frame import CHECKSUM_VALID, Frame, SplitFrame, gathered
 from uinet.wire.ipv4 import has_source_route, walk_options
 from uinet.wire.kernels import load_u8, load_u16, take
 from uinet.wire.packet import DROP_COUNTERS, Packet
@@ -69,6 +69,10 @@ class Receiver:
 
     def receive(self, interface: Interface, frame: Frame, now: int) -> None:
         """Takes one frame from the device of `interface`."""
+        if isinstance(frame, SplitFrame):
+            if self.receive_split(interface, frame, now):
+                return
+            frame = gathered(frame)
         packet = self.packet
         packet.interface = interface
         packet.now = now
@@ -102,6 +106,24 @@ class Receiver:
             self.network.arp.input(packet)
         else:
             self.network.stats.count("eth_unknown_type")
+
+    def receive_split(self, interface: Interface, frame: SplitFrame, now: int) -> bool:
+        """Takes a frame whose payload lies apart, if it is what nearly all of them are: a TCP packet for this host."""
+        packet = self.packet
+        if interface.promiscuous or not packet.parse_split(frame, interface.layer):
+            return False
+        if interface.layer == 2 and not packet.for_me(interface.mac):
+            return False
+        packet.interface = interface
+        packet.now = now
+        size = packet.end
+        interface.rx_frames += 1
+        interface.rx_bytes += size
+        self.frames += 1
+        self.octets += size
+        if self.seen(interface, packet) or self.for_us(interface, packet):
+            self.tcp.segment(packet)
+        return True
 
     def unreadable(self, interface: Interface, frame: Frame, code: int) -> None:
         """Counts a frame that can't be read; a bridge passes it on all the same."""

@@ -12,3 +12,4 @@ CWR = 0x80
 
 TCP_CHECKSUM = 16  # offsets of the checksum fields in their headers
 UDP_CHECKSUM = 6
+F_NEEDS_CSUM = 0x01  # of a virtio-net header: the checksum is not computed yet

@@ -14,6 +14,8 @@ cpdef Frame complete(Frame frame, int layer)
 cpdef bytes fill_checksum(bytes data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t field)
 @cython.locals(l3=Py_ssize_t, size=Py_ssize_t, version=cython.uint)
 cpdef tuple locate(bytes data, int layer)
+@cython.locals(size=Py_ssize_t, l3=Py_ssize_t, l4=Py_ssize_t, ethertype=cython.uint, version=cython.uint)
+cpdef Py_ssize_t locate_tcp(bytes data, int layer) except -2
 @cython.locals(size=Py_ssize_t, offset=Py_ssize_t, ethertype=cython.uint)
 cpdef Py_ssize_t skip_link_header(bytes data) except -2
 @cython.locals(header=Py_ssize_t, end=Py_ssize_t, fragment=cython.uint)

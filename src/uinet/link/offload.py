@@ -89,6 +89,34 @@ def locate(data: bytes, layer: int) -> tuple[int, int, int, int] | None:
     return None
 
 
+def locate_tcp(data: bytes, layer: int) -> int:
+    """The offset of the TCP header of an ordinary packet, of which `data` need not have more than the headers; -1 for
+    anything else: VLAN tags, a fragment, an extension header. On return its fixed part is in `data`."""
+    size = len(data)
+    l3 = 0
+    if layer == 2:
+        if size < ETHERNET_HEADER:
+            return -1
+        l3 = ETHERNET_HEADER
+        ethertype = load_u16(data, 12)
+        if ethertype != ETHERTYPE_IPV4 and ethertype != ETHERTYPE_IPV6:
+            return -1
+    if size < l3 + 40:
+        return -1
+    version = load_u8(data, l3) >> 4
+    if version == 4:
+        l4 = l3 + (load_u8(data, l3) & 0x0F) * 4
+        if load_u8(data, l3 + 9) != TCP or load_u16(data, l3 + 6) & 0x3FFF:
+            return -1
+    elif version == 6:
+        l4 = l3 + 40
+        if load_u8(data, l3 + 6) != TCP:
+            return -1
+    else:
+        return -1
+    return l4 if l4 + 20 <= size else -1
+
+
 def skip_link_header(data: bytes) -> int:
     """The offset behind the Ethernet header and its VLAN tags if IP follows there, -1 otherwise."""
     size = len(data)

@@ -155,6 +155,7 @@ class TapDevice(WritingDevice):
     def recv(self, limit: int = 64) -> list[Frame]:
         self.require_open()
         tunnel = self._tunnel
+        tunnel.splits = self.splits
         frames = tunnel.recv(limit)
         self.counters["rx_frames"] += tunnel.packets
         self.counters["rx_bytes"] += tunnel.octets

@@ -6,11 +6,15 @@ stack sends as one; its pieces are gathered by the kernel.
 
 from __future__ import annotations
 
+from uinet.link.constants import F_NEEDS_CSUM, TCP_CHECKSUM
+from uinet.link.offload import locate_tcp
 from uinet.link.vectors import FrameReader, write_packet
 from uinet.link.vnet import PLAIN, decode_fields, encode, segments
-from uinet.wire.frame import CHECKSUM_NEEDED, Frame, LargeFrame
+from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame, LargeFrame, SplitFrame, split_frame
+from uinet.wire.kernels import load_u8
 
 NOTHING = b""
+SMALL = 8192  # bytes of the smallest packets that are worth splitting
 ENOUGH = 1 << 19  # bytes of a batch: of 64 KiB frames a few are as good as many, and the sender waits for their ACKs
 
 
@@ -20,6 +24,7 @@ class Tunnel:
     `vnet`: packets have virtio-net headers. `largest_in`, `largest_out`: bytes of the largest packet each way; a frame
     that is to be cut by the kernel may be larger. After a call: `packets` and `octets` are what it moved, `error` the
     number of the error that ended it, or 0; after `recv` `truncated` packets were too long, after `send` `oversize`.
+    `splits`: see :class:`uinet.link.device.Device`.
     """
 
     def __init__(self, fd: int, layer: int, vnet: bool, largest_in: int, largest_out: int) -> None:
@@ -30,6 +35,7 @@ class Tunnel:
         self.largest_in = largest_in
         # a packet of one byte more than the largest tells that it was longer
         self.reader = FrameReader(fd, largest_in + 1, vnet)
+        self.splits = False
         self.packets = 0
         self.octets = 0
         self.error = 0
@@ -44,6 +50,8 @@ class Tunnel:
         self.error = 0
         self.truncated = 0
         count = 0
+        if reader.head and not self.splits:
+            reader.split_at(0)
         while count < limit and self.octets < ENOUGH:
             try:
                 data = reader.read()
@@ -54,18 +62,55 @@ class Tunnel:
                 break
             count += 1
             size = len(data)
+            payload = reader.payload
+            if payload is not None:
+                size += len(payload)
             if size > self.largest_in:
                 self.truncated += 1
                 continue
             self.octets += size
-            if not self.vnet or (reader.flags == 0 and reader.gso_type == 0):
+            if payload is not None:
+                frame = self._split(data, payload)
+                if frame is not None:
+                    frames.append(frame)
+                else:
+                    frames += self._joined(data + payload)
+            elif not self.vnet or (reader.flags == 0 and reader.gso_type == 0):
                 frames.append(Frame(data, 0, 0, 0))
             else:
                 frames += decode_fields(
                     reader.flags, reader.gso_type, reader.gso_size, reader.start, reader.offset, data, self.layer
                 )
+                if self.splits and size > SMALL:
+                    self._learn(data)
         self.packets = len(frames)
         return frames
+
+    def _split(self, data: bytes, payload: bytes) -> SplitFrame | None:
+        """The frame of a packet that was read into two places; None if it was split at the wrong place."""
+        reader = self.reader
+        l4 = locate_tcp(data, self.layer)
+        if l4 < 0 or l4 + (load_u8(data, l4 + 12) >> 4) * 4 != len(data):
+            return None
+        if not reader.flags & F_NEEDS_CSUM:
+            return split_frame(data, payload, CHECKSUM_VALID, reader.gso_size)
+        if reader.start != l4 or reader.offset != TCP_CHECKSUM:
+            return None
+        return split_frame(data, payload, CHECKSUM_NEEDED, reader.gso_size)
+
+    def _joined(self, data: bytes) -> list[Frame]:
+        """The frames of a packet that was split at the wrong place; the next one will not be."""
+        reader = self.reader
+        self._learn(data)
+        return decode_fields(
+            reader.flags, reader.gso_type, reader.gso_size, reader.start, reader.offset, data, self.layer
+        )
+
+    def _learn(self, data: bytes) -> None:
+        """The next packet is split where this one would have to be: of a bulk transfer all headers are alike."""
+        l4 = locate_tcp(data, self.layer)
+        if l4 > 0:
+            self.reader.split_at(l4 + (load_u8(data, l4 + 12) >> 4) * 4)
 
     def send(self, frames: list[Frame], index: int) -> int:
         """Writes `frames` from `index` on; the index of the first that was not written. It stops at an error, and with

@@ -8,8 +8,13 @@ cdef class FrameReader:
     cdef bint vnet
     cdef Py_ssize_t largest
     cdef PyObject *spare
+    cdef readonly Py_ssize_t head
+    cdef unsigned char[256] first
+    cdef readonly bytes payload
     cdef readonly unsigned int flags, gso_type, gso_size, start, offset
+    cpdef split_at(self, Py_ssize_t head)
     cpdef bytes read(self)
+    cdef bytes _join(self, Py_ssize_t size)
     cdef bytes _take(self, Py_ssize_t size)
 
 cpdef int write_packet(int fd, bytes header, bytes data, list pieces) except -1

@@ -7,10 +7,18 @@ import struct
 
 HEADER = struct.Struct("=BBHHHH")  # struct virtio_net_hdr
 PIECES = 62
+SMALL = 8192  # bytes: a packet up to this is never split
+HEADS = 256
+GSO_TCP = (1, 4)  # IPv4, IPv6
+GSO_ECN = 0x80
 
 
 class FrameReader:
-    """Reads packets of `fd`, of at most `largest` bytes, behind a virtio-net header where `vnet` says so."""
+    """Reads packets of `fd`, of at most `largest` bytes, behind a virtio-net header where `vnet` says so.
+
+    `split_at`: large TCP packets are read into two places from now on, after so many bytes; 0: into one. After `read`,
+    `payload` is the second part of one, or None.
+    """
 
     def __init__(self, fd: int, largest: int, vnet: bool) -> None:
         if largest <= 0:
@@ -19,11 +27,20 @@ class FrameReader:
         self.largest = largest
         self.vnet = vnet
         self.flags = self.gso_type = self.gso_size = self.start = self.offset = 0
+        self.head = 0
+        self.payload: bytes | None = None
+
+    def split_at(self, head: int) -> None:
+        """Splits after `head` bytes. ValueError: only headers are split off."""
+        if not 0 <= head <= HEADS:
+            raise ValueError(f"splitting after {head} bytes")
+        self.head = head
 
     def read(self) -> bytes | None:
         """The next packet, its virtio-net header in the attributes; None if there is none now. OSError."""
+        self.payload = None
         try:
-            data = os.read(self.fd, self.largest + (HEADER.size if self.vnet else 0))
+            data = os.read(self.fd, self.largest + self.head + (HEADER.size if self.vnet else 0))
         except BlockingIOError:
             return None
         if not self.vnet:
@@ -31,7 +48,10 @@ class FrameReader:
         if len(data) < HEADER.size:
             return b""
         self.flags, self.gso_type, _, self.gso_size, self.start, self.offset = HEADER.unpack_from(data)
-        return data[HEADER.size :]
+        data = data[HEADER.size :]
+        if self.head and len(data) > SMALL + self.head and self.gso_type & ~GSO_ECN in GSO_TCP:
+            data, self.payload = data[: self.head], data[self.head :]
+        return data
 
 
 def write_packet(fd: int, header: bytes, data: bytes, pieces: list[memoryview] | None) -> int:

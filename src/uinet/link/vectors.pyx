@@ -8,12 +8,15 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
+from libc.string cimport memcpy
 
 cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject **bytes_object, Py_ssize_t size) except -1
     PyObject *PyBytes_FromSize "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
     char *PyBytes_Data "PyBytes_AS_STRING"(PyObject *data)
     void Py_XDECREF(PyObject *value)
+    void *PyMem_RawMalloc(size_t size)
+    void PyMem_RawFree(void *block)
 
 cdef extern from *:
     """
@@ -46,13 +49,41 @@ cdef extern from *:
         unsigned short start
         unsigned short offset
 
+cdef extern from *:
+    """
+    /* Makes a bytes object that nobody else has seen yet shorter, where it is. */
+    static void uinet_set_size(PyObject *data, Py_ssize_t size)
+    {
+        Py_SET_SIZE((PyVarObject *)data, size);
+        PyBytes_AS_STRING(data)[size] = 0;
+    }
+    """
+    void uinet_set_size(PyObject *data, Py_ssize_t size)
+
 cdef enum:
     SMALL = 8192  # bytes: what is copied out of the spare buffer; more keeps the buffer
+    SLACK = 16  # a part like this of the buffer may be left unused
+    HEADS = 256
+    SETTLED = 2 << 20  # bytes: twice as many may be free at the top of the heap
+    GSO_TCPV4 = 1
+    GSO_TCPV6 = 4
+    GSO_ECN = 0x80
     PIECES = 62
 
 
+cdef void settle() noexcept:
+    """Lets the allocator keep what buffers of large packets leave when they go.
+
+    glibc gives the top of its heap back to the kernel once 128 KiB of it are free: pages that the next batch would
+    fault in again, one by one. What it has for programs with large buffers is a threshold that follows the largest
+    block that they have let go; so they begin with one.
+    """
+    PyMem_RawFree(PyMem_RawMalloc(SETTLED))
+
+
 cdef class FrameReader:
-    """Reads packets of `fd`, of at most `largest` bytes, behind a virtio-net header where `vnet` says so."""
+    """Reads packets of `fd`, of at most `largest` bytes, behind a virtio-net header where `vnet` says so; see
+    ``vectors.py``."""
 
     def __cinit__(self, int fd, Py_ssize_t largest, bint vnet):
         if largest <= 0:
@@ -61,23 +92,38 @@ cdef class FrameReader:
         self.largest = largest
         self.vnet = vnet
         self.spare = NULL
+        self.head = 0
+        if largest > SMALL:
+            settle()
 
     def __dealloc__(self):
         Py_XDECREF(self.spare)
 
+    cpdef split_at(self, Py_ssize_t head):
+        """Splits after `head` bytes. ValueError: only headers are split off."""
+        if not 0 <= head <= HEADS:
+            raise ValueError(f"splitting after {head} bytes")
+        self.head = head
+
     cpdef bytes read(self):
         """The next packet, its virtio-net header in the attributes; None if there is none now. OSError."""
         cdef uinet_vnet header
-        cdef iovec[2] vector
+        cdef iovec[3] vector
+        cdef bytes data
         cdef int count = 0
         cdef ssize_t size
         cdef int failed = 0
+        self.payload = None
         if self.spare == NULL:
             self.spare = PyBytes_FromSize(NULL, self.largest)
         if self.vnet:
             vector[0].iov_base = &header
             vector[0].iov_len = sizeof(header)
             count = 1
+        if self.head:
+            vector[count].iov_base = self.first
+            vector[count].iov_len = self.head
+            count += 1
         vector[count].iov_base = PyBytes_Data(self.spare)
         vector[count].iov_len = self.largest
         with nogil:
@@ -97,7 +143,23 @@ cdef class FrameReader:
             self.gso_size = header.gso_size
             self.start = header.start
             self.offset = header.offset
-        return self._take(size)
+        if not self.head:
+            return self._take(size)
+        if not self.vnet or size <= SMALL + self.head or header.gso_type & ~GSO_ECN not in (GSO_TCPV4, GSO_TCPV6):
+            return self._join(size)
+        data = PyBytes_FromStringAndSize(<char *>self.first, self.head)
+        self.payload = self._take(size - self.head)
+        return data
+
+    cdef bytes _join(self, Py_ssize_t size):
+        """A packet that was read into two places and belongs into one."""
+        cdef bytes data
+        if size <= self.head:
+            return PyBytes_FromStringAndSize(<char *>self.first, size)
+        data = PyBytes_FromStringAndSize(NULL, size)
+        memcpy(PyBytes_AS_STRING(data), self.first, self.head)
+        memcpy(PyBytes_AS_STRING(data) + self.head, PyBytes_Data(self.spare), size - self.head)
+        return data
 
     cdef bytes _take(self, Py_ssize_t size):
         cdef PyObject *whole
@@ -106,7 +168,10 @@ cdef class FrameReader:
             return PyBytes_FromStringAndSize(PyBytes_Data(self.spare), size)
         whole = self.spare
         self.spare = NULL
-        if size != self.largest:
+        if size >= self.largest - self.largest // SLACK:
+            # it stays in a block that is a little larger: blocks of one size are found again, and not cut up
+            uinet_set_size(whole, size)
+        else:
             _PyBytes_Resize(&whole, size)  # on failure it is freed, and raises
         data = <bytes>whole
         Py_XDECREF(whole)  # the cast has added a reference

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 
-from uinet.link.constants import CWR, TCP, TCP_CHECKSUM, UDP, UDP_CHECKSUM
+from uinet.link.constants import CWR, F_NEEDS_CSUM, TCP, TCP_CHECKSUM, UDP, UDP_CHECKSUM
 from uinet.link.offload import fill_checksum, finish, locate, pseudo_sum
 from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame
 from uinet.wire.kernels import load_u8, store_u16
@@ -24,7 +24,6 @@ HEADER = struct.Struct("=BBHHHH")
 SIZE = 10
 PLAIN = bytes(SIZE)  # a frame with nothing to say about it
 
-F_NEEDS_CSUM = 0x01
 F_DATA_VALID = 0x02
 
 GSO_NONE = 0

@@ -92,7 +92,7 @@ def predicted(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     if window != tcb.snd_wnd or seg.ack != tcb.snd_wl2:
         update_window(tcb, seg, window)
     if seg.length:
-        take_data(tcb, seg.seq, packet.data, seg.offset, seg.length)
+        take_data(tcb, seg.seq, packet.text, seg.offset - packet.text_start, seg.length)
         if tcb.tuning is not None and seq_gt(tcb.rcv_nxt, tcb.tuning.mark):
             take_round_trip(tcb, seg)
 
@@ -179,7 +179,7 @@ def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         context.stats.count("tcp_connected")
         notify(tcb, EV_CONNECTED | EV_WRITABLE)
         if seg.length:
-            take_data(tcb, tcb.rcv_nxt, packet.data, seg.offset, seg.length)
+            take_data(tcb, tcb.rcv_nxt, packet.text, seg.offset - packet.text_start, seg.length)
         if seg.flags & FIN:
             take_fin(tcb, (seg.seq + 1 + seg.length) & MASK32)
         if tcb.accecn is not None:
@@ -437,7 +437,7 @@ def seventh_process_text(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     if tcb.receive_shut:
         skip_data(tcb, seg)
         return
-    take_data(tcb, seg.seq, packet.data, seg.offset, seg.length)
+    take_data(tcb, seg.seq, packet.text, seg.offset - packet.text_start, seg.length)
     if tcb.tuning is not None and seq_gt(tcb.rcv_nxt, tcb.tuning.mark):
         take_round_trip(tcb, seg)
 

@@ -105,6 +105,8 @@ class Tcp(Context):
             interface.cdom, packet.vids, packet.dst_hi, packet.dst_lo, seg.destination_port, packet.src_hi,
             packet.src_lo, seg.source_port,
         )
+        if packet.beyond and (not isinstance(entry, Tcb) or entry.auth is not None):
+            packet.join()
         if entry is None:
             return self.without_connection(packet, seg, -1)
         if isinstance(entry, Tcb):
@@ -301,7 +303,7 @@ class Tcp(Context):
         tcb.cwnd = initial_window(tcb.mss, self.settings.initial_window_segments)
         if seg.length:
             fast.taken = True
-            take_data(tcb, tcb.rcv_nxt, packet.data, seg.offset, seg.length)
+            take_data(tcb, tcb.rcv_nxt, packet.text, seg.offset - packet.text_start, seg.length)
             tcb.delack_at = 0
         tcb.timing = True
         start_retransmit(tcb)

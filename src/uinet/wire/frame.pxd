@@ -14,4 +14,10 @@ cdef class LargeFrame(Frame):
     cdef public list pieces
     cdef public unsigned short l3, l4
 
+@cython.final
+cdef class SplitFrame(Frame):
+    cdef public bytes payload
+
+@cython.locals(frame=SplitFrame)
+cpdef SplitFrame split_frame(bytes data, bytes payload, unsigned char checksum, unsigned int gso_size)
 cpdef Frame gathered(Frame frame)

@@ -55,8 +55,39 @@ class LargeFrame(Frame):
         return len(self.data) + sum(map(len, self.pieces))
 
 
+class SplitFrame(Frame):
+    """A large TCP packet as it was read into two places: its bytes are `data`, all headers and no more, and then
+    `payload`.
+
+    Devices make them where they are asked to (`Device.splits`), and nowhere else: whoever is given the payload has it
+    without a copy. Its `checksum` needs no look at the payload: it is CHECKSUM_NEEDED or CHECKSUM_VALID.
+    """
+
+    __slots__ = ("payload",)
+
+    def __init__(self, data: bytes, payload: bytes, checksum: int, gso_size: int) -> None:
+        super().__init__(data, checksum, gso_size, 0)
+        self.payload = payload
+
+    def __len__(self) -> int:
+        return len(self.data) + len(self.payload)
+
+
+def split_frame(data: bytes, payload: bytes, checksum: int, gso_size: int) -> SplitFrame:
+    """A SplitFrame, made without a call of its class: there is one for every 64 KiB of a bulk transfer."""
+    frame = SplitFrame.__new__(SplitFrame)
+    frame.data = data
+    frame.payload = payload
+    frame.checksum = checksum
+    frame.gso_size = gso_size
+    frame.time = 0
+    return frame
+
+
 def gathered(frame: Frame) -> Frame:
     """The same frame with all its bytes in `data`."""
     if isinstance(frame, LargeFrame):
         return Frame(b"".join((frame.data, *frame.pieces)), frame.checksum, frame.gso_size, frame.time)
+    if isinstance(frame, SplitFrame):
+        return Frame(frame.data + frame.payload, frame.checksum, frame.gso_size, frame.time)
     return frame

@@ -32,8 +32,16 @@ from __future__ import annotations
 from typing import Any
 
 from uinet.wire.addresses import L2Info, Mac, VlanTag, join
-from uinet.wire.constants import ETHERTYPE_IPV4, ETHERTYPE_IPV6, MAX_TAGS, MORE_FRAGMENTS, OFFSET_MASK, V4_MAPPED
-from uinet.wire.frame import Frame
+from uinet.wire.constants import (
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    MAX_TAGS,
+    MORE_FRAGMENTS,
+    OFFSET_MASK,
+    PROTO_TCP,
+    V4_MAPPED,
+)
+from uinet.wire.frame import CHECKSUM_UNKNOWN, Frame, SplitFrame, gathered
 from uinet.wire.kernels import checksum, load_u8, load_u16, load_u32, load_u64, take
 
 OK = 0
@@ -71,12 +79,17 @@ class Packet:
     `l3`, `l4`, `end`: offsets of the network header, of the transport header and of the packet's end (link padding
     trimmed). `src_hi, src_lo, dst_hi, dst_lo`: the addresses as two 64-bit halves, IPv4 mapped (::ffff:a.b.c.d).
     `vids`: two bytes for each VLAN tag whose VID is not 0; `tags`: number of tags. `group`: sent to a group MAC.
-    `fragment`: the IPv4 flags and offset field, without DF (0: not a fragment).
+    `fragment`: the IPv4 flags and offset field, without DF (0: not a fragment). `text`: what has the packet's last
+    bytes, its payload among them: `data`, unless that is another object (SplitFrame); its first byte is number
+    `text_start` of the packet, and it has `beyond` bytes that are not in `data`.
     """
 
     def __init__(self) -> None:
         self.frame: Frame = Frame(b"")
         self.data = b""
+        self.text = b""
+        self.text_start = 0
+        self.beyond = 0
         self.interface: Any = None
         self.now = 0
         self.ethertype = 0
@@ -104,6 +117,9 @@ class Packet:
         size = len(data)
         self.frame = frame
         self.data = data
+        self.text = data
+        self.text_start = 0
+        self.beyond = 0
         self.checksum = frame.checksum
         self.tags = 0
         self.vids = b""
@@ -149,7 +165,7 @@ class Packet:
         """Reads the IPv4 header at `l3`."""
         data = self.data
         l3 = self.l3
-        room = len(data) - l3
+        room = len(data) - l3 + self.beyond
         if room < 20:
             return IP_SHORT
         first = load_u32(data, l3)
@@ -181,7 +197,7 @@ class Packet:
         """Reads the IPv6 header at `l3`. `proto` is its next header; extension headers are not walked here."""
         data = self.data
         l3 = self.l3
-        room = len(data) - l3
+        room = len(data) - l3 + self.beyond
         if room < 40:
             return IP_SHORT
         first = load_u32(data, l3)
@@ -205,6 +221,35 @@ class Packet:
         if is_mapped(self.src_hi, self.src_lo) or is_mapped(self.dst_hi, self.dst_lo):
             return MAPPED  # never on a wire (RFC 4291 2.5.5.2), and here it would pass for IPv4
         return OK
+
+    def parse_split(self, frame: SplitFrame, layer: int) -> bool:
+        """Reads the headers of a packet that is in two places; False if they are not what they should be, or there is
+        anything about them that is out of the ordinary: it has to be gathered, and read as any other, then."""
+        data = frame.data
+        size = len(data)
+        if self.parse_link(frame, layer) or self.tags or frame.checksum == CHECKSUM_UNKNOWN:
+            return False
+        l3 = self.l3
+        self.beyond = len(frame.payload)
+        if self.ethertype == ETHERTYPE_IPV4:
+            if size < l3 + 40 or load_u8(data, l3) != 0x45 or self.parse_ipv4() or self.fragment:
+                return False
+        elif self.ethertype != ETHERTYPE_IPV6 or size < l3 + 60 or self.parse_ipv6():
+            return False
+        if self.proto != PROTO_TCP or self.end != size + self.beyond:
+            return False
+        if self.l4 + (load_u8(data, self.l4 + 12) >> 4) * 4 != size:
+            return False
+        self.text = frame.payload
+        self.text_start = size
+        return True
+
+    def join(self) -> None:
+        """Brings a packet that is in two places into one."""
+        if self.beyond:
+            self.frame = gathered(self.frame)
+            self.data = self.text = self.frame.data
+            self.text_start = self.beyond = 0
 
     def pseudo_sum(self, length: int) -> int:
         """The sum of the pseudo header (RFC 9293 3.1, RFC 8200 8.1) for `length` bytes of `proto`."""

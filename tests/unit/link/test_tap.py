@@ -14,7 +14,15 @@ import pytest
 from tests.unit.link.packets import Seen, packet, tcp_header
 from uinet.errors import AddressError, DeviceError, DeviceGone, PermissionDenied
 from uinet.link import interface, tap
-from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, Frame, LargeFrame
+from uinet.wire.frame import (
+    CHECKSUM_NEEDED,
+    CHECKSUM_UNKNOWN,
+    CHECKSUM_VALID,
+    Frame,
+    LargeFrame,
+    SplitFrame,
+    gathered,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux interfaces")
 
@@ -128,6 +136,41 @@ def test_large_frames_go_through_whole(kernel: Kernel) -> None:
         assert device.send([large, plain]) == 2
         assert kernel.right.recv(70000) == header + data
         assert kernel.right.recv(70000) == bytes(10) + FRAME
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_large_segments_are_split_behind_their_headers_if_that_is_wanted(kernel: Kernel, version: int) -> None:
+    def give(options: bytes, **more: int) -> bytes:
+        data = packet(tcp_header(options=options), bytes(20000), state="partial", version=version, **more)
+        start = 14 + (20 if version == 4 else 40)
+        kind = 1 if version == 4 else 4
+        kernel.right.send(struct.pack("=BBHHHH", 1, kind, start + 20 + len(options), 1448, start, 16) + data)
+        return data
+
+    with tap.TapDevice("lab0") as device:
+        for options in (b"", b"", bytes(12), bytes(12)):  # nothing is known of the first, and the third is another
+            data = give(options)
+            (whole,) = device.recv()
+            assert not isinstance(whole, SplitFrame) and whole.data == data
+        device.splits = True
+        for options, apart in ((b"", False), (b"", True), (bytes(12), False), (bytes(12), True)):
+            data = give(options)
+            (frame,) = device.recv()
+            assert isinstance(frame, SplitFrame) is apart
+            assert gathered(frame).data == data
+            assert (frame.checksum, frame.gso_size) == (CHECKSUM_NEEDED, 1448)
+            if isinstance(frame, SplitFrame):
+                assert frame.payload == bytes(20000)
+        header = struct.pack("=BBHHHH", 0, 1, 66, 1448, 0, 0)
+        kernel.right.send(header + data)
+        (frame,) = device.recv()
+        assert isinstance(frame, SplitFrame) and frame.checksum == CHECKSUM_VALID  # merged by a card
+        kernel.right.send(struct.pack("=BBHHHH", 1, 1, 66, 1448, 35, 16) + data)  # the checksum of something else
+        (frame,) = device.recv()
+        assert not isinstance(frame, SplitFrame) and len(frame.data) == len(data)
+        device.splits = False
+        give(bytes(12))
+        assert not isinstance(device.recv()[0], SplitFrame)
 
 
 def test_unfinished_frame_that_no_header_describes_is_sent_all_the_same(kernel: Kernel) -> None:

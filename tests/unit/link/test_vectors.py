@@ -86,6 +86,33 @@ def test_what_was_read_stays_as_it_was(module: ModuleType, pair: Pair) -> None:
     assert found == sent
 
 
+@pytest.mark.parametrize("size", [0, 60, 66, 67, 8192 + 66, 8192 + 67, 65000, 65535])
+@pytest.mark.parametrize("gso_type", [0, 1, 4, 0x81, 5])
+def test_large_segments_are_read_into_two_places(module: ModuleType, pair: Pair, size: int, gso_type: int) -> None:
+    left, right = pair
+    data = os.urandom(size)
+    reader = module.FrameReader(left.fileno(), 65535, True)
+    reader.split_at(66)
+    for _ in range(3):
+        right.send(struct.pack("=BBHHHH", 1, gso_type, 66, 1448, 34, 16) + data)
+        found = reader.read()
+        if size > 8192 + 66 and gso_type & 0x7F in (1, 4):
+            assert (found, reader.payload) == (data[:66], data[66:])
+        else:
+            assert (found, reader.payload) == (data, None)
+    reader.split_at(0)
+    right.send(struct.pack("=BBHHHH", 1, 1, 66, 1448, 34, 16) + data)
+    assert (reader.read(), reader.payload) == (data, None)
+    assert (reader.read(), reader.payload) == (None, None)
+
+
+def test_only_headers_are_split_off(module: ModuleType, pair: Pair) -> None:
+    reader = module.FrameReader(pair[0].fileno(), 65535, True)
+    for head in (-1, 257):
+        with pytest.raises(ValueError, match=f"after {head} bytes"):
+            reader.split_at(head)
+
+
 def test_errors_of_reading_have_their_number(module: ModuleType) -> None:
     descriptor = os.open(".", os.O_RDONLY)
     try:
