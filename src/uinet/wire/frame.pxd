@@ -14,4 +14,6 @@ cdef class LargeFrame(Frame):
     cdef public list pieces
     cdef public unsigned short l3, l4
 
+@cython.locals(frame=Frame)
+cpdef Frame new_frame(bytes data, unsigned char checksum)
 cpdef Frame gathered(Frame frame)

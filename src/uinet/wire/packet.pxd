@@ -1,7 +1,7 @@
 cimport cython
 
 from uinet.wire.frame cimport Frame
-from uinet.wire.kernels cimport checksum, load_u8, load_u16, load_u32, load_u64, take
+from uinet.wire.kernels cimport checksum, join, load_u8, load_u16, load_u32, load_u64, take
 
 cdef unsigned int ETHERTYPE_IPV4, ETHERTYPE_IPV6, MORE_FRAGMENTS, OFFSET_MASK
 cdef int MAX_TAGS, OK, SHORT, TOO_DEEP, IP_SHORT, BAD_VERSION, BAD_HEADER_LENGTH, BAD_LENGTH, BAD_CHECKSUM, MAPPED
