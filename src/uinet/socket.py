@@ -11,7 +11,6 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
 from uinet import multicast, sockopt
-from uinet.config import Config
 from uinet.errors import (
     AddressError,
     AddressNotAvailable,
@@ -25,7 +24,7 @@ from uinet.errors import (
     WouldBlock,
 )
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
-from uinet.ip.interface import hop_limit
+from uinet.ip.interface import Interface
 from uinet.placement import check_domain, free_port, pattern_of, place_promiscuous, place_routed
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM
 from uinet.tcp import calls
@@ -38,18 +37,20 @@ from uinet.tcp.calls import receive_piece as take_received_piece
 from uinet.tcp.calls import send as queue_to_send
 from uinet.tcp.close import abort as abort_connection
 from uinet.tcp.close import forget_unread
+from uinet.tcp.config import Config, configure, first_window, largest_buffer
 from uinet.tcp.congestion.choice import make
 from uinet.tcp.cork import pull
 from uinet.tcp.discovery import packet_size, path_mtu
 from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
 from uinet.tcp.layout import is_v4
-from uinet.tcp.listener import Listener
+from uinet.tcp.listener import NO_QUEUE, Listener
 from uinet.tcp.notify import notify
 from uinet.tcp.passive import Reception
 from uinet.tcp.send import wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED, NAMES
-from uinet.tcp.tcb import Tcb
+from uinet.tcp.syn import Syn
+from uinet.tcp.tcb import Tcb, new_tcb
 from uinet.tcp.timers import rearm, start_keepalive
 from uinet.tcp.urgent import mark_urgent, urgent_left
 from uinet.tcp.window import set_pacing, use
@@ -105,6 +106,10 @@ class Socket:
     """
 
     def __init__(self, stack: Stack, family: int, kind: int, config: Config) -> None:
+        self.blank(stack, family, kind, config)
+
+    def blank(self, stack: Stack, family: int, kind: int, config: Config) -> None:
+        """What a new one is."""
         self.tcb: Tcb | None = None
         self.stack = stack
         self.family = family
@@ -284,16 +289,12 @@ class Socket:
     @property
     def receive_window(self) -> int:
         """The largest window to advertise to begin with: the receive buffer's size, or TCP_WINDOW_CLAMP."""
-        clamp = self.config.window_clamp
-        return min(clamp, self.config.receive_buffer) if clamp else self.config.receive_buffer
+        return first_window(self.config)
 
     @property
     def receive_buffer_max(self) -> int:
         """How large the receive buffer may become."""
-        config = self.config
-        if not config.receive_auto or config.window_clamp:
-            return self.receive_window
-        return max(config.receive_buffer, self.stack.tcp.settings.receive_buffer_max)
+        return largest_buffer(self.config, self.stack.tcp.settings)
 
     @property
     def watched_buffer(self) -> int:
@@ -377,6 +378,8 @@ class Socket:
         elif self.shared:
             self.config = self.config.copy()
             self.shared = False
+        if self.listener is not None:
+            self.listener.config = self.config
         if (level, name) in sockopt.KEY_CHANGES:
             before = self.config.keys
             sockopt.apply(self.config, level, name, value)
@@ -394,11 +397,10 @@ class Socket:
         if self.listener is not None:
             self.listener.syn_filter = self.config.syn_filter
             self.listener.reuse = self.config.reuse_port
-            self.listener.offer_until = self.stack.tcp.now
         if self.endpoint is not None:
             self._configure_endpoint(self.endpoint)
         if self.tcb is not None and self.tcb.state != CLOSED:
-            self.configure(self.tcb)
+            configure(self.tcb, self.config)
             if attribute in ("keepalive", "keep_idle") and self.tcb.state >= ESTABLISHED:
                 start_keepalive(self.tcb)
                 rearm(self.tcb)
@@ -470,33 +472,6 @@ class Socket:
         chosen = self.config.congestion
         return make(self.stack.tcp.settings.congestion if chosen is None else chosen).name
 
-    def configure(self, tcb: Tcb) -> None:
-        """Gives a connection the options of this socket."""
-        config = self.config
-        tcb.no_delay = config.no_delay
-        tcb.cork = config.cork
-        tcb.quick_ack = config.quick_ack
-        tcb.keepalive = config.keepalive
-        tcb.keep_idle = config.keep_idle
-        tcb.keep_interval = config.keep_interval
-        tcb.keep_count = config.keep_count
-        if config.user_timeout or not config.user_timeout_option:
-            tcb.user_timeout = config.user_timeout  # else what was agreed on stays
-        if tcb.state < ESTABLISHED or not config.send_auto:
-            tcb.snd_limit = config.send_buffer
-        tcb.send_auto = config.send_auto
-        if tcb.state < ESTABLISHED or self.receive_window > tcb.rcv_limit or config.window_clamp:
-            tcb.rcv_limit = self.receive_window  # a window that was offered is not taken back
-        tcb.receive_auto = config.receive_auto and not config.window_clamp
-        tcb.max_segment = config.max_segment
-        tcb.ttl = hop_limit(config.ttl, tcb.interface, not is_v4(tcb))
-        tcb.tos = config.tos & ~3  # the ECN field is TCP's own (RFC 3168, 6.1)
-        tcb.algorithm = config.congestion
-        tcb.max_pacing_rate = config.max_pacing_rate
-        tcb.report_soft = config.receive_errors
-        tcb.mtu_discover = config.mtu_discover
-        tcb.mtu_probing = config.mtu_probing if config.mtu_probing >= 0 else self.stack.tcp.settings.mtu_probing
-
     def _configure_endpoint(self, endpoint: UdpEndpoint) -> None:
         config = self.config
         endpoint.reuse_port = config.reuse_port
@@ -567,7 +542,7 @@ class Socket:
         check_domain(self.stack, self.config)
         packed, port = self.bound if self.bound is not None else (self._pack(ANY), 0)
         tcp = self.stack.tcp
-        listener = Listener(self, min(max(1, backlog), MAX_BACKLOG))
+        listener = Listener(self, config, min(max(1, backlog), MAX_BACKLOG))
         listener.reuse = config.reuse_port
         listener.passive = config.passive
         listener.syn_filter = config.syn_filter
@@ -587,19 +562,23 @@ class Socket:
         One EV_ACCEPT may stand for several: accept until it raises WouldBlock.
         """
         self._check_open()
-        if self.listener is None:
+        listener = self.place.listener if self.place is not None else None
+        if listener is None:
             raise InvalidArgument("the socket does not listen")
-        if not self.listener.accepted:
+        if listener.accepted is NO_QUEUE:
             raise WouldBlock()
-        tcb = self.listener.take()
-        if isinstance(tcb, Reception):
-            self.shared = True
-            return self.stack.watched(self, tcb)
-        family = AF_INET if is_v4(tcb) else AF_INET6
-        sock = Socket(self.stack, family, self.type, self.config)
+        connection = listener.take()
         self.shared = True
+        if isinstance(connection, Reception):
+            return self.stack.watched(self, connection)
+        tcb: Tcb = connection
+        sock = Socket.__new__(Socket)
+        sock.blank(self.stack, AF_INET if is_v4(tcb) else AF_INET6, self.type, self.config)
         sock.tcb = tcb
-        sock.user_context, tcb.user_context = tcb.user_context, None
+        extras = tcb.extras
+        if extras is not None:
+            sock.user_context = extras.user_context
+            extras.user_context = None
         tcb.owner = untrack(sock)  # the stack holds it while the connection lasts
         events = EV_CONNECTED | EV_WRITABLE
         if tcb.rcv_buf is not None:
@@ -608,7 +587,7 @@ class Socket:
             events |= EV_READABLE | EV_EOF
         if tcb.state == CLOSED:
             events |= EV_CLOSED | EV_READABLE
-        if tcb.error is not None:
+        if extras is not None and extras.error is not None:
             events |= EV_ERROR
         notify(tcb, events)
         self._kick()
@@ -644,8 +623,8 @@ class Socket:
         if is_multicast(remote) or not any(remote) or remote == b"\xff\xff\xff\xff":
             raise AddressError(f"{ip} is no address to connect to")
         check_domain(self.stack, self.config)
-        tcb = Tcb(self.stack.tcp)
-        self.configure(tcb)
+        tcb = new_tcb(self.stack.tcp)
+        configure(tcb, self.config)
         if self.config.cdom:
             place_promiscuous(self.stack, tcb, self.config, self.l2, self.bound, remote, port)
         else:
@@ -658,6 +637,25 @@ class Socket:
         untrack(self)  # the stack holds it while the connection lasts
         if tcb.fast_open is not None and tcb.fast_open.held:
             notify(tcb, EV_WRITABLE)
+        self._kick()
+
+    def connect_onward(self, syn: Syn, interface: Interface) -> None:
+        """Opens the connection that a SYN asks for, by a promiscuous interface (see `Stack.connect_onward`)."""
+        tcp = self.stack.tcp
+        tcp.refresh()
+        tcb = new_tcb(tcp)
+        configure(tcb, self.config)
+        interned = tcp.interned
+        tcb.interface = interface
+        tcb.link_header = interned.one(take(syn.frame, 0, syn.header_end) if interface.layer == 2 else b"")
+        tcp.table.set_key(
+            tcb, interface.cdom, interned.one(syn.vids), syn.source_hi, syn.source_lo, syn.source_port,
+            syn.destination_hi, syn.destination_lo, syn.destination_port,
+        )
+        tcb.owner = self
+        tcp.connect(tcb)
+        self.tcb = tcb
+        untrack(self)  # the stack holds it while the connection lasts
         self._kick()
 
     # data
@@ -901,7 +899,8 @@ class Socket:
         self.events |= events
         if not self.ready_queued:
             self.ready_queued = True
-            self.stack.tcp.ready.append(self)
+            tcp = self.stack.tcp
+            tcp.ready.append(self)
             self._kick()
 
     def _kick(self) -> None:
@@ -913,9 +912,10 @@ class Socket:
     def _check_open(self) -> None:
         if self.closed:
             raise BadSocket()
-        if self.stack.closed:
+        tcp = self.stack.tcp
+        if tcp.closed_down:
             raise BadSocket("the stack is closed")
-        self.stack.tcp.refresh()
+        tcp.refresh()
 
     def _connected(self) -> Tcb:
         if self.tcb is None:

@@ -113,12 +113,15 @@ def test_a_listener_has_queues_only_while_something_is_in_them() -> None:
     assert listener is not None
 
     def idle() -> bool:
-        empty = (listener.half_open, listener.deferred, listener.embryos)
+        empty = (listener.deferred, listener.embryos)
+        if listener.half_open or listener.oldest is not None or listener.newest is not None:
+            return False
         return listener.accepted is NO_QUEUE and all(queue is NO_ENTRIES for queue in empty)
 
     assert idle()
     peer.syn()
-    assert len(listener.half_open) == 1
+    assert listener.half_open == 1
+    assert listener.oldest is listener.newest is not None
     peer.send("R")
     assert idle()
     peer.passive()

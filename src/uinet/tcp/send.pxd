@@ -55,8 +55,11 @@ cpdef send_ack(Tcb tcb)
 cpdef challenge_ack(Tcb tcb)
 @cython.locals(context=Context, at=Py_ssize_t, size=Py_ssize_t)
 cpdef send_rst(Tcb tcb)
-@cython.locals(context=Context, settings=Settings, scratch=bytearray)
+@cython.locals(context=Context, settings=Settings, scratch=bytearray, at=Py_ssize_t, options=Py_ssize_t,
+               offer_ts=bint, offer_sack=bint, wscale=cython.int, flags=cython.uint, ack=cython.uint, mss=Py_ssize_t,
+               size=Py_ssize_t, window=cython.uint)
 cpdef send_syn(Tcb tcb)
+cpdef Py_ssize_t syn_user_timeout(Tcb tcb, Py_ssize_t at) except -1
 cpdef send_fast_syn(Tcb tcb, Py_ssize_t at, unsigned int ack, unsigned int flags, Py_ssize_t size)
 cpdef begin_opening(Tcb tcb)
 cpdef output_early(Tcb tcb)

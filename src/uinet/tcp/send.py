@@ -262,14 +262,14 @@ def send_syn(tcb: Tcb) -> None:
         offer_ts = tcb.ts_ok
         offer_sack = tcb.sack_ok
         wscale = tcb.rcv_scale if tcb.rcv_scale or tcb.snd_scale else -1
+    mss = mss_within(tcb, tcb.extras.max_segment if tcb.extras is not None else 0)
     size = put_syn_options(
-        scratch, options, mss_within(tcb, tcb.max_segment), wscale, offer_sack, offer_ts, timestamp_now(tcb),
-        tcb.ts_recent,
+        scratch, options, mss, wscale, offer_sack, offer_ts, timestamp_now(tcb), tcb.ts_recent
     )
     window = tcb.rcv_limit if tcb.rcv_limit < 0xFFFF else 0xFFFF
     tcb.segments_out += 1
     size += syn_user_timeout(tcb, options + size)
-    if tcb.fast_open is not None:
+    if tcb.extras is not None and tcb.extras.fast_open is not None:
         send_fast_syn(tcb, at, ack, flags, size)
         return
     transmit(context, tcb, at, tcb.iss, ack, flags, window, size, EMPTY, 0, 0)
@@ -312,7 +312,7 @@ def send_fast_syn(tcb: Tcb, at: int, ack: int, flags: int, size: int) -> None:
 
 def begin_opening(tcb: Tcb) -> None:
     """Sends the first SYN of an active open."""
-    if tcb.fast_open is not None:
+    if tcb.extras is not None and tcb.extras.fast_open is not None:
         tcb.fast_open.waiting = False
     tcb.snd_nxt = (tcb.iss + 1) & MASK32
     tcb.timing = True
@@ -327,7 +327,7 @@ def output_early(tcb: Tcb) -> None:
     if tcb.state == SYN_RECEIVED and tcb.ack_now:
         tcb.ack_now = False
         send_syn(tcb)
-    fast = tcb.fast_open
+    fast = tcb.extras.fast_open if tcb.extras is not None else None
     if fast is None:
         return
     if fast.waiting and tcb.state == SYN_SENT:

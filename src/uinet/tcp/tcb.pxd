@@ -8,6 +8,7 @@ from uinet.tcp.extras cimport Extras
 from uinet.tcp.flight cimport Flight
 from uinet.tcp.path cimport Path
 from uinet.tcp.reassembly cimport Reassembly
+from uinet.tcp.settings cimport Settings
 from uinet.tcp.table cimport Entry
 from uinet.tcp.tuning cimport Tuning
 
@@ -40,4 +41,10 @@ cdef class Tcb(Entry):  # from wide to narrow: no gaps, as there may be millions
     cdef public unsigned char pending_queued, wants_write, passive_open
     cdef public unsigned char urgent_out, urgent_in, report_soft
     cdef public unsigned char pacing, ecn_ok, ecn_echo, ecn_reduced
+    @cython.locals(settings=Settings)
+    cdef blank(self, Context context)
     cpdef Extras more(self)
+
+
+@cython.locals(tcb=Tcb)
+cpdef Tcb new_tcb(Context context)

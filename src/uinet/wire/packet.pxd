@@ -1,7 +1,7 @@
 cimport cython
 
 from uinet.wire.frame cimport Frame, SplitFrame, gathered
-from uinet.wire.kernels cimport checksum, load_u8, load_u16, load_u32, load_u64, take
+from uinet.wire.kernels cimport checksum, join, load_u8, load_u16, load_u32, load_u64, take
 
 cdef unsigned int ETHERTYPE_IPV4, ETHERTYPE_IPV6, MORE_FRAGMENTS, OFFSET_MASK, PROTO_TCP
 cdef unsigned char CHECKSUM_UNKNOWN
