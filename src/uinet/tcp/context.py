@@ -50,6 +50,7 @@ class Context:
         self.busy = False  # inside input or poll, which flush at their end
         self.serial = 0
         self.time_waits = 0
+        self.states = [0] * 11  # connections in each state of `tcp.state`
         self.syn_count = 0
 
     def refresh(self) -> None:
