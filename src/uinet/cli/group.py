@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "scale": "Open and serve connections by the million, over ranges of VLANs, MACs, IPs, ports.",
     "serve": "A static web server over the stack.",
     "stat": "What the stack of a running program is doing.",
+    "top": "A running program's stack on the full screen.",
     "sysctl": "The settings of the stack of a running program.",
     "show": "The frames of a capture, a line each.",
 }

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from uinet.control.client import Client
-from uinet.control.metrics import Exporter
+from uinet.metrics import Exporter
 from uinet.stack import Stack
+
+T = TypeVar("T")
 
 
 class Endpoint(click.ParamType[tuple[str, int]]):
@@ -51,6 +54,27 @@ class Inside:
         server.adopt(theirs)
         with Client(connection=ours) as client, Exporter(client, *self.metrics):
             yield
+
+    @contextlib.contextmanager
+    def joined(self, start: Callable[[str | None], contextlib.AbstractContextManager[T]]) -> Iterator[T]:
+        """Opens both for workers, which `start` starts with the path of the control socket that joins theirs up: in a
+        folder of its own if only metrics are asked for."""
+        if self.metrics is None:
+            with start(self.control) as crew:
+                yield crew
+            return
+        with contextlib.ExitStack() as opened:
+            path = self.control
+            if path is None:
+                path = f"{opened.enter_context(tempfile.TemporaryDirectory(prefix='uinet-'))}/control"
+            crew = opened.enter_context(start(path))
+            client = opened.enter_context(Client(path))
+            opened.enter_context(Exporter(client, *self.metrics))
+            yield crew
+
+
+CLOSED = Inside()
+"""Neither."""
 
 
 def inside_options(function: Callable[..., Any]) -> Callable[..., Any]:

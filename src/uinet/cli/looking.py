@@ -9,12 +9,11 @@ from typing import Any
 
 import click
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
-from uinet.cli.common import Seconds, console, si
+from uinet.cli.common import Seconds, si
 from uinet.control.client import Client
-
-UNDEFINED_WIDTH = 12  # of a column that has no rows yet
 
 
 def control_argument(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,7 +48,9 @@ def table_of(rows: Iterable[dict[str, Any]], names: list[str], kinds: dict[str, 
     """Rows as people read them: numbers to the right, times and bytes with their units."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        table.add_column(name, justify="right" if kinds.get(name) in ("number", "seconds") else "left")
+        table.add_column(
+            name, justify="right" if kinds.get(name) in ("number", "seconds") else "left", no_wrap=name != "help"
+        )
     for row in rows:
         table.add_row(*(text_of(row.get(name), kinds.get(name, "text"), name) for name in names))
     return table
@@ -81,5 +82,5 @@ def time_of(seconds: float) -> str:
 
 
 def show_table(table: Table) -> None:
-    """Prints a table."""
-    console().print(table)
+    """Prints a table; where no terminal sets a width, as wide as it is."""
+    Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)

@@ -165,8 +165,8 @@ def show_totals(client: Client, *, as_json: bool, everything: bool) -> None:
     if "workers" in found:
         table.add_row("workers", str(found["workers"]))
     table.add_row("connections", f"{found['connections']:,}" + (f": {states}" if states else ""))
-    names = ("listeners", "udp", "interfaces", "addresses", "routes", "neighbors", "timers")
-    table.add_row("and", ", ".join(f"{found[name]:,} {WORDS.get(name, name)}" for name in names))
+    for name, words in WORDS.items():
+        table.add_row(words, f"{found[name]:,}")
     memory = found["memory"]
     sizes = ("process", "receive_buffers", "send_buffers", "connections")
     table.add_row("memory", ", ".join(f"{si(memory[name], 'B')} {name.replace('_', ' ')}" for name in sizes))
@@ -188,4 +188,7 @@ def show_totals(client: Client, *, as_json: bool, everything: bool) -> None:
     screen.print(counters)
 
 
-WORDS = {"udp": "datagram sockets", "neighbors": "neighbours"}
+WORDS = {
+    "listeners": "listeners", "udp": "datagram sockets", "interfaces": "interfaces", "addresses": "addresses",
+    "routes": "routes", "neighbors": "neighbours", "timers": "timers",
+}

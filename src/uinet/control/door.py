@@ -105,6 +105,8 @@ class Door:
         for key, events in self.selector.select(0):
             if key.data is None:
                 self._accept(now)
+            elif not isinstance(key.data, Client):
+                key.data.wake()  # of a conversation's own
             elif key.data in self.clients:  # it may have given way to another just now
                 self._attend(key.data, events, now)
         if now >= self.rest_until:

@@ -6,6 +6,7 @@ They come over a control socket, so that the thread that serves them touches no 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -33,6 +34,7 @@ class Collector:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self.lock = threading.Lock()  # several may scrape at once
 
     def describe(self) -> list[Any]:
         """Nothing: else a registry would collect to find out."""
@@ -40,7 +42,9 @@ class Collector:
 
     def collect(self) -> Iterator[Any]:
         """Every metric, as of now."""
-        return families(self.client.one("totals"))
+        with self.lock:
+            found = self.client.one("totals")
+        return families(found)
 
 
 def families(found: dict[str, Any]) -> Iterator[Any]:
