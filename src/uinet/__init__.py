@@ -124,6 +124,7 @@ __all__ = [
     "ConnectionAborted",
     "ConnectionRefused",
     "ConnectionReset",
+    "ControlError",
     "Device",
     "DeviceError",
     "DeviceGone",
@@ -187,6 +188,7 @@ if TYPE_CHECKING:
         ConnectionAborted,
         ConnectionRefused,
         ConnectionReset,
+        ControlError,
         DeviceError,
         DeviceGone,
         DeviceURLError,
@@ -337,7 +339,8 @@ _MODULES = {
     "uinet.driver": "Driver",
     "uinet.errors": (
         "AddressConflict AddressError AddressInUse AddressNotAvailable AlreadyConnected BadSocket BrokenPipe "
-        "CaptureError ConnectionAborted ConnectionRefused ConnectionReset DeviceError DeviceGone DeviceURLError Error "
+        "CaptureError ConnectionAborted ConnectionRefused ConnectionReset ControlError DeviceError DeviceGone "
+        "DeviceURLError Error "
         "FilterError HostUnreachable InvalidArgument MessageTooLong NetworkUnreachable NotConnected "
         "NotSupported PermissionDenied ProtocolUnreachable SpoolError TimedOut VlanError WorkerFailed WouldBlock"
     ),

@@ -18,12 +18,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Self
 
+from uinet.control.hub import Hub
+from uinet.control.joining import add
 from uinet.errors import DeviceError, Error, InvalidArgument, WorkerFailed
 from uinet.link.device import Device
 from uinet.link.sharing import open_shares
@@ -42,12 +45,16 @@ def without_gil() -> bool:
 
 
 class Worker:
-    """What a worker gets: `index` of `count`, and its share of each interface in `devices`, open."""
+    """What a worker gets: `index` of `count`, and its share of each interface in `devices`, open. `control`: where its
+    stack is to open a control socket, if the crew has one; None otherwise."""
 
-    def __init__(self, index: int, count: int, devices: list[Device], channel: Connection) -> None:
+    def __init__(
+        self, index: int, count: int, devices: list[Device], channel: Connection, control: str | None = None
+    ) -> None:
         self.index = index
         self.count = count
         self.devices = devices
+        self.control = control
         self._channel = channel
         self._stops = 0  # how often it was told to stop
         self._heard = 0  # and what `told_to_stop` has said of it
@@ -94,11 +101,14 @@ class Crew:
 
     `threads`: True or False; None for threads where there is no GIL, and processes otherwise. Use as a context manager:
     leaving it stops the workers and waits for them. `reports`: the last record of each worker. `results`: what their
-    work has returned. In processes, work and results are as for multiprocessing's fork: nothing else is shared.
+    work has returned. `control`: path of a control socket that joins up those that the workers' stacks open at
+    ``worker.control``; it is served while the crew waits. In processes, work and results are as for multiprocessing's
+    fork: nothing else is shared.
     """
 
     def __init__(
-        self, work: Work, count: int, devices: Sequence[str] = (), *, threads: bool | None = None
+        self, work: Work, count: int, devices: Sequence[str] = (), *, threads: bool | None = None,
+        control: str | None = None,
     ) -> None:
         if not isinstance(count, int) or not 1 <= count <= MAX_WORKERS:
             raise InvalidArgument(f"{count!r} workers: want 1 to {MAX_WORKERS}")
@@ -106,6 +116,8 @@ class Crew:
         self.count = count
         self.urls = list(devices)
         self.threads = without_gil() if threads is None else threads
+        self.control = control
+        self._hub: Hub | None = None
         self.reports: list[dict[str, Any]] = [{} for _ in range(count)]
         self.results: list[Any] = [None] * count
         self._error: BaseException | None = None
@@ -135,7 +147,7 @@ class Crew:
         self._channels = [ours for ours, _ in pairs]
         self._running = {ours: index for index, ours in enumerate(self._channels)}
         workers = [
-            Worker(index, self.count, [devices[index] for devices in shares], theirs)
+            Worker(index, self.count, [devices[index] for devices in shares], theirs, self._path_of(index))
             for index, (_, theirs) in enumerate(pairs)
         ]
         if self.threads:
@@ -143,6 +155,7 @@ class Crew:
                 thread = threading.Thread(target=_run, args=(self.work, worker), name=f"uinet worker {worker.index}")
                 self._threads.append(thread)
                 thread.start()
+            self._open_hub()
             return
         context = multiprocessing.get_context("fork")
         for worker in workers:
@@ -154,6 +167,20 @@ class Crew:
             process.start()
         for worker in workers:
             _leave(worker)
+        self._open_hub()
+
+    def _path_of(self, index: int) -> str | None:
+        """Where a worker's own control socket is."""
+        return None if self.control is None else f"{self.control}.{index}"
+
+    def _open_hub(self) -> None:
+        """After the workers have begun: they have nothing of it."""
+        if self.control is not None:
+            try:
+                self._hub = Hub(self.control, [f"{self.control}.{index}" for index in range(self.count)])
+            except BaseException:
+                self.close()
+                raise
 
     def _opened(self) -> list[list[Device]]:
         """For each interface the devices of all workers, receiving."""
@@ -173,11 +200,30 @@ class Crew:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Takes in what the workers say, for `timeout` seconds or until all have ended: whether they have."""
-        if self._running:
-            for channel in wait(list(self._running), timeout):
+        end = None if timeout is None else time.monotonic() + timeout
+        while self._running:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            ready = self._look_after_hub(left)
+            for channel in ready:
                 assert isinstance(channel, Connection)
                 self._hear(channel)
+            if ready or (left is not None and left <= 0):
+                break
         return not self._running
+
+    def _look_after_hub(self, timeout: float | None) -> list[Any]:
+        """Waits for channels with news, and serves the control socket meanwhile; for one event of it at most."""
+        hub = self._hub
+        if hub is None:
+            return wait(list(self._running), timeout)
+        deadline = hub.deadline()
+        if deadline is not None:
+            due = max(0.0, (deadline - time.monotonic_ns()) / 1e9)
+            timeout = due if timeout is None else min(timeout, due)
+        waiting: list[Any] = [*self._running, hub]
+        ready: list[Any] = wait(waiting, timeout)
+        hub.serve(time.monotonic_ns())
+        return [channel for channel in ready if channel is not hub]
 
     def _hear(self, channel: Connection) -> None:
         index = self._running[channel]
@@ -214,6 +260,9 @@ class Crew:
         """Stops the workers and waits for them; a process that takes longer than `GRACE` seconds is killed."""
         if not self._stopped:
             self.stop()
+        if self._hub is not None:
+            self._hub.close()
+            self._hub = None
         for _ in range(100):
             if self.wait(GRACE / 100):
                 break
@@ -238,17 +287,6 @@ class Crew:
             raise self._error
 
 
-def add(joined: dict[str, Any], report: dict[str, Any]) -> None:
-    """Adds the numbers of `report` to those of the same name in `joined`; of what is no number the first stays."""
-    for name, value in report.items():
-        if isinstance(value, dict):
-            add(joined.setdefault(name, {}), value)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            joined[name] = joined.get(name, 0) + value
-        else:
-            joined.setdefault(name, value)
-
-
 def workers(
     work: Work,
     count: int | None = None,
@@ -257,16 +295,18 @@ def workers(
     threads: bool | None = None,
     on_report: Callable[[dict[str, Any]], object] | None = None,
     interval: float = 0.5,
+    control: str | None = None,
 ) -> list[Any]:
     """Runs ``work(worker)`` in `count` workers (None: one for each processor) and answers what they return, in order.
 
     `devices`: URLs of interfaces, of which each worker gets a share: ``worker.devices``, in the same order.
     `on_report`: called every `interval` seconds, and at the end, with the sum of what the workers last reported. An
-    exception in one of the workers stops all of them and is raised here; so does Ctrl-C. See Crew.
+    exception in one of the workers stops all of them and is raised here; so does Ctrl-C. `control`: path of a control
+    socket for all of them, see Crew.
     """
     if count is None:
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    crew = Crew(work, count, devices, threads=threads)
+    crew = Crew(work, count, devices, threads=threads, control=control)
     with crew:
         while not crew.wait(interval):
             if on_report is not None:

@@ -7,10 +7,11 @@ cdef long long LONGEST_WAIT, MILLISECOND
 
 cdef class Driver:
     cdef public object stack, clock
-    cdef public list pumps
+    cdef public list pumps, services
     cdef object _poll, _deadline, _timer
     cdef public dict _watched
-    cdef list _errors
+    cdef dict _served
+    cdef list _errors, _asked
     @cython.locals(pump=Pump)
     cdef _flush(self)
     @cython.locals(pump=Pump, wait=cython.longlong)

@@ -9,12 +9,14 @@ from time import monotonic_ns
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from uinet.control.server import Server
 from uinet.errors import InvalidArgument
 from uinet.link.timer import timer_fd
 from uinet.pump import Pump
 from uinet.units import MILLISECOND, seconds
 
 if TYPE_CHECKING:
+    from uinet.control.door import Door
     from uinet.ip.interface import Interface
     from uinet.link.device import Device
     from uinet.stack import Stack
@@ -33,10 +35,14 @@ class Driver:
         self.stack = stack
         self.clock = clock
         stack.clock = clock
+        stack.on_control = self.control
+        self.services: list[Door] = []
+        self._served: dict[int, Door] = {}  # by descriptor
         self.pumps: list[Pump] = []
         self._poll = select.poll()
         self._watched: dict[int, tuple[Pump, int]] = {}  # descriptor -> its pump and the events asked for
         self._deadline: int | None = None
+        self._asked: list[Door] = []  # services whose descriptors are readable
         self._errors: list[Exception] = []
         # a poll sleeps in milliseconds: a timer descriptor, where there is one, ends it when TCP wants
         self._timer = timer_fd() if clock is monotonic_ns else None
@@ -70,6 +76,18 @@ class Driver:
             self._unwatch(pump)
             pump.interface.up = False
             device.on_readable = device.on_writable = None
+
+    def control(self, path: str | None) -> Server:
+        """Opens a control socket of the stack at `path`: see `Stack.control`."""
+        server = Server(self.stack, path, devices=self.statistics)
+        self.add_service(server)
+        return server
+
+    def add_service(self, service: Door) -> None:
+        """Looks after `service` as well, and closes it in the end: its descriptor, its deadline, one call."""
+        self.services.append(service)
+        self._served[service.fileno()] = service
+        self._poll.register(service.fileno(), select.POLLIN)
 
     def run_until(self, condition: Callable[[], object], timeout: float | None = None) -> bool:
         """Runs until `condition()` is true: then True; False if `timeout` seconds pass first, or if nothing
@@ -105,6 +123,11 @@ class Driver:
                 pump.poll(now)
             if pump.ready:
                 pump.receive(now)
+        for service in self.services:
+            deadline = service.deadline()
+            if service in self._asked or (deadline is not None and deadline <= now):
+                service.serve(now)
+        self._asked = []
         self._flush()
         if self._errors:
             raise self._errors.pop(0)
@@ -117,6 +140,11 @@ class Driver:
             self._unwatch(pump)
             pump.device.close()
         self.pumps = []
+        for service in self.services:
+            self._poll.unregister(service.fileno())
+            service.close()
+        self.services, self._served = [], {}
+        self.stack.on_control = None
         if self._timer is not None:
             self._poll.unregister(self._timer.fileno())
             self._timer.close()
@@ -152,6 +180,10 @@ class Driver:
                 soonest = deadline
         if soonest is None and not self._may_wake():
             return None
+        for service in self.services:
+            deadline = service.deadline()
+            if deadline is not None and (soonest is None or deadline < soonest):
+                soonest = deadline
         wait = LONGEST_WAIT
         if soonest is not None:
             if soonest <= now:
@@ -176,6 +208,9 @@ class Driver:
         for pump in self.pumps:
             self._watch(pump)
         for descriptor, events in self._poll.poll(min(wait, LONGEST_WAIT)):
+            if descriptor in self._served:
+                self._asked.append(self._served[descriptor])
+                continue
             if descriptor not in self._watched:
                 if self._timer is not None:
                     self._timer.clear()

@@ -84,6 +84,12 @@ class WorkerFailed(Error):
     code = errno.ECANCELED
 
 
+class ControlError(Error):
+    """A running program's control socket can't be used, or has refused a request."""
+
+    code = errno.EPROTO
+
+
 class WouldBlock(Error, BlockingIOError):
     """Nothing to read, or no room to write, now."""
 

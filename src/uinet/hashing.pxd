@@ -3,6 +3,8 @@ cimport cython
 from uinet.wheel cimport Timer
 from uinet.wire.kernels cimport prefetch
 
+cdef unsigned long long EVERY_1, EVERY_2, EVERY_4, EVERY_8, EVERY_16, MASK32, MASK64
+
 
 cdef class Node(Timer):
     cdef public unsigned long long hash
@@ -29,3 +31,15 @@ cdef class Buckets:
     cdef _split(self)
     @cython.locals(last=Py_ssize_t, bucket=Py_ssize_t, node=Node, following=Node)
     cdef _join(self)
+
+
+cdef class Walk:
+    cdef readonly Buckets table
+    cdef readonly unsigned long long position
+    cdef readonly bint done
+    @cython.locals(found=list, table=Buckets, position=cython.ulonglong, bucket=cython.ulonglong,
+                   size=cython.ulonglong, last=cython.ulonglong, node=Node)
+    cpdef list step(self, Py_ssize_t buckets)
+
+
+cpdef unsigned long long reverse(unsigned long long bits)

@@ -15,6 +15,13 @@ from uinet.wheel import Timer
 from uinet.wire.kernels import prefetch, untrack
 
 MINIMUM = 64
+MASK32 = 0xFFFFFFFF
+MASK64 = 0xFFFFFFFF_FFFFFFFF
+EVERY_1 = 0x55555555_55555555  # every other bit, pair, ... of 64
+EVERY_2 = 0x33333333_33333333
+EVERY_4 = 0x0F0F0F0F_0F0F0F0F
+EVERY_8 = 0x00FF00FF_00FF00FF
+EVERY_16 = 0x0000FFFF_0000FFFF
 SPLITS = 3  # at most, for an insertion
 JOINS = 8  # buckets joined for a removal: the table shrinks as fast as it empties
 
@@ -139,3 +146,52 @@ class Buckets:
     def __iter__(self) -> Iterator[Any]:
         """Every node, in no order, as they are now."""
         return iter(self.nodes())
+
+
+class Walk:
+    """A walk over a table in steps, between which nodes come and go and the table grows and shrinks: a node that is
+    there from the first step to the last is met exactly once, one that comes or goes meanwhile at most once.
+
+    A bucket is all hashes that end in the same bits. Put in the order of their *reversed* bits, these are an interval:
+    a split cuts it in two halves, a join makes one of two neighbours. So a place in that order is a place in the table
+    whatever size that has, and `position` is all there is to remember.
+    """
+
+    def __init__(self, table: Buckets) -> None:
+        self.table = table
+        self.position = 0  # reversed hashes below it are done
+        self.done = False
+
+    def step(self, buckets: int) -> list[Any]:
+        """The nodes of so many buckets more; there may be none. `done` after the last."""
+        found: list[Any] = []
+        table = self.table
+        position = self.position
+        while buckets > 0 and not self.done:
+            buckets -= 1
+            bucket = table.bucket(reverse(position))
+            size = table.base  # how many buckets there would be if all were as wide as this one
+            if bucket >= size or bucket + size < len(table.heads):
+                size *= 2
+            node = table.heads[bucket]
+            while node is not None:
+                if reverse(node.hash) >= position:  # the rest was met before its bucket was joined to this one
+                    found.append(node)
+                node = node.hash_next
+            last = position | (MASK64 // size)  # of the interval, which is a power of 2 wide
+            if last == MASK64:
+                self.done = True
+            else:
+                position = last + 1
+        self.position = position
+        return found
+
+
+def reverse(bits: int) -> int:
+    """64 bits in reversed order."""
+    bits = ((bits >> 1) & EVERY_1) | ((bits & EVERY_1) << 1)
+    bits = ((bits >> 2) & EVERY_2) | ((bits & EVERY_2) << 2)
+    bits = ((bits >> 4) & EVERY_4) | ((bits & EVERY_4) << 4)
+    bits = ((bits >> 8) & EVERY_8) | ((bits & EVERY_8) << 8)
+    bits = ((bits >> 16) & EVERY_16) | ((bits & EVERY_16) << 16)
+    return (bits >> 32) | ((bits & MASK32) << 32)

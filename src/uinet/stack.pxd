@@ -28,7 +28,7 @@ cdef class Stack:
     cdef public Network network
     cdef public Tcp tcp
     cdef public Receiver receiver
-    cdef public object udp, dhcp, on_link_event
+    cdef public object udp, dhcp, on_link_event, on_control
     cdef public list link_watchers, waiting, later, calls
     cdef public dict _domains
     cdef public bint closed

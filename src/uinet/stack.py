@@ -23,6 +23,7 @@ from uinet.ip.notice import LinkEvent
 from uinet.ip.routes import Routes
 from uinet.passive_socket import PassiveSocket
 from uinet.ping import Ping
+from uinet.settings.sysctl import Sysctl
 from uinet.socket import Socket, new_datagram_socket
 from uinet.sockopt import (
     AF_INET,
@@ -95,6 +96,7 @@ class Stack:
         self.network.on_link_event = self._link_event
         self.network.on_kick = self.kick
         self.network.on_refresh = self._refresh
+        self.on_control: Callable[[str | None], Any] | None = None
         self.closed = False
         self._config: tuple[tuple[int, ...], Config] | None = None
         self.counted_in = self.counted_out = 0  # frames in and segments out, when the counters were brought up to date
@@ -199,6 +201,25 @@ class Stack:
     def search_domains(self) -> list[str]:
         """The domains to search that they have told."""
         return self.network.name_servers.domains()
+
+    # from outside
+
+    @property
+    def sysctl(self) -> Sysctl:
+        """Every setting by its dotted name: ``stack.sysctl["net.inet.tcp.sack.enable"] = False``."""
+        return Sysctl(self)
+
+    def control(self, path: str | None) -> Any:
+        """Opens a control socket at `path` (Unix, mode 0600) for ``uinet stat``, ``sysctl`` and ``top``, served by
+        whoever drives this stack, and closed with that; a :class:`uinet.control.server.Server`. Without a path it
+        serves only connections that it is given (`adopt`).
+
+        NotSupported if nobody drives it who can: a `Driver` or a `Host` can. InvalidArgument for what is no path,
+        AddressInUse, PermissionDenied.
+        """
+        if self.on_control is None:
+            raise NotSupported("a control socket is served by what drives the stack: a Driver or a Host first")
+        return self.on_control(path)
 
     # batches
 
@@ -550,6 +571,7 @@ class Stack:
             return
         self.closed = self.tcp.closed_down = True
         self.tcp.on_pending = None
+        self.on_control = None
         self.network.on_link_event = self.network.on_kick = self.network.on_refresh = None
         self.link_watchers = []
         self.tcp.busy = True

@@ -14,7 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-GENERATED = {"tcp-states.md": "draw_states.py", "counters.md": "list_counters.py"}
+GENERATED = {
+    "tcp-states.md": "draw_states.py", "counters.md": "list_counters.py", "settings.md": "list_settings.py",
+}
 
 # an example that runs stands behind "<!-- run -->"; the block behind "<!-- prints -->" is what it prints
 EXAMPLE = re.compile(

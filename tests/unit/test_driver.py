@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.unit.fakes import BrokenDevice, DescriptorDevice, FakeInterface, FakeStack, as_any
 from uinet.driver import Driver
-from uinet.errors import DeviceGone, InvalidArgument
+from uinet.errors import DeviceGone, InvalidArgument, NotSupported
 from uinet.link.device import Device
 from uinet.link.memory import MemoryDevice
 from uinet.pump import BATCH
@@ -295,3 +298,39 @@ def test_a_busy_device_is_asked_without_waiting_for_a_while_after_a_frame() -> N
     rig.now += 1
     rig.driver.run_once(3600)
     assert not pump.ready
+
+
+def test_control_socket_is_served_between_frames_and_closed_with_the_driver(tmp_path: Path) -> None:
+    stack = Stack(b"control")
+    device = DescriptorDevice()
+    eth = stack.add_interface("eth0")
+    path = tmp_path / "control"
+    with pytest.raises(NotSupported):
+        stack.control(str(path))
+    with Driver(stack) as driver:
+        driver.add_device(device, eth)
+        stack.control(str(path))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.connect(str(path))
+            client.sendall(b'{"command":"stat","what":"devices"}\n')
+            client.setblocking(False)
+            received = bytearray()
+
+            def answered() -> bool:
+                with contextlib.suppress(BlockingIOError):
+                    received.extend(client.recv(65536))
+                return b'"end"' in received
+
+            assert driver.run_until(answered, 10.0)
+        assert b'"interface":"eth0","name":"rx_frames"' in received
+        assert stack.sysctl["net.interface.eth0.up"] is True
+    device.other.close()
+    assert not path.exists()
+    with pytest.raises(NotSupported):
+        stack.control(str(path))
+
+
+def test_control_request_alone_does_not_keep_a_driver_going(tmp_path: Path) -> None:
+    with Driver(Stack(b"control")) as driver:
+        driver.control(str(tmp_path / "control"))
+        assert driver.run_once(0.0) is False

@@ -10,7 +10,7 @@ cdef int ROUNDS
 cdef class LoopDriver:
     cdef public object stack, loop, clock, on_gone, on_progress
     cdef public bint virtual
-    cdef public list pumps
+    cdef public list pumps, services
     cdef dict _reading, _writing
     cdef object _deadline, _timer, _fine
     cdef long long _timer_at

@@ -13,11 +13,14 @@ from functools import partial
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
+from uinet.control.server import Server
+from uinet.errors import NotSupported
 from uinet.link.timer import TimerFd, timer_fd
 from uinet.pump import BATCH, Pump
 from uinet.units import MILLISECOND
 
 if TYPE_CHECKING:
+    from uinet.control.door import Door
     from uinet.ip.interface import Interface
     from uinet.link.device import Device
     from uinet.stack import Stack
@@ -40,6 +43,7 @@ class LoopDriver:
         self.virtual = hasattr(loop, "time_ns")
         self.clock: Callable[[], int] = getattr(loop, "time_ns", monotonic_ns)
         self.pumps: list[Pump] = []
+        self.services: list[Door] = []
         self.on_gone: Callable[[Pump], None] | None = None
         self.on_progress: Callable[[], None] | None = None
         self._reading: dict[Pump, int] = {}  # with a reader in the loop, and its descriptor
@@ -53,6 +57,7 @@ class LoopDriver:
         self._serve: Callable[[], None] = self._service
         stack.on_pending = self.wake
         stack.clock = self.clock
+        stack.on_control = self.control
 
     def _fine_timer(self) -> TimerFd | None:
         """A timer that is finer than the loop's milliseconds, where platform and loop have such."""
@@ -84,6 +89,28 @@ class LoopDriver:
             self._unwatch(pump)
             pump.device.on_readable = pump.device.on_writable = None
 
+    def control(self, path: str | None) -> Server:
+        """Opens a control socket of the stack at `path`: see `Stack.control`."""
+        server = Server(self.stack, path, devices=self.statistics)
+        try:
+            self.add_service(server)
+        except NotSupported:
+            server.close()
+            raise
+        return server
+
+    def add_service(self, service: Door) -> None:
+        """Looks after `service` as well, and closes it in the end; NotSupported on a loop without descriptors."""
+        try:
+            self.loop.add_reader(service.fileno(), self._attend, service)
+        except NotImplementedError:
+            raise NotSupported("this event loop watches no descriptors") from None
+        self.services.append(service)
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """The counters of each device, by the name of its interface."""
+        return {pump.interface.name: pump.device.statistics() for pump in self.pumps}
+
     def wake(self) -> None:
         """Sees to it that the stack is flushed in the loop's next iteration."""
         if not self._scheduled and not self._closed:
@@ -102,6 +129,10 @@ class LoopDriver:
             deadline = pump.deadline()
             if deadline is not None and (soonest is None or deadline < soonest):
                 soonest = deadline
+        for service in self.services:
+            deadline = service.deadline()
+            if deadline is not None and (soonest is None or deadline < soonest):
+                soonest = deadline
         self._deadline = soonest
         self._arm()
         if self.on_progress is not None:
@@ -115,7 +146,11 @@ class LoopDriver:
         self.flush()
         self._closed = True
         self._serve = _nothing  # else this object and its own method would keep each other alive
-        self.stack.on_pending = self.stack.clock = None
+        self.stack.on_pending = self.stack.clock = self.stack.on_control = None
+        for service in self.services:
+            self.loop.remove_reader(service.fileno())
+            service.close()
+        self.services = []
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -171,6 +206,11 @@ class LoopDriver:
             if pump.ready:
                 self.wake()
 
+    def _attend(self, service: Door) -> None:
+        """The descriptor of a control socket is readable."""
+        service.serve(self.clock())
+        self.flush()
+
     def _fine_expired(self) -> None:
         assert self._fine is not None
         self._fine.clear()
@@ -191,6 +231,10 @@ class LoopDriver:
             deadline = pump.deadline()
             if deadline is not None and deadline <= now:
                 pump.poll(now)
+        for service in self.services:
+            deadline = service.deadline()
+            if deadline is not None and deadline <= now:
+                service.serve(now)
         self._service()
 
     # timer and descriptors

@@ -38,6 +38,7 @@ from uinet.wire.addresses import Any as AnyType
 from uinet.wire.addresses import L2Info, VlanTag
 
 if TYPE_CHECKING:
+    from uinet.control.server import Server as ControlServer
     from uinet.ip.interface import Interface
     from uinet.ip.notice import LinkEvent
     from uinet.socket import Socket
@@ -525,6 +526,13 @@ class Host:
         return await ping(self.stack, self._attach(), ip_address(host), count, timeout, interval, payload)
 
     # the host itself
+
+    def control(self, path: str | None) -> ControlServer:
+        """Opens a control socket at `path` (Unix, mode 0600) for ``uinet stat``, ``sysctl`` and ``top``; it is closed
+        with the host. See `Stack.control`."""
+        self._attach()
+        server: ControlServer = self.stack.control(path)
+        return server
 
     def stats(self) -> dict[str, Any]:
         """Counters that are not zero: "stack" of all, "interfaces" and "devices" by interface name, and the

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from uinet.aio.addressing import WORDS
 from uinet.aio.host import Host
+from uinet.cli.inside import CLOSED, Inside, inside_options
 from uinet.errors import DeviceGone
 from uinet.ip.interface import LINK_LOCAL
 from uinet.wire.addresses import parse_prefix, unpack_address
@@ -83,6 +84,7 @@ class HostOptions:
     gateways: tuple[str, ...]
     mtu: int | None
     seed: int | None
+    inside: Inside = CLOSED
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Host]:
@@ -103,7 +105,8 @@ class HostOptions:
                 await host.add_device(
                     self.device, addresses=self.addresses, gateway=self.gateways or None, mtu=self.mtu
                 )
-                yield host
+                with self.inside.open(host.stack):
+                    yield host
         except asyncio.CancelledError:
             if not gone:
                 raise
@@ -143,6 +146,7 @@ def host_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a command that is a host on a device; it gets them as `options`."""
 
     @seed_option
+    @inside_options
     @click.option("--mtu", type=click.IntRange(68, 65535), metavar="BYTES", help="Default: the device's own.")
     @click.option(
         "-g", "--gateway", "gateways", multiple=True, metavar="IP", help="Where the rest of the world is.",
@@ -158,7 +162,7 @@ def host_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(
         device: str, addresses: tuple[str, ...], gateways: tuple[str, ...], mtu: int | None, seed: int | None,
-        **rest: Any,
+        inside: Inside, **rest: Any,
     ) -> Any:
         for address in addresses:
             if address in WORDS:
@@ -167,7 +171,7 @@ def host_options(function: Callable[..., Any]) -> Callable[..., Any]:
             if "/" not in address:
                 example = f"{address}/{24 if len(packed) == 4 else 64}"
                 raise click.UsageError(f"--address {address} has no prefix length: want {example} or the like")
-        return function(options=HostOptions(device, addresses, gateways, mtu, seed), **rest)
+        return function(options=HostOptions(device, addresses, gateways, mtu, seed, inside), **rest)
 
     return wrapper
 

@@ -24,6 +24,9 @@ COMMANDS: dict[str, str] = {
     "proxy": "The transparent proxy between two devices.",
     "scale": "Open and serve connections by the million, over ranges of VLANs, MACs, IPs, ports.",
     "serve": "A static web server over the stack.",
+    "stat": "What the stack of a running program is doing.",
+    "top": "A running program's stack on the full screen.",
+    "sysctl": "The settings of the stack of a running program.",
     "show": "The frames of a capture, a line each.",
 }
 """Each is a click command named `command` in the module of its name, imported when it is asked for."""

@@ -16,6 +16,7 @@ from rich.live import Live
 from uinet.cli import proxy_workers
 from uinet.cli.common import Seconds, console, json_option, print_json, seed_bytes, seed_option
 from uinet.cli.group import DONE
+from uinet.cli.inside import CLOSED, Inside, inside_options
 from uinet.cli.proxy_stats import Stats, snapshot, summed_up
 from uinet.crew import MAX_WORKERS
 from uinet.errors import DeviceGone, InvalidArgument
@@ -73,6 +74,7 @@ class MatchType(click.ParamType[Match]):
     "--workers", type=click.IntRange(1, MAX_WORKERS), default=1, metavar="N",
     help="So many processes (threads, where Python has no GIL) share the connections.",
 )
+@inside_options
 @seed_option
 @json_option
 def command(
@@ -89,6 +91,7 @@ def command(
     workers: int,
     seed: int | None,
     as_json: bool,
+    inside: Inside,
 ) -> int:
     """Proxy TCP between two devices, transparently: each end sees the other's VLANs, MACs, IPs and ports.
 
@@ -117,9 +120,9 @@ def command(
     screen = console(stderr=True)
     with logging_to(screen):
         if workers > 1:
-            proxy_workers.run(workers, client_side, server_side, options, policy, screen, stats, as_json)
+            proxy_workers.run(workers, client_side, server_side, options, policy, screen, stats, as_json, inside)
         else:
-            asyncio.run(work(client_side, server_side, options, screen, stats, as_json))
+            asyncio.run(work(client_side, server_side, options, screen, stats, as_json, inside))
     return DONE
 
 
@@ -159,7 +162,8 @@ def logging_to(screen: Console) -> Iterator[None]:
 
 
 async def work(
-    client_side: str, server_side: str, options: Options, screen: Console, stats: bool, as_json: bool
+    client_side: str, server_side: str, options: Options, screen: Console, stats: bool, as_json: bool,
+    inside: Inside = CLOSED,
 ) -> None:
     """Runs the proxy until it is told to stop."""
 
@@ -179,7 +183,8 @@ async def work(
         if not as_json:
             screen.print(f"proxying between {client_side} and {server_side}", markup=False, soft_wrap=True)
         async with live(runner, screen) if stats else contextlib.nullcontext():
-            await runner.run()
+            with inside.open(runner.host.stack):
+                await runner.run()
     if not as_json:
         if stats and not screen.is_terminal:
             screen.print()  # the table's last line has no end there

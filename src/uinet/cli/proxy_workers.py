@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from uinet.cli.common import print_json
+from uinet.cli.inside import CLOSED, Inside
 from uinet.cli.proxy_stats import Stats, snapshot, summed_up
 from uinet.crew import Crew, Worker
 from uinet.proxy.connection import Connection
@@ -26,11 +27,12 @@ REFRESH = 0.5
 
 def run(
     count: int, client_side: str, server_side: str, options: Options, policy: Path | None, screen: Console, stats: bool,
-    as_json: bool,
+    as_json: bool, inside: Inside = CLOSED,
 ) -> None:
     """Runs the workers until they are told to stop; a second signal ends their draining."""
-    crew = Crew(partial(_work, options=options, policy=policy, as_json=as_json), count, [client_side, server_side])
-    with crew, _stopping(crew):
+    work = partial(_work, options=options, policy=policy, as_json=as_json)
+    make = partial(Crew, work, count, [client_side, server_side])
+    with inside.joined(lambda path: make(control=path)) as crew, _stopping(crew):
         if not as_json:
             said = f"proxying between {client_side} and {server_side} with {count} workers"
             screen.print(said, markup=False, soft_wrap=True)
@@ -104,6 +106,8 @@ async def _proxy(worker: Worker, options: Options, as_json: bool) -> None:
         options.on_event = report
     runner = Runner(client_side, server_side, options)
     async with runner:
+        if worker.control is not None:
+            runner.host.control(worker.control)
         beside = [asyncio.create_task(tell()), asyncio.create_task(obey())]
         try:
             await runner.run()

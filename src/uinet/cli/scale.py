@@ -11,6 +11,7 @@ from rich.table import Table
 
 from uinet.cli.common import Seconds, console, json_option, print_json, seed_bytes, seed_option, si
 from uinet.cli.group import DONE, FAILED
+from uinet.cli.inside import Inside, inside_options
 from uinet.errors import InvalidArgument
 from uinet.link.url import open_device
 from uinet.scale.ends import MOST_PAYLOAD, Exchange
@@ -64,17 +65,19 @@ MOST_CONNECTIONS = 100_000_000
 @click.option("--hold", type=Seconds(0), default=0.0, metavar="S", help="Stay open and idle for so long in the end.")
 @click.option("--duration", type=Seconds(0), default=0.0, metavar="S", help="End after so long, done or not.")
 @click.option("--answer-any", is_flag=True, help="Answer ARP and ND for every address on the device.")
+@inside_options
 @seed_option
 @json_option
 def command(
     serve: bool, connect: bool, device: str | None, connections: int, rate: float, listeners: int, request: int,
     response: int, exchanges: int, close: bool, keepalive: bool, hold: float, duration: float, answer_any: bool,
-    seed: int | None, as_json: bool, **ranges: Any,
+    seed: int | None, as_json: bool, inside: Inside, **ranges: Any,
 ) -> int:
     """Open and serve connections by the million, over ranges of VLAN stacks, MACs, addresses and ports.
 
     Without --server or --client both ends are in this process, on a link in memory: no root. Every byte that arrives is
-    compared with what was sent. Exit status 1 if a connection failed, a byte was wrong, or something was left undone.
+    compared with what was sent. --control PATH is the servers' stack then, PATH.clients the clients'. Exit status 1 if
+    a connection failed, a byte was wrong, or something was left undone.
     """
     if serve and connect:
         raise InvalidArgument("--server and --client: want one, or neither for both ends in this process")
@@ -89,7 +92,11 @@ def command(
     else:
         run = one_end(load, plan, secret, open_device(device), serve, answer_any)
     try:
-        interrupted = show_run(run, quiet=as_json)
+        stacks = run.medium.stacks
+        with inside.open(stacks[-1]):
+            if len(stacks) > 1 and inside.control is not None:
+                stacks[0].control(f"{inside.control}.clients")
+            interrupted = show_run(run, quiet=as_json)
         good = run.ok or (interrupted and serve)
         if as_json:
             print_json(run.summary())

@@ -83,6 +83,7 @@ class Routes:
         # for each address length: prefix length -> prefix -> routes, the best first
         self.tables: dict[int, dict[int, dict[bytes, list[RouteEntry]]]] = {4: {}, 16: {}}
         self.lengths: dict[int, list[int]] = {4: [], 16: []}  # prefix lengths in use, longest first
+        self.count = 0
         self.through: dict[tuple[int, bytes], list[RouteEntry]] = {}  # (interface's index, gateway) -> routes
 
     def add(
@@ -169,7 +170,7 @@ class Routes:
         return iter(found)
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return self.count
 
     # what the network layer calls
 
@@ -231,6 +232,7 @@ class Routes:
         while place < len(entries) and entries[place].metric <= entry.metric:
             place += 1
         entries.insert(place, entry)
+        self.count += 1
         if entry.via is not None:
             key = (entry.interface.index, entry.via)
             entry.suspect = self.network.gateways.suspects.get(key, 0)
@@ -241,6 +243,7 @@ class Routes:
         size = len(entry.prefix)
         table = self.tables[size][entry.length]
         table[entry.prefix].remove(entry)
+        self.count -= 1
         if not table[entry.prefix]:
             del table[entry.prefix]
         if not table:

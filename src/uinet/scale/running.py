@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from uinet.control.server import Server as ControlServer
 from uinet.driver import Driver
 from uinet.errors import InvalidArgument
 from uinet.link.device import Device
@@ -79,6 +81,13 @@ class Link:
         )
         for pump in self.pumps:
             pump.device.on_readable = pump.device.on_writable = None
+        self.services: list[ControlServer] = []
+        for stack in self.stacks:
+            stack.on_control = partial(self._open_control, stack)
+
+    def _open_control(self, stack: Stack, path: str | None) -> ControlServer:
+        self.services.append(ControlServer(stack, path))
+        return self.services[-1]
 
     def turn(self, wait: float) -> None:
         """Moves what there is to move; sleeps up to `wait` seconds if that is nothing."""
@@ -88,11 +97,17 @@ class Link:
             moved += pump.receive(now)
             pump.stack.poll(now)
             pump.flush()
+        for service in self.services:
+            service.serve(now)
+            if service.deadline() is not None:
+                wait = 0.0
         if not moved and wait:
             time.sleep(min(wait, 0.001))
 
     def close(self) -> None:
         """Ends both stacks, silently."""
+        for service in self.services:
+            service.close()
         for stack in self.stacks:
             stack.close()
 

@@ -20,7 +20,7 @@ cdef class Context:
     cdef public long long now
     cdef public Ack ack
     cdef public list pending
-    cdef public list ready
+    cdef public list ready, states
     cdef public bytearray scratch
     cdef public Py_ssize_t received_bytes, queued_bytes
     cdef public unsigned int urgent

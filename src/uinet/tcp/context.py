@@ -51,6 +51,7 @@ class Context:
         self.closed_down = False  # the stack is closed
         self.serial = 0
         self.time_waits = 0
+        self.states = [0] * 11  # connections in each state of `tcp.state`
         self.syn_count = 0
 
     def refresh(self) -> None:

@@ -4,5 +4,5 @@ from uinet.tcp.tcb cimport Tcb
 
 cdef tuple ARROWS
 
-@cython.locals(arrows=cython.uint, old=cython.uint)
+@cython.locals(states=list, arrows=cython.uint, old=cython.uint)
 cpdef change(Tcb tcb, unsigned int state)

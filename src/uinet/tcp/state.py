@@ -56,6 +56,11 @@ def change(tcb: Tcb, state: int) -> None:
     if state and not arrows >> state & 1:  # CLOSED is 0
         raise AssertionError(f"no way from {NAMES[old]} to {NAMES[state]}")
     tcb.state = state
+    states = tcb.context.states
+    if old:  # who is CLOSED is not counted
+        states[old] = states[old] - 1
+    if state:
+        states[state] = states[state] + 1
     trace = tcb.context.trace
     if trace is not None:
         trace(tcb.context.now, "state", tcb, old=NAMES[old], new=NAMES[state])

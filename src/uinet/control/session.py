@@ -1,0 +1,120 @@
+"""One client of a control socket: bytes in, bytes out, and the work in between in small steps. No I/O here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from uinet.control.protocol import OUTPUT_LIMIT, REQUEST_LIMIT, encode, request_of
+from uinet.errors import ControlError, Error
+
+Rows = list[dict[str, Any]]
+Answer = Iterator[Rows]
+"""The rows of an answer, a few at a time. Each step takes well under a millisecond, and may have no rows at all:
+whoever looks for a needle stops between handfuls of hay."""
+Start = Callable[[dict[str, Any]], Answer]
+
+log = logging.getLogger("uinet")
+
+
+class Session:
+    """What a client has asked for, and what it has not read yet.
+
+    `start`: begins the answer to a request; what it raises, or the answer does later, is told the client. `output`:
+    take what is there and delete it. `over`: nothing more will be done; what is in `output` is the last.
+    """
+
+    def __init__(self, start: Start) -> None:
+        self.start = start
+        self.input = bytearray()
+        self.output = bytearray()
+        self.over = False
+        self.requests = 0
+        self._answer: Answer | None = None
+        self._id: Any = None
+        self._rows = 0
+
+    def receive(self, data: bytes) -> None:
+        """Bytes have come."""
+        if self.over:
+            return
+        self.input += data
+        if len(self.input) > REQUEST_LIMIT:
+            self._refuse(f"more than {REQUEST_LIMIT} bytes of requests that wait")
+
+    def end(self) -> None:
+        """No more bytes will come: what was asked for is still answered."""
+        if not self.busy and b"\n" not in self.input:
+            self.over = True
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._answer is not None
+
+    @property
+    def working(self) -> bool:
+        """Whether `step` has something to do: it has not while the client does not read."""
+        if self.over or len(self.output) >= OUTPUT_LIMIT:
+            return False
+        return self._answer is not None or b"\n" in self.input
+
+    def step(self) -> None:
+        """Does a little: begins the next request, or goes on with the one that is under way."""
+        if not self.working:
+            return
+        if self._answer is None:
+            self._begin()
+            return
+        try:
+            rows = next(self._answer, None)
+        except Exception as error:
+            self._fail(error)
+            return
+        if rows is None:
+            self._answer = None
+            self._say({"end": {"rows": self._rows}})
+            return
+        self._rows += len(rows)
+        for row in rows:
+            self._say({"row": row})
+
+    def _begin(self) -> None:
+        line, _, rest = self.input.partition(b"\n")
+        self.input = rest
+        if not line.strip():
+            return
+        self._id = None
+        try:
+            request = request_of(line)
+        except ControlError as error:
+            self._refuse(str(error))
+            return
+        self.requests += 1
+        self._id = request.get("id")
+        self._rows = 0
+        try:
+            self._answer = self.start(request)
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Tells why a request comes to nothing; the next one may do better."""
+        self._answer = None
+        if isinstance(error, Error):
+            self._say({"error": " ".join(str(error).split())})
+        else:
+            log.error("control socket: a request failed", exc_info=error)
+            self._say({"error": f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"})
+
+    def _refuse(self, why: str) -> None:
+        """What has come is no request: says so, and listens no longer."""
+        self._id = None
+        self._say({"error": why})
+        self._answer = None
+        self.input.clear()
+        self.over = True
+
+    def _say(self, what: dict[str, Any]) -> None:
+        self.output += encode(what if self._id is None else {"id": self._id, **what})
