@@ -35,11 +35,12 @@ async def wait_ready(words: Words, sock: Socket, events: int) -> int:
     readiness = readiness_of(sock)
     while not now:
         event = words.event()
-        readiness.add(sock, events, event.set)
+        wake = event.set
+        readiness.add(sock, events, wake)
         try:
             await event.wait()
         except BaseException:
-            readiness.discard(event.set)
+            readiness.discard(wake)
             raise
         now = ready(sock, events)
     return now
