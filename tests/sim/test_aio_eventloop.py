@@ -13,7 +13,7 @@ import pytest
 from tests.sim.certificate import client_context, server_context
 from tests.sim.programs import pattern, sha
 from tests.sim.worlds import CLIENT, SERVER, World, echo
-from uinet.aio.resolver import TYPE_A, TYPE_AAAA
+from uinet.dns import TYPE_A, TYPE_AAAA
 from uinet.errors import AddressError, ConnectionRefused, InvalidArgument
 from uinet.sim.network import Network
 

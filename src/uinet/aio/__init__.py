@@ -7,10 +7,10 @@ from uinet.aio.eventloop import EventLoop, loop_class, run
 from uinet.aio.following import AsyncFollow, follow
 from uinet.aio.host import Host
 from uinet.aio.pipe import Pipe
-from uinet.aio.resolver import NameNotFound
 from uinet.aio.server import Server
 from uinet.aio.transport import Transport
 from uinet.aio.watching import PassiveTransport, WatchedReader
+from uinet.dns import NameNotFound
 
 __all__ = [
     "AsyncFollow", "DatagramTransport", "EventLoop", "Host", "NameNotFound", "PassiveTransport", "Pipe", "Server",

@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 from uinet import sockopt
 from uinet.aio import sockets
 from uinet.aio.datagram import DatagramTransport
-from uinet.aio.endpoints import ip_address
 from uinet.aio.host import Host
-from uinet.aio.resolver import NameNotFound, Resolver
+from uinet.aio.resolver import Resolver
 from uinet.aio.tls import Tls, start_tls
 from uinet.aio.transport import Transport
+from uinet.dns import NameNotFound
+from uinet.endpoints import ip_address
 from uinet.errors import AddressError, InvalidArgument
 from uinet.socket import Socket
 

@@ -1,83 +1,21 @@
-"""SYN filters of asyncio programs: plain functions decide at once, ``async`` ones defer the SYN meanwhile."""
+"""``async`` SYN filters as asyncio tasks."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from uinet.errors import InvalidArgument
-from uinet.tcp.syn import Verdict
-
-if TYPE_CHECKING:
-    from uinet.stack import Stack
-    from uinet.tcp.syn import Syn
-
-logger = logging.getLogger("uinet")
-
-SynFilter = Callable[["Syn"], "Verdict"] | Callable[["Syn"], Awaitable["Verdict"]]
+from uinet.filters import Begin
 
 
-class FilterRunner:
-    """What the engine calls as the SYN filter of one listener, whichever kind `function` is.
+def tasks_of(loop: asyncio.AbstractEventLoop) -> Begin:
+    """What runs filters as tasks of `loop`."""
 
-    A filter that raises, or returns no Verdict, rejects its SYN silently; that is logged and counted
-    ("tcp_syn_filter_error"). An ``async`` one is cancelled when its SYN has come to nothing (reset, timed out),
-    unless it has set `syn.on_gone` to hear of that itself.
-    """
-
-    def __init__(self, function: SynFilter, loop: asyncio.AbstractEventLoop, stack: Stack) -> None:
-        self.function = function
-        self.loop = loop
-        self.stack = stack
-        self.tasks: set[asyncio.Task[None]] = set()
-
-    def __call__(self, syn: Syn) -> Verdict:
-        """The verdict on `syn`, or DEFER while an ``async`` filter thinks about it."""
-        result = self.function(syn)
-        if inspect.isawaitable(result):
-            return self._defer(syn, result)
-        return checked(result)  # the engine sees to errors
-
-    def close(self) -> None:
-        """Cancels the filters that still think; the engine releases their SYNs with the listener."""
-        for task in self.tasks:
-            task.cancel()
-
-    def _defer(self, syn: Syn, thought: Awaitable[object]) -> Verdict:
+    def begin(thought: Coroutine[Any, Any, None], done: Callable[[], object]) -> Any:
         # not loop.create_task: an eager task factory would deliver the verdict before DEFER is returned
-        task = asyncio.Task(self._decide(syn, thought), loop=self.loop, name="uinet SYN filter")
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        if syn.on_gone is None:
-            syn.on_gone = lambda syn, why: _cancel(task)
-        return Verdict.DEFER
+        task = asyncio.Task(thought, loop=loop, name="uinet SYN filter")
+        task.add_done_callback(lambda task: done())
+        return task.cancel
 
-    async def _decide(self, syn: Syn, thought: Awaitable[object]) -> None:
-        if not syn.waiting:  # too many were deferred already: the engine has dropped it
-            if inspect.iscoroutine(thought):
-                thought.close()
-            return
-        verdict = Verdict.REJECT_SILENT
-        try:
-            decided = checked(await thought)
-            if decided is Verdict.DEFER:
-                raise InvalidArgument("the SYN is deferred already: DEFER is no verdict on it")
-            verdict = decided
-        except Exception:
-            self.stack.stats.count("tcp_syn_filter_error")
-            logger.exception("SYN filter raised for %r", syn)
-        syn.deliver(verdict)
-
-
-def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-
-
-def checked(verdict: object) -> Verdict:
-    """`verdict` if it is one, else InvalidArgument."""
-    if not isinstance(verdict, Verdict):
-        raise InvalidArgument(f"a SYN filter returns a Verdict, not {verdict!r}")
-    return verdict
+    return begin

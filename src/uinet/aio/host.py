@@ -18,16 +18,18 @@ from uinet.aio.addressing import Addressing
 from uinet.aio.connecting import connected
 from uinet.aio.datagram import DatagramTransport
 from uinet.aio.devices import memory_of
-from uinet.aio.driving import LoopDriver
-from uinet.aio.endpoints import HostLike, PortLike, ip_address, listening_addresses, listening_port
-from uinet.aio.filters import FilterRunner, SynFilter
+from uinet.aio.filters import tasks_of
 from uinet.aio.pinging import ping
 from uinet.aio.pipe import Pipe, SendFunction
 from uinet.aio.server import PairFactory, ProtocolFactory, Server
 from uinet.aio.tls import Tls, app_transport
 from uinet.aio.transport import Transport
 from uinet.aio.watching import PassiveTransport, WatchedPairs, WatchHandler
+from uinet.driving import LoopDriver
+from uinet.endpoints import HostLike, PortLike, ip_address, listening_addresses, listening_port
 from uinet.errors import BadSocket, InvalidArgument, NotSupported
+from uinet.filters import FilterRunner, SynFilter
+from uinet.hosting import add_gateways, attach, owes, withdraw
 from uinet.link.device import Device
 from uinet.link.url import open_device
 from uinet.passive_socket import PassiveSocket
@@ -42,9 +44,6 @@ if TYPE_CHECKING:
     from uinet.ip.interface import Interface
     from uinet.ip.notice import LinkEvent
     from uinet.socket import Socket
-
-# closed, and what was written, or the FIN, is not acknowledged yet
-OWING = frozenset(("FIN-WAIT-1", "CLOSING", "LAST-ACK"))
 
 Vlans = int | VlanTag | Iterable[int | VlanTag] | AnyType
 Endpoint = tuple[Any, int]
@@ -158,22 +157,14 @@ class Host:
             await self.configure(
                 interface, addresses, timeout=address_timeout, probe=probe, host_name=host_name
             )
-            self._add_gateways(gateway)
+            add_gateways(self.stack, gateway)
         except BaseException:
-            self._withdraw(interface, opened, close=opened is not device)
+            assert self._driver is not None
+            withdraw(self._driver, interface, opened)
+            if opened is not device:
+                opened.close()
             raise
         return interface
-
-    def _withdraw(self, interface: Interface, device: Device, *, close: bool) -> None:
-        """Undoes `_add`."""
-        assert self._driver is not None
-        for pump in list(self._driver.pumps):
-            if pump.device is device:
-                self._driver.remove(pump)
-        if interface in self.stack.interfaces:
-            self.stack.remove_interface(interface)
-        if close:
-            device.close()
 
     async def configure(
         self, interface: Interface, addresses: str | Sequence[str], *, timeout: float = 30.0, probe: bool = False,
@@ -234,24 +225,9 @@ class Host:
         answer_any: bool,
     ) -> Interface:
         assert self._driver is not None
-        interface = self.stack.add_interface(
-            name or device.name, mac=mac or device.mac, mtu=mtu or device.mtu, cdom=cdom,
-            promiscuous=promiscuous, layer=device.layer, checksums=device.checksums, answer_any=answer_any,
+        return attach(
+            self._driver, device, name, addresses, gateway, mtu, mac, cdom, promiscuous, answer_any
         )
-        interface.announce_groups()
-        try:
-            for address in [addresses] if isinstance(addresses, str) else addresses:
-                interface.add_address(address)
-            self._add_gateways(gateway)
-        except BaseException:
-            self.stack.remove_interface(interface)
-            raise
-        self._driver.add(device, interface)
-        return interface
-
-    def _add_gateways(self, gateway: str | Sequence[str] | None) -> None:
-        for hop in [gateway] if isinstance(gateway, str) else gateway or ():
-            self.stack.routes.add("::/0" if ":" in hop else "0.0.0.0/0", via=hop)
 
     # TCP
 
@@ -314,7 +290,7 @@ class Host:
             protocol_factory = tls.factory(loop, protocol_factory)
         promiscuous = cdom > 0
         hosts, number = listening_addresses(host), listening_port(port, promiscuous)
-        runner = None if syn_filter is None else FilterRunner(syn_filter, loop, self.stack)
+        runner = None if syn_filter is None else FilterRunner(syn_filter, tasks_of(loop), self.stack)
 
         def listen() -> list[Socket]:
             sockets: list[Socket] = []
@@ -599,9 +575,7 @@ class Host:
             return True
         if self._driver is None:
             return False
-        if any(pump.blocked for pump in self._driver.pumps):
-            return True
-        return any(sock.closed and sock.state in OWING for sock in self.stack.connections())
+        return owes(self._driver)
 
     def _progressed(self) -> None:
         if self._progress is not None:

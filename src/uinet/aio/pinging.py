@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uinet.ping import Ping
 
 if TYPE_CHECKING:
-    from uinet.aio.endpoints import IPAddress
+    from uinet.endpoints import IPAddress
     from uinet.stack import Stack
 
 

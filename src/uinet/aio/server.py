@@ -12,7 +12,7 @@ from uinet.aio.watching import PassiveTransport, WatchedPairs
 from uinet.passive_socket import PassiveSocket
 
 if TYPE_CHECKING:
-    from uinet.aio.filters import FilterRunner
+    from uinet.filters import FilterRunner
     from uinet.socket import Socket
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
-from uinet.aio.addressing import WORDS
+from uinet.addressing import WORDS
 from uinet.aio.host import Host
 from uinet.cli.inside import CLOSED, Inside, inside_options
 from uinet.errors import DeviceGone

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from tests.unit.fakes import BrokenDevice, DescriptorDevice, FakeInterface, FakeStack, as_any
-from uinet.aio.driving import LoopDriver
+from uinet.driving import LoopDriver
 from uinet.link.device import Device
 from uinet.link.memory import MemoryDevice
 from uinet.pump import BATCH

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uinet import Host
-from uinet.aio.resolver import (
+from uinet.aio.resolver import Resolver
+from uinet.dns import (
     TYPE_A,
     TYPE_AAAA,
     Malformed,
     NameNotFound,
-    Resolver,
     answers,
     encode_name,
     make_query,

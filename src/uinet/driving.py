@@ -1,4 +1,5 @@
-"""Runs a stack and its devices on an asyncio event loop: descriptors, one timer, one flush an iteration.
+"""Runs a stack and its devices on an event loop, asyncio's or one with its words: descriptors, one timer, one flush an
+iteration.
 
 Every entry does a bounded amount of work, one batch of frames of one device, and leaves the rest to the next
 iteration of the loop, so that other tasks of the program get their turn however fast frames arrive.
@@ -6,7 +7,6 @@ iteration of the loop, so that other tasks of the program get their turn however
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +21,7 @@ from uinet.units import MILLISECOND
 
 if TYPE_CHECKING:
     from uinet.control.door import Door
+    from uinet.hosting import Handle, Loop
     from uinet.ip.interface import Interface
     from uinet.link.device import Device
     from uinet.stack import Stack
@@ -37,7 +38,7 @@ class LoopDriver:
     `on_gone`: called with the pump whose device has vanished, once, after the error is logged.
     """
 
-    def __init__(self, stack: Stack, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, stack: Stack, loop: Loop) -> None:
         self.stack = stack
         self.loop = loop
         self.virtual = hasattr(loop, "time_ns")
@@ -49,7 +50,7 @@ class LoopDriver:
         self._reading: dict[Pump, int] = {}  # with a reader in the loop, and its descriptor
         self._writing: dict[Pump, int] = {}
         self._deadline: int | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Handle | None = None
         self._timer_at = 0
         self._fine = None if self.virtual else self._fine_timer()
         self._scheduled = False

@@ -1,0 +1,1 @@
+"""What the hosts on trio and on anyio have in common, in the words that both libraries use."""
