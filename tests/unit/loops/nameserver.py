@@ -15,7 +15,9 @@ class NameServer:
     """Answers for `names` (name: addresses) at port 53 of every address of `stack`; `asked` counts the questions."""
 
     def __init__(self, stack: uinet.Stack, names: dict[str, list[str]]) -> None:
-        self.names = {encode_name(name)[:-1]: [ip_address(one) for one in addresses] for name, addresses in names.items()}
+        self.names = {
+            encode_name(name)[:-1]: [ip_address(one) for one in addresses] for name, addresses in names.items()
+        }
         self.asked = {"udp": 0, "tcp": 0}
         self.udp = stack.socket(uinet.AF_INET, uinet.SOCK_DGRAM)
         self.udp.bind((uinet.ANY, 53))
