@@ -28,12 +28,14 @@ from uinet.endpoints import HostLike, IPAddress, PortLike, ip_address, listening
 from uinet.errors import BadSocket, ConnectionAborted, Error, TimedOut
 from uinet.events import EV_CONNECTED, EV_READABLE, EV_WRITABLE
 from uinet.filters import FilterRunner, SynFilter
-from uinet.hosting import BaseHost, Loop, add_gateways, owes
+from uinet.hosting import BaseHost, Loop, add_gateways, attach, owes
 from uinet.ping import Ping
 from uinet.readiness import check_waitable
+from uinet.sending import SendFunction
 from uinet.sockopt import IPPROTO_TCP, TCP_NODELAY
 from uinet.stack import Stack
 from uinet.structured.connection import wait_ready
+from uinet.structured.pipe import Pipe
 from uinet.structured.words import Event, Group, Words
 from uinet.tcp.calls import failure
 
@@ -117,11 +119,16 @@ class StructuredHost(BaseHost):
         driver = self.driver
         self.close()
         with words.move_on_after(self.linger):
-            while owes(driver):
+            while owes(driver) or any(not pipe.outgoing.idle for pipe in self._pipes()):
                 event = words.event()
                 driver.on_progress = _setter(event)
+                for pipe in self._pipes():
+                    pipe.outgoing.on_idle = event.set
                 await event.wait()
         await words.checkpoint()
+
+    def _pipes(self) -> list[Pipe]:
+        return [pump.device for pump in self.driver.pumps if isinstance(pump.device, Pipe)]
 
     def _begin_task(self, work: Coroutine[Any, Any, None], done: Callable[[], object]) -> Callable[[], object]:
         """Runs a coroutine as a task of the host; what cancels it."""
@@ -198,6 +205,32 @@ class StructuredHost(BaseHost):
                 raise TimedOut(f"{addressing.interface.name}: {addressing.missing()} within {timeout:g} s")
         finally:
             addressing.stop()
+
+    def add_pipe(
+        self,
+        send: SendFunction,
+        *,
+        layer: int = 3,
+        mtu: int = 1500,
+        addresses: str | Sequence[str] = (),
+        gateway: str | Sequence[str] | None = None,
+        checksums: bool = True,
+        name: str | None = None,
+        mac: str | bytes | None = None,
+        cdom: int = 0,
+        promiscuous: bool = False,
+        answer_any: bool = False,
+    ) -> Pipe:
+        """Adds an interface whose packets the program moves; see `Pipe`. The arguments: as of `uinet.Host.add_pipe`."""
+        driver = self.driver
+        pipe = Pipe(
+            self._words, self._begin_task, send, layer=layer, mtu=mtu, checksums=checksums,
+            name=name or f"pipe{len(self.stack.interfaces)}",
+        )
+        pipe.interface = attach(
+            driver, pipe, name, addresses, gateway, None, mac, cdom, promiscuous, answer_any
+        )
+        return pipe
 
     # sockets of the engine
 

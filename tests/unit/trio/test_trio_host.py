@@ -625,3 +625,71 @@ def test_real_time_and_descriptors() -> None:
                 assert 0.04 < trio.current_time() - began < 5
 
     trio.run(main)
+
+
+def test_pipes_between_two_hosts() -> None:
+    """One direction by an ``async`` function, the other by a plain one."""
+
+    async def main() -> None:
+        async with Host() as a, Host() as b:
+
+            async def to_b(packet: bytes) -> None:
+                await trio.sleep(0.001)
+                there.feed(packet)
+                await there.drain()
+
+            here = a.add_pipe(to_b, addresses="10.0.0.1/24", gateway="10.0.0.9")
+            there = b.add_pipe(lambda packet: here.feed(packet), addresses="10.0.0.2/24")
+            (listener,) = await b.open_tcp_listeners(80)
+            stream = await a.open_tcp_stream("10.0.0.2", 80)
+            server = await listener.accept()
+            received = bytearray()
+
+            async def send() -> None:
+                await stream.send_all(bytes(range(256)) * 400)
+                await stream.aclose()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send)
+                async for data in server:
+                    received += data
+            assert bytes(received) == bytes(range(256)) * 400
+            assert trio.current_time() > 0.05
+
+    run(main)
+
+
+def test_pipe_whose_function_fails_is_gone() -> None:
+    async def main() -> None:
+        gone: list[Any] = []
+        async with Host() as host:
+            host.on_device_gone = lambda interface, error: gone.append(str(error))
+
+            async def send(packet: bytes) -> None:
+                raise RuntimeError("unplugged")
+
+            pipe = host.add_pipe(send, addresses="10.0.0.1/24")
+            await host.ping("10.0.0.2", 2, timeout=0.1, interval=0.1)
+            assert len(gone) == 1 and "unplugged" in gone[0]
+            with pytest.raises(uinet.DeviceGone):
+                await pipe.drain()
+
+    run(main)
+
+
+def test_pipe_delivers_before_the_host_is_left() -> None:
+    async def main() -> None:
+        packets: list[bytes] = []
+        async with Host() as host:
+
+            async def send(packet: bytes) -> None:
+                await trio.sleep(0.5)
+                packets.append(packet)
+
+            host.add_pipe(send, addresses="10.0.0.1/24")
+            udp = await host.open_udp_socket(("10.0.0.1", 9))
+            for number in range(3):
+                await udp.sendto(bytes([number]), ("10.0.0.2", 9))
+        assert [packet[-1] for packet in packets] == [0, 1, 2]
+
+    run(main)
