@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import inspect
 import itertools
+import selectors
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
@@ -453,6 +454,9 @@ class Scheduler:
     def turn(self) -> None:
         for driver in self.drivers:
             driver.run_once(0.0005)
+        self.expire()
+
+    def expire(self) -> None:
         while self.timers and self.timers[0][0] <= self.now():
             _, _, task, turn, error = heapq.heappop(self.timers)
             self.ready.append((task, turn, error))
@@ -541,12 +545,10 @@ class DriverHost:
 
 class PlainDriver:
     name = "driver"
-
-    def __init__(self) -> None:
-        self.scheduler = Scheduler()
+    scheduling: type[Scheduler] = Scheduler
 
     def run(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self.scheduler = Scheduler()
+        self.scheduler = self.scheduling()
         self.scheduler.run(self.scheduler.spawn(main()))
 
     @asynccontextmanager
@@ -630,4 +632,37 @@ class PlainDriver:
                 raise task.error
 
 
-WORLDS = (Asyncio, Uvloop, Trio, Anyio, AnyioOnTrio, Gevent, PlainDriver)
+class SelectorScheduler(Scheduler):
+    """Waits in a selector of its own for what the drivers say, as any event loop could."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.selector = selectors.DefaultSelector()
+        self.watched: dict[int, int] = {}
+
+    def turn(self) -> None:
+        wanted = {fd: events for driver in self.drivers for fd, events in driver.descriptors().items()}
+        for fd in self.watched.keys() - wanted.keys():
+            self.selector.unregister(fd)
+        for fd, events in wanted.items():
+            if fd not in self.watched:
+                self.selector.register(fd, events)
+            elif events != self.watched[fd]:
+                self.selector.modify(fd, events)
+        self.watched = wanted
+        deadlines = [deadline for driver in self.drivers if (deadline := driver.deadline()) is not None]
+        if self.timers:
+            deadlines.append(self.timers[0][0])
+        now = self.now()
+        self.selector.select(max(0, min(deadlines, default=now + 10**9) - now) / 1e9)
+        for driver in self.drivers:
+            driver.run_once(0)
+        self.expire()
+
+
+class Selectors(PlainDriver):
+    name = "selectors"
+    scheduling = SelectorScheduler
+
+
+WORLDS = (Asyncio, Uvloop, Trio, Anyio, AnyioOnTrio, Gevent, PlainDriver, Selectors)
