@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -289,3 +290,33 @@ def test_two_libraries_do_not_share_links(run: Any) -> None:
 
     run(main)
     run(main)
+
+
+def test_cancellation_by_asyncio_itself_is_not_swallowed() -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            async with two() as (a, _):
+                ended.append("entered")
+                await a.connect_tcp("10.0.0.77", 80)
+        finally:
+            ended.append("left")
+        ended.append("swallowed")
+
+    async def main() -> None:
+        task = asyncio.ensure_future(work())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await work()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05), two():
+                await anyio.sleep_forever()
+
+    asyncio.run(main())
+    assert ended == ["entered", "left"] * 2
