@@ -35,6 +35,7 @@ def wait_ready(sock: EngineSocket, events: int, timeout: float | None) -> int:
             left = (end - clock()) / SECOND
             if left <= 0:
                 raise TimedOut("timed out")
+            left = max(left, 0.001)  # libuv knows no less
         event = Event()
         readiness, wake = readiness_of(sock), event.set
         readiness.add(sock, events, wake)

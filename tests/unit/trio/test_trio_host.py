@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -693,3 +694,50 @@ def test_pipe_delivers_before_the_host_is_left() -> None:
         assert [packet[-1] for packet in packets] == [0, 1, 2]
 
     run(main)
+
+
+def test_stream_is_whole_however_often_its_reader_is_cancelled() -> None:
+    chance = random.Random(11)
+    data = chance.randbytes(400_000)
+
+    async def main() -> None:
+        async with connected() as (client, server):
+            received = bytearray()
+            cancelled = 0
+
+            async def send() -> None:
+                at = 0
+                while at < len(data):
+                    size = chance.randrange(1, 20_000)
+                    await client.send_all(data[at : at + size])
+                    at += size
+                    await trio.sleep(chance.random() / 1000)
+                await client.send_eof()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send)
+                ended = False
+                while not ended:
+                    with trio.move_on_after(chance.random() / 2000) as scope:
+                        while not ended:
+                            piece = await server.receive_some(chance.randrange(1, 9000))
+                            received += piece
+                            ended = not piece
+                    cancelled += scope.cancelled_caught
+            assert bytes(received) == data and cancelled > 10
+
+    run(main)
+
+
+def test_control_c_does_not_interrupt_the_engine() -> None:
+    protected: list[bool] = []
+
+    async def main() -> None:
+        async with two() as (a, b):
+            listener = b.stack.listen((ANY, 80))
+            listener.on_event = lambda sock, events: protected.append(trio.lowlevel.currently_ki_protected())
+            await a.open_tcp_stream("10.0.0.2", 80)
+            assert not trio.lowlevel.currently_ki_protected()
+
+    run(main)
+    assert protected == [True]
