@@ -38,7 +38,7 @@ class AcceptWatcher:
             self.loop.run_callback(self._run)
 
     def _run(self) -> None:
-        if not self.active:
+        if not self.active or self.listener.sock.closed:  # its host was left before the server was stopped
             return
         self.callback()
         if not self.active or self.listener.sock.closed:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from uinet.wire.addresses import L2Info
 
 LARGEST = 65_535
+ATTEMPT_DELAY = 0.25  # seconds (RFC 8305, 8: Connection Attempt Delay)
 
 
 class StructuredHost(BaseHost):
@@ -291,19 +292,47 @@ class StructuredHost(BaseHost):
         self, host: str | bytes | IPAddress, port: int, source: tuple[Any, Any] | None, l2: L2Info | None, cdom: int,
         fast_open: bytes | None,
     ) -> Socket:
-        """A socket that is connected to the first of the host's addresses that answers. What the last attempt failed
-        with, NameNotFound, AddressError. Who is cancelled takes the attempt back.
+        """A socket that is connected to the one of the host's addresses that answers first: another attempt begins
+        when the last one has failed, or has taken `ATTEMPT_DELAY` (RFC 8305, 5). What the first attempt failed with if
+        all do; NameNotFound, AddressError. Who is cancelled takes the attempts back.
         """
-        addresses = await self.resolve(host)
+        words = self._words
+        addresses = in_turns(await self.resolve(host))
         if source is not None and source[0] is not None:
             addresses = _like(addresses, source[0])
-        for number, address in enumerate(addresses):
+        if not addresses:
+            raise NameNotFound(f"{host!r} has no address of the source's kind")
+        if len(addresses) == 1:
+            return await self._connect_one(addresses[0], port, source, l2, cdom, fast_open)
+        won: list[Socket] = []
+        failures: list[Error] = []
+
+        async def attempt(address: IPAddress, failed: Event) -> None:
             try:
-                return await self._connect_one(address, port, source, l2, cdom, fast_open)
-            except Error:
-                if number + 1 == len(addresses):
-                    raise
-        raise NameNotFound(f"{host!r} has no address of the source's kind")
+                sock = await self._connect_one(address, port, source, l2, cdom, fast_open)
+            except Error as error:
+                failures.append(error)
+                failed.set()
+                return
+            won.append(sock)
+            group.cancel_scope.cancel()
+
+        try:
+            async with words.group() as group:
+                for address in addresses:
+                    failed = words.event()
+                    group.start_soon(attempt, address, failed)
+                    with words.move_on_after(ATTEMPT_DELAY):
+                        await failed.wait()
+        except BaseException:
+            for sock in won:
+                sock.abort()
+            raise
+        for sock in won[1:]:
+            sock.abort()  # it came at the same time
+        if not won:
+            raise failures[0]
+        return won[0]
 
     async def _connect_one(
         self, address: IPAddress, port: int, source: tuple[Any, Any] | None, l2: L2Info | None, cdom: int,
@@ -433,6 +462,14 @@ def _setter(event: Event) -> Callable[[], None]:
         event.set()
 
     return set_event
+
+
+def in_turns(addresses: list[IPAddress]) -> list[IPAddress]:
+    """In the order in which to try them: after the first the first of the other IP version (RFC 8305, 4)."""
+    for place, address in enumerate(addresses):
+        if address.version != addresses[0].version:
+            return [addresses[0], address, *addresses[1:place], *addresses[place + 1 :]]
+    return addresses
 
 
 def _like(addresses: list[IPAddress], source: Any) -> list[IPAddress]:

@@ -329,3 +329,15 @@ def test_devices_that_fail_or_have_no_address() -> None:
         host.add_device(Pipe(send), name="p0", addresses="10.0.0.1/24")
         host.ping("10.0.0.2", timeout=0.05)
     assert gone == ["p0"]
+
+
+def test_host_may_be_left_while_a_server_serves(capfd: pytest.CaptureFixture[str]) -> None:
+    with two() as (a, b):
+        server = StreamServer(b, ("10.0.0.2", 80), shout)
+        server.start()
+        assert ask(a, b"hello\n") == b"HELLO\n"
+        while b.stack.connections():
+            gevent.sleep(0.001)
+    gevent.sleep(0.01)
+    server.stop()
+    assert server.closed and capfd.readouterr().err == ""

@@ -6,6 +6,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from uinet.errors import (
 )
 from uinet.link.memory import MemoryDevice
 from uinet.link.pipe import Pipe
+from uinet.structured.host import in_turns
 from uinet.trio import Host, NameNotFound, TcpStream
 from uinet.trio.loop import TrioLoop
 
@@ -741,3 +743,39 @@ def test_control_c_does_not_interrupt_the_engine() -> None:
 
     run(main)
     assert protected == [True]
+
+
+def test_address_that_does_not_answer_delays_by_a_quarter_of_a_second() -> None:
+    async def main() -> None:
+        names = {
+            "late.example": ["fd00::77", "fd00::78", "10.0.0.2"], "refused.example": ["fd00::2", "10.0.0.2"],
+            "nobody.example": ["fd00::77", "10.0.0.77"],
+        }
+        async with two(hosts=names) as (a, b):
+            await b.open_tcp_listeners(80, host="10.0.0.2")
+            began = trio.current_time()
+            stream = await a.open_tcp_stream("late.example", 80)
+            assert str(stream.socket.getpeername()[0]) == "10.0.0.2"
+            assert 0.25 <= trio.current_time() - began < 0.26
+            assert a.stack.connections() == [stream.socket]  # nothing stays of the other attempts
+            began = trio.current_time()
+            refused = await a.open_tcp_stream("refused.example", 80)
+            assert str(refused.socket.getpeername()[0]) == "10.0.0.2" and trio.current_time() - began < 0.01
+            with pytest.raises(ConnectionRefused):
+                await a.open_tcp_stream("refused.example", 81)
+            with trio.move_on_after(0.3) as scope:
+                await a.open_tcp_stream("nobody.example", 80)
+            assert scope.cancelled_caught
+            assert set(a.stack.connections()) == {stream.socket, refused.socket}
+            with pytest.raises(uinet.HostUnreachable):
+                await a.open_tcp_stream("nobody.example", 80)
+            with pytest.raises(NameNotFound, match="source's kind"):
+                await a.open_tcp_stream("10.0.0.2", 80, source=("fd00::1", 0))
+
+    run(main)
+
+
+def test_order_of_attempts() -> None:
+    four, six = (list(map(ip_address, names)) for names in (["10.0.0.1", "10.0.0.2"], ["::1", "::2", "::3"]))
+    assert in_turns([*six, *four]) == [six[0], four[0], six[1], six[2], four[1]]
+    assert in_turns(six) == six and in_turns([]) == []
