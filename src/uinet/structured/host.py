@@ -95,7 +95,10 @@ class StructuredHost(BaseHost):
                 await self._settle()
             except BaseException as raised:
                 left = raised
-        self._leave()
+        try:
+            self._leave()
+        except Exception as raised:  # of a device that can't even be closed
+            left = raised if left is None else left
         assert self._group is not None
         self._group.cancel_scope.cancel()
         # the group is told of nothing but cancellation, which may be its own: other errors would come out in a group
