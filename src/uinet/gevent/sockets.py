@@ -204,15 +204,18 @@ class Socket:
 
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """As much of `data` as there is room for; how many bytes."""
+        return self._send(data, flags)
+
+    def _send(self, data: bytes | bytearray | memoryview, flags: int) -> int:
         return self._retry(lambda: self.sock.send(data, flags), EV_WRITABLE)
 
     def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
         """All of `data`; the timeout is that of each step of it."""
-        at = self.send(data, flags) if data else 0
+        at = self._send(data, flags) if data else 0
         with memoryview(data) as view, view.cast("B") as octets:
             while at < len(octets):
                 # the socket copies what it is given: no more than fits, and a byte so that it tells of room again
-                at += self.send(octets[at : at + self.sock.send_space + 1], flags)
+                at += self._send(octets[at : at + self.sock.send_space + 1], flags)
 
     def sendto(self, data: bytes | bytearray | memoryview, *more: Any) -> int:
         """One datagram: ``sendto(data, address)`` or ``sendto(data, flags, address)``."""
