@@ -3,6 +3,7 @@ cimport cython
 from uinet.pump cimport Pump
 
 cdef long long LONGEST_WAIT, MILLISECOND
+cdef int READABLE, WRITABLE
 
 
 cdef class Driver:
@@ -18,6 +19,10 @@ cdef class Driver:
     cdef _wait(self, long long now, object timeout)
     @cython.locals(pump=Pump)
     cdef bint _may_wake(self) except -1
+    @cython.locals(pump=Pump, events=cython.int)
+    cpdef dict descriptors(self)
+    @cython.locals(pump=Pump)
+    cpdef deadline(self)
     @cython.locals(pump=Pump)
     cdef _await(self, long long wait)
     @cython.locals(descriptor=cython.int, events=cython.int)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from uinet.stack import Stack
 
 LONGEST_WAIT = 3600 * 1000  # ms
+READABLE = 1  # of `Driver.descriptors`
+WRITABLE = 2
 
 
 class Driver:
@@ -149,6 +151,28 @@ class Driver:
             self._poll.unregister(self._timer.fileno())
             self._timer.close()
             self._timer = None
+
+    def descriptors(self) -> dict[int, int]:
+        """What an event loop of somebody else's has to wait for: descriptors, each with 1 if for its being readable
+        plus 2 if for its being writable, as selectors, libev and libuv count. Worth asking after each `run_once`.
+        """
+        wanted = {}
+        for pump in self.pumps:
+            events = (0 if pump.finished else READABLE) | (WRITABLE if pump.blocked else 0)
+            if events and pump.device.fileno() >= 0:
+                wanted[pump.device.fileno()] = events
+        return wanted
+
+    def deadline(self) -> int | None:
+        """When ``run_once(0)`` has something to do even if no descriptor tells, ns of `clock`; None for never. Worth
+        asking after each `run_once`, and after calls of the stack or its sockets.
+        """
+        soonest: int | None = self.stack.next_deadline()
+        for pump in self.pumps:
+            deadline = self.clock() if pump.ready else pump.deadline()
+            if deadline is not None and (soonest is None or deadline < soonest):
+                soonest = deadline
+        return soonest
 
     def statistics(self) -> dict[str, dict[str, int]]:
         """The counters of each device, by the name of its interface."""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import select
 import socket
 import struct
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
+import trio
 
+import uinet.gevent
+import uinet.trio
 from tests.interop.netns import Namespace, background, namespace, require
+from tests.sim.certificate import server_context
 from tests.unit.loops.program import DATA, DATAGRAMS, Handler, Work, client, serve_all
 from tests.unit.loops.worlds import WORLDS, finished
 from uinet.link import open_device
@@ -170,6 +178,64 @@ def answered_datagrams(space: Namespace) -> Iterator[None]:
 
     with sock, background(answer):
         yield
+
+
+def test_curl_fetches_from_gevents_wsgi_server() -> None:
+    body = DATA * 3
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        if environ["REQUEST_METHOD"] == "PUT":
+            digest = hashlib.sha256(environ["wsgi.input"].read()).hexdigest()
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [digest.encode()]
+        start_response("200 OK", [("Content-Type", "application/octet-stream")])
+        return [body]
+
+    def curl(space: Namespace, folder: Path) -> None:
+        for number in range(2):
+            space.run(f"curl -sS -f -o {folder}/got{number} http://{OURS}/{number}", timeout=30)
+            assert (folder / f"got{number}").read_bytes() == body
+        (folder / "sent").write_bytes(body)
+        answer = space.run(f"curl -sS -f -T {folder}/sent http://{OURS}/put", timeout=30)
+        assert answer == hashlib.sha256(body).hexdigest()
+
+    require("curl")
+    with (
+        kernel() as (space, device), tempfile.TemporaryDirectory() as folder, gevent.Timeout(60),
+        uinet.gevent.Host(linger=1) as host,
+    ):
+        host.add_device(device, addresses=f"{OURS}/24")
+        with uinet.gevent.WSGIServer(host, (OURS, 80), application, log=None) as server:
+            server.start()
+            with background(lambda: curl(space, Path(folder)) or True) as results:  # type: ignore[func-returns-value]
+                while not results:
+                    gevent.sleep(0.01)
+
+
+def test_curl_fetches_from_a_server_on_trio() -> None:
+    async def answer(stream: uinet.trio.TcpStream) -> None:
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += await stream.receive_some()
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(DATA)}\r\nConnection: close\r\n\r\n"
+        await stream.send_all(head.encode() + DATA)
+
+    async def main() -> None:
+        async with uinet.trio.Host(linger=1) as host, trio.open_nursery() as nursery:
+            await host.add_device(device, addresses=f"{OURS}/24")
+            listeners = await host.open_tcp_listeners(443)
+            secure = [trio.SSLListener(one, server_context(), https_compatible=True) for one in listeners]
+            nursery.start_soon(trio.serve_listeners, answer, secure)
+            await nursery.start(host.serve_tcp, answer, 80)
+            for url in (f"http://{OURS}/", f"--insecure https://{OURS}/"):
+                command = f"ip netns exec {space.name} curl -sS -f {url}".split()
+                done = await trio.run_process(command, capture_stdout=True)
+                assert done.stdout == DATA
+            nursery.cancel_scope.cancel()
+
+    require("curl")
+    with kernel() as (space, device):
+        trio.run(main)
 
 
 everywhere = pytest.mark.parametrize("kind", WORLDS, ids=[getattr(kind, "backend", kind.__name__) for kind in WORLDS])

@@ -52,6 +52,9 @@ class FakeStack:
             self.timer = None
         return self.timer
 
+    def next_deadline(self) -> int | None:
+        return self.timer
+
     def output(self, interface: Any) -> list[Frame]:
         frames: list[Frame] = interface.queue
         interface.queue = []

@@ -68,7 +68,7 @@ def test_example_runs_and_prints_what_the_page_says(
 def test_readme_and_every_guide_have_examples_that_run() -> None:
     pages = {example.page.name for example in EXAMPLES}
     guides = {"README.md", "promiscuous.md", "proxy.md", "asyncio.md", "simulation.md", "pipes.md", "engine.md",
-              "follow.md", "passive.md", "congestion.md"}
+              "follow.md", "passive.md", "congestion.md", "event-loops.md"}
     assert guides <= pages
 
 

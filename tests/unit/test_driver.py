@@ -334,3 +334,43 @@ def test_control_request_alone_does_not_keep_a_driver_going(tmp_path: Path) -> N
     with Driver(Stack(b"control")) as driver:
         driver.control(str(tmp_path / "control"))
         assert driver.run_once(0.0) is False
+
+
+def test_another_loop_is_told_which_descriptors_to_wait_for() -> None:
+    rig = Rig()
+    device = DescriptorDevice()
+    interface = rig.add(device)
+    rig.add(MemoryDevice(), "eth1")  # it has none
+    assert rig.driver.descriptors() == {device.fileno(): 1}
+    device.fill()
+    interface.queue = frames(2)
+    rig.driver.run_once(0)
+    assert rig.driver.descriptors() == {device.fileno(): 3}
+    assert len(device.drain()) > 0
+    rig.driver.run_once(0)
+    assert rig.driver.descriptors() == {device.fileno(): 1}
+    device.other.close()
+    with pytest.raises(DeviceGone):
+        rig.driver.run_once(0)
+    assert rig.driver.descriptors() == {}
+
+
+def test_another_loop_is_told_one_deadline() -> None:
+    rig = Rig()
+    assert rig.driver.deadline() is None
+    near, far = MemoryDevice.pair()
+    rig.add(near)
+    rig.driver.run_once(0)
+    assert rig.driver.deadline() is None
+    rig.stack.timer = 5000
+    assert rig.driver.deadline() == 5000
+    rig.now = 4999
+    rig.driver.run_once(0)
+    assert rig.stack.fired == []
+    far.send(frames(1))
+    assert rig.driver.deadline() == 4999  # at once: nothing else tells of frames in memory
+    rig.driver.run_once(0)
+    assert rig.driver.deadline() == 5000
+    rig.now = 5000
+    rig.driver.run_once(0)
+    assert rig.stack.fired == [5000] and rig.driver.deadline() is None

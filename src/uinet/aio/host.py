@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -34,6 +35,7 @@ from uinet.link.device import Device
 from uinet.link.url import open_device
 from uinet.passive_socket import PassiveSocket
 from uinet.pump import Pump
+from uinet.readiness import check_waitable, readiness_of, ready
 from uinet.sockopt import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DGRAM, TCP_NODELAY
 from uinet.stack import Stack
 from uinet.wire.addresses import Any as AnyType
@@ -501,6 +503,25 @@ class Host:
         """
         return await ping(self.stack, self._attach(), ip_address(host), count, timeout, interval, payload)
 
+    async def wait(self, sock: Socket, events: int) -> int:
+        """Waits until one of `events` (EV_READABLE, EV_WRITABLE, EV_ACCEPT, EV_CONNECTED) is so of a socket of
+        `host.stack`; which. EV_ERROR or EV_CLOSED besides, or instead, if there is nothing more to wait for.
+
+        InvalidArgument for a socket whose events something else takes, a transport say.
+        """
+        loop = self._attach()
+        check_waitable(events)
+        readiness = readiness_of(sock)
+        while not (now := ready(sock, events)):
+            waiter: asyncio.Future[None] = loop.create_future()
+            wake = partial(_resolve, waiter)
+            readiness.add(sock, events, wake)
+            try:
+                await waiter
+            finally:
+                readiness.discard(wake)
+        return now
+
     # the host itself
 
     def control(self, path: str | None) -> ControlServer:
@@ -598,3 +619,8 @@ class Host:
     def _device_gone(self, pump: Pump) -> None:
         if self.on_device_gone is not None and pump.gone is not None:
             self.on_device_gone(pump.interface, pump.gone)
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -59,7 +59,8 @@ class Host(StructuredHost):
         cdom: int = 0,
         fast_open: bytes | None = None,
     ) -> TcpStream:
-        """Connects to `remote_host`, an address or a name; its addresses are tried one after the other.
+        """Connects to `remote_host`, an address or a name, whose addresses are tried as RFC 8305 has it: whichever
+        answers first.
 
         `source`, `l2`, `cdom`, `fast_open` and errors: as of `uinet.Host.create_connection`; NameNotFound.
         """

@@ -11,5 +11,6 @@ from uinet.dns import NameNotFound
 from uinet.gevent.host import Host
 from uinet.gevent.servers import StreamServer, WSGIServer
 from uinet.gevent.sockets import Socket
+from uinet.gevent.tls import TlsSocket
 
-__all__ = ["Host", "NameNotFound", "Socket", "StreamServer", "WSGIServer"]
+__all__ = ["Host", "NameNotFound", "Socket", "StreamServer", "TlsSocket", "WSGIServer"]

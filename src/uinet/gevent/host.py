@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import struct
 from collections.abc import Callable, Sequence
+from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +29,7 @@ from uinet.endpoints import IPAddress, PortLike, listening_addresses, listening_
 from uinet.errors import Error, InvalidArgument, NotSupported, TimedOut
 from uinet.gevent.loop import GeventLoop, memory_of_hub
 from uinet.gevent.sockets import Socket, engine_socket, wait_ready
+from uinet.gevent.tls import TlsSocket
 from uinet.hosting import BaseHost, add_gateways, owes
 from uinet.readiness import check_waitable
 from uinet.sockopt import AF_UNSPEC, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY
@@ -150,10 +152,14 @@ class Host(BaseHost):
         l2: L2Info | None = None,
         cdom: int = 0,
         fast_open: bytes | None = None,
+        ssl: SSLContext | None = None,
+        server_hostname: str | None = None,
     ) -> Socket:
         """A socket connected to (address or name, port), as ``socket.create_connection``: the addresses of a name are
         tried one after the other, each for `timeout` seconds.
 
+        `ssl`: a context; it is a :class:`uinet.gevent.TlsSocket` then, after the handshake. `server_hostname`: what the
+        certificate has to be for, `address` unless given.
         `source`, `l2`, `cdom`, `fast_open` and errors: as of `uinet.Host.create_connection`; NameNotFound.
         """
         addresses = self.resolve(address[0])
@@ -162,11 +168,13 @@ class Host(BaseHost):
             made.settimeout(timeout)
             try:
                 made.wait_connected()
-                return made
+                break
             except Error:
                 if number + 1 == len(addresses):
                     raise
-        raise NameNotFound(f"{address[0]!r} has no address")
+        if ssl is None:
+            return made
+        return TlsSocket(made, ssl, server_hostname=server_hostname or str(address[0]))
 
     def listen(
         self,

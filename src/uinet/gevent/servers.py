@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Any
 
 from gevent import pywsgi, server
@@ -10,6 +11,7 @@ from gevent import pywsgi, server
 from uinet.errors import WouldBlock
 from uinet.events import EV_ACCEPT
 from uinet.gevent.sockets import Socket
+from uinet.gevent.tls import TlsContext
 
 if TYPE_CHECKING:
     from uinet.gevent.host import Host
@@ -38,7 +40,7 @@ class AcceptWatcher:
             self.loop.run_callback(self._run)
 
     def _run(self) -> None:
-        if not self.active:
+        if not self.active or self.listener.sock.closed:  # its host was left before the server was stopped
             return
         self.callback()
         if not self.active or self.listener.sock.closed:
@@ -79,23 +81,31 @@ def _listener(host: Host, listener: Any, backlog: int | None) -> Socket:
     return host.listen(listener, backlog=128 if backlog is None else backlog)
 
 
+def _secure(context: SSLContext | None) -> dict[str, Any]:
+    """The arguments that make a server of gevent's wrap its sockets."""
+    return {} if context is None else {"ssl_context": TlsContext(context)}
+
+
 class StreamServer(OnUinet, server.StreamServer):  # type: ignore[misc]
     """`gevent.server.StreamServer` on a host: runs ``handle(socket, address)`` in a greenlet for each connection.
 
     `listener`: (address, port), or what `Host.listen` gave, promiscuous ones included. `spawn`: a pool, or a number of
-    connections at a time.
+    connections at a time. `ssl`: a context; the handler gets sockets under TLS, after the handshake.
     """
 
     def __init__(
-        self, host: Host, listener: Any, handle: Any = None, backlog: int | None = None, spawn: Any = "default"
+        self, host: Host, listener: Any, handle: Any = None, backlog: int | None = None, spawn: Any = "default",
+        ssl: SSLContext | None = None,
     ) -> None:
-        super().__init__(_listener(host, listener, backlog), handle, spawn=spawn)
+        super().__init__(_listener(host, listener, backlog), handle, spawn=spawn, **_secure(ssl))
 
 
 class WSGIServer(OnUinet, pywsgi.WSGIServer):  # type: ignore[misc]
-    """`gevent.pywsgi.WSGIServer` on a host: serves a WSGI application. `listener`: as of `StreamServer`."""
+    """`gevent.pywsgi.WSGIServer` on a host: serves a WSGI application. `listener` and `ssl`: as of
+    `StreamServer`; other options are gevent's."""
 
     def __init__(
-        self, host: Host, listener: Any, application: Any = None, backlog: int | None = None, **options: Any
+        self, host: Host, listener: Any, application: Any = None, backlog: int | None = None,
+        ssl: SSLContext | None = None, **options: Any,
     ) -> None:
-        super().__init__(_listener(host, listener, backlog), application, **options)
+        super().__init__(_listener(host, listener, backlog), application, **options, **_secure(ssl))

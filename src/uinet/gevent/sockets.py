@@ -35,6 +35,7 @@ def wait_ready(sock: EngineSocket, events: int, timeout: float | None) -> int:
             left = (end - clock()) / SECOND
             if left <= 0:
                 raise TimedOut("timed out")
+            left = max(left, 0.001)  # libuv knows no less
         event = Event()
         readiness, wake = readiness_of(sock), event.set
         readiness.add(sock, events, wake)
@@ -203,15 +204,18 @@ class Socket:
 
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """As much of `data` as there is room for; how many bytes."""
+        return self._send(data, flags)
+
+    def _send(self, data: bytes | bytearray | memoryview, flags: int) -> int:
         return self._retry(lambda: self.sock.send(data, flags), EV_WRITABLE)
 
     def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
         """All of `data`; the timeout is that of each step of it."""
-        at = self.send(data, flags) if data else 0
+        at = self._send(data, flags) if data else 0
         with memoryview(data) as view, view.cast("B") as octets:
             while at < len(octets):
                 # the socket copies what it is given: no more than fits, and a byte so that it tells of room again
-                at += self.send(octets[at : at + self.sock.send_space + 1], flags)
+                at += self._send(octets[at : at + self.sock.send_space + 1], flags)
 
     def sendto(self, data: bytes | bytearray | memoryview, *more: Any) -> int:
         """One datagram: ``sendto(data, address)`` or ``sendto(data, flags, address)``."""

@@ -28,12 +28,14 @@ from uinet.endpoints import HostLike, IPAddress, PortLike, ip_address, listening
 from uinet.errors import BadSocket, ConnectionAborted, Error, TimedOut
 from uinet.events import EV_CONNECTED, EV_READABLE, EV_WRITABLE
 from uinet.filters import FilterRunner, SynFilter
-from uinet.hosting import BaseHost, Loop, add_gateways, owes
+from uinet.hosting import BaseHost, Loop, add_gateways, attach, owes
 from uinet.ping import Ping
 from uinet.readiness import check_waitable
+from uinet.sending import SendFunction
 from uinet.sockopt import IPPROTO_TCP, TCP_NODELAY
 from uinet.stack import Stack
 from uinet.structured.connection import wait_ready
+from uinet.structured.pipe import Pipe
 from uinet.structured.words import Event, Group, Words
 from uinet.tcp.calls import failure
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from uinet.wire.addresses import L2Info
 
 LARGEST = 65_535
+ATTEMPT_DELAY = 0.25  # seconds (RFC 8305, 8: Connection Attempt Delay)
 
 
 class StructuredHost(BaseHost):
@@ -92,7 +95,10 @@ class StructuredHost(BaseHost):
                 await self._settle()
             except BaseException as raised:
                 left = raised
-        self._leave()
+        try:
+            self._leave()
+        except Exception as raised:  # of a device that can't even be closed
+            left = raised if left is None else left
         assert self._group is not None
         self._group.cancel_scope.cancel()
         # the group is told of nothing but cancellation, which may be its own: other errors would come out in a group
@@ -117,11 +123,16 @@ class StructuredHost(BaseHost):
         driver = self.driver
         self.close()
         with words.move_on_after(self.linger):
-            while owes(driver):
+            while owes(driver) or any(not pipe.outgoing.idle for pipe in self._pipes()):
                 event = words.event()
                 driver.on_progress = _setter(event)
+                for pipe in self._pipes():
+                    pipe.outgoing.on_idle = event.set
                 await event.wait()
         await words.checkpoint()
+
+    def _pipes(self) -> list[Pipe]:
+        return [pump.device for pump in self.driver.pumps if isinstance(pump.device, Pipe)]
 
     def _begin_task(self, work: Coroutine[Any, Any, None], done: Callable[[], object]) -> Callable[[], object]:
         """Runs a coroutine as a task of the host; what cancels it."""
@@ -199,6 +210,32 @@ class StructuredHost(BaseHost):
         finally:
             addressing.stop()
 
+    def add_pipe(
+        self,
+        send: SendFunction,
+        *,
+        layer: int = 3,
+        mtu: int = 1500,
+        addresses: str | Sequence[str] = (),
+        gateway: str | Sequence[str] | None = None,
+        checksums: bool = True,
+        name: str | None = None,
+        mac: str | bytes | None = None,
+        cdom: int = 0,
+        promiscuous: bool = False,
+        answer_any: bool = False,
+    ) -> Pipe:
+        """Adds an interface whose packets the program moves; see `Pipe`. The arguments: as of `uinet.Host.add_pipe`."""
+        driver = self.driver
+        pipe = Pipe(
+            self._words, self._begin_task, send, layer=layer, mtu=mtu, checksums=checksums,
+            name=name or f"pipe{len(self.stack.interfaces)}",
+        )
+        pipe.interface = attach(
+            driver, pipe, name, addresses, gateway, None, mac, cdom, promiscuous, answer_any
+        )
+        return pipe
+
     # sockets of the engine
 
     async def wait(self, sock: Socket, events: int) -> int:
@@ -258,19 +295,47 @@ class StructuredHost(BaseHost):
         self, host: str | bytes | IPAddress, port: int, source: tuple[Any, Any] | None, l2: L2Info | None, cdom: int,
         fast_open: bytes | None,
     ) -> Socket:
-        """A socket that is connected to the first of the host's addresses that answers. What the last attempt failed
-        with, NameNotFound, AddressError. Who is cancelled takes the attempt back.
+        """A socket that is connected to the one of the host's addresses that answers first: another attempt begins
+        when the last one has failed, or has taken `ATTEMPT_DELAY` (RFC 8305, 5). What the first attempt failed with if
+        all do; NameNotFound, AddressError. Who is cancelled takes the attempts back.
         """
-        addresses = await self.resolve(host)
+        words = self._words
+        addresses = in_turns(await self.resolve(host))
         if source is not None and source[0] is not None:
             addresses = _like(addresses, source[0])
-        for number, address in enumerate(addresses):
+        if not addresses:
+            raise NameNotFound(f"{host!r} has no address of the source's kind")
+        if len(addresses) == 1:
+            return await self._connect_one(addresses[0], port, source, l2, cdom, fast_open)
+        won: list[Socket] = []
+        failures: list[Error] = []
+
+        async def attempt(address: IPAddress, failed: Event) -> None:
             try:
-                return await self._connect_one(address, port, source, l2, cdom, fast_open)
-            except Error:
-                if number + 1 == len(addresses):
-                    raise
-        raise NameNotFound(f"{host!r} has no address of the source's kind")
+                sock = await self._connect_one(address, port, source, l2, cdom, fast_open)
+            except Error as error:
+                failures.append(error)
+                failed.set()
+                return
+            won.append(sock)
+            group.cancel_scope.cancel()
+
+        try:
+            async with words.group() as group:
+                for address in addresses:
+                    failed = words.event()
+                    group.start_soon(attempt, address, failed)
+                    with words.move_on_after(ATTEMPT_DELAY):
+                        await failed.wait()
+        except BaseException:
+            for sock in won:
+                sock.abort()
+            raise
+        for sock in won[1:]:
+            sock.abort()  # it came at the same time
+        if not won:
+            raise failures[0]
+        return won[0]
 
     async def _connect_one(
         self, address: IPAddress, port: int, source: tuple[Any, Any] | None, l2: L2Info | None, cdom: int,
@@ -400,6 +465,14 @@ def _setter(event: Event) -> Callable[[], None]:
         event.set()
 
     return set_event
+
+
+def in_turns(addresses: list[IPAddress]) -> list[IPAddress]:
+    """In the order in which to try them: after the first the first of the other IP version (RFC 8305, 4)."""
+    for place, address in enumerate(addresses):
+        if address.version != addresses[0].version:
+            return [addresses[0], address, *addresses[1:place], *addresses[place + 1 :]]
+    return addresses
 
 
 def _like(addresses: list[IPAddress], source: Any) -> list[IPAddress]:

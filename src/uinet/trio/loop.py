@@ -38,6 +38,7 @@ class Timer:
         """The call will not be made."""
         self.scope.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """The task that waits for the time."""
         with self.scope:
@@ -49,7 +50,8 @@ class Timer:
 class TrioLoop:
     """Callbacks on the trio run that is going on; `start` begins tasks, which end when their nursery is cancelled.
 
-    A callback that raises is the failure of its task, and so of the nursery.
+    A callback that raises is the failure of its task, and so of the nursery. Control-C interrupts the program's own
+    tasks, not these: the engine would be left in the middle of a batch.
     """
 
     def __init__(self, start: Start) -> None:
@@ -58,7 +60,7 @@ class TrioLoop:
         self._parked: trio.lowlevel.Task | None = None
         self._reading: dict[int, trio.CancelScope] = {}
         self._writing: dict[int, trio.CancelScope] = {}
-        start(self._run)
+        start(self._run, name="uinet calls")
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         """Calls ``callback(*args)`` from the task that makes these calls. For trio's own thread."""
@@ -70,7 +72,7 @@ class TrioLoop:
     def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Timer:
         """Calls ``callback(*args)`` after `delay` seconds of trio's clock."""
         timer = Timer(trio.current_time() + delay, partial(callback, *args))
-        self._start(timer.run)
+        self._start(timer.run, name="uinet timer")
         return timer
 
     def add_reader(self, fd: int, callback: Callable[..., Any], *args: Any) -> None:
@@ -89,6 +91,7 @@ class TrioLoop:
         """Undoes `add_writer`; whether there was one."""
         return _cancel(self._writing.pop(fd, None))
 
+    @trio.lowlevel.enable_ki_protection
     async def _run(self) -> None:
         while True:
             for _ in range(len(self._calls)):
@@ -110,6 +113,7 @@ class TrioLoop:
         _cancel(watched.pop(fd, None))
         scope = watched[fd] = trio.CancelScope()
 
+        @trio.lowlevel.enable_ki_protection
         async def watch() -> None:
             with scope:
                 while not scope.cancel_called:
@@ -117,7 +121,7 @@ class TrioLoop:
                     if not scope.cancel_called:
                         callback()
 
-        self._start(watch)
+        self._start(watch, name=f"uinet descriptor {fd}")
 
 
 class ClockedTrioLoop(TrioLoop):

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from uinet.aio.pipe import OUTBOX_LIMIT, Pipe
+from uinet.aio.pipe import Pipe
 from uinet.errors import DeviceGone
 from uinet.link.pipe import QUEUE
+from uinet.sending import OUTBOX_LIMIT
 from uinet.sim.clock import Clock
 from uinet.sim.loop import VirtualLoop
 from uinet.wire.frame import CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame

@@ -13,6 +13,7 @@ import uvloop
 
 from uinet import Host, Stack
 from uinet.errors import BadSocket, DeviceError, DeviceURLError, InvalidArgument
+from uinet.events import EV_ACCEPT, EV_CONNECTED, EV_ERROR, EV_READABLE
 from uinet.link.memory import MemoryDevice
 from uinet.sim.clock import Clock
 from uinet.sim.loop import VirtualLoop
@@ -336,5 +337,32 @@ def test_a_busy_stack_leaves_other_tasks_their_turn(factory: Loop) -> None:
             task.cancel()
             frames = a.stats()["interfaces"]["memory/a"]["rx_frames"]
             assert turns > frames // 64
+
+    run(factory, program)
+
+
+@pytest.mark.parametrize("factory", LOOPS)
+def test_sockets_of_the_engine_can_be_waited_for(factory: Loop) -> None:
+    async def program() -> None:
+        async with Host() as a, Host() as b:
+            await join(a, b)
+            listener = b.stack.listen(("10.0.0.2", 80))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await b.wait(listener, EV_ACCEPT)
+            client = a.stack.connect(("10.0.0.2", 80))
+            assert await b.wait(listener, EV_ACCEPT) == EV_ACCEPT
+            server = listener.accept()
+            assert await a.wait(client, EV_CONNECTED) == EV_CONNECTED
+            client.send(b"x")
+            assert await b.wait(server, EV_READABLE) == EV_READABLE
+            assert server.recv(9) == b"x"
+            client.abort()
+            assert await b.wait(server, EV_READABLE) & EV_ERROR
+            with pytest.raises(InvalidArgument, match="can be waited for"):
+                await b.wait(server, 0)
+            await a.adopt(a.stack.connect(("10.0.0.2", 80)), asyncio.Protocol)
+            with pytest.raises(InvalidArgument, match="in use"):
+                await a.wait(a.stack.connections()[0], EV_READABLE)
 
     run(factory, program)
