@@ -10,7 +10,9 @@ An answer is any number of rows, then its end, or an error instead::
     {"id": 1, "end": {"rows": 1}}
     {"id": 1, "error": "there is no field colour: ..."}
 
-One request of a connection is answered at a time, in order. Nobody can make the other side keep more than these limits.
+Where looking takes long a line ``{"id": 1, "wait": 0}`` says now and then that somebody is at it, with the number of
+rows so far. One request of a connection is answered at a time, in order. Nobody can make the other side keep more than
+these limits.
 """
 
 from __future__ import annotations

@@ -317,3 +317,30 @@ def test_a_command_that_fails_tells_so_and_the_next_is_answered(pair: Pair, capl
     assert answer(session, "broken") == [{"id": 1, "error": "internal error: ZeroDivisionError: a bug"}]
     assert "a request failed" in caplog.text
     assert len(answer(session, "hello")) == 2
+
+
+def test_while_nothing_is_found_the_client_hears_that_somebody_is_looking(pair: Pair) -> None:
+    def looking(served: object, request: dict[str, object]) -> object:
+        for _ in range(2500):
+            yield []
+        yield [{"found": 1}]
+
+    pair.server.add_command("look", looking)  # type: ignore[arg-type]
+    session = pair.session()
+    session.receive(b'{"id":4,"command":"look"}\n')
+    while session.working:
+        session.step()
+    assert take(session).splitlines() == [
+        b'{"id":4,"wait":0}', b'{"id":4,"wait":0}', b'{"id":4,"row":{"found":1}}', b'{"id":4,"end":{"rows":1}}',
+    ]
+
+
+def test_a_step_makes_few_rows(pair: Pair) -> None:
+    pair.connect(200)
+    session = pair.session()
+    session.receive(b'{"command":"stat","what":"connections","fields":"all"}\n')
+    most = 0
+    while session.working:
+        session.step()
+        most = max(most, take(session).count(b'"row"'))
+    assert 1 <= most <= 8
