@@ -24,7 +24,8 @@ ATTRIBUTES = (
 class Config:
     """What is set on a socket. Accepted sockets share their listener's until one of them sets something."""
 
-    __slots__ = (*ATTRIBUTES, "variants")  # a dictionary of so many shares no keys with others, and takes a kilobyte more a socket
+    # a dictionary of so many shares no keys with others, and takes a kilobyte more a socket
+    __slots__ = (*ATTRIBUTES, "variants")
 
     def __init__(self, receive_buffer: int, send_buffer: int, max_buffer: int) -> None:
         self.receive_buffer = receive_buffer
