@@ -33,8 +33,9 @@ HELP = "\n".join(f"    {name:<13}{table.help}" for name, table in TABLES.items()
 Show what the stack of a running program is doing: totals, or a table of it.
 
 \b
-TABLE is one of:
+TABLE is one of these, or of what the program has added:
 {HELP}
+    flows, proxy of uinet proxy: connections through it, its counters
 
 \b
 examples:  uinet stat
@@ -43,7 +44,7 @@ examples:  uinet stat
            uinet stat listeners --json
            uinet stat counters --watch
 """)
-@click.argument("table", required=False, type=click.Choice(list(TABLES)), metavar="[TABLE]")
+@click.argument("table", required=False, metavar="[TABLE]")
 @click.option(
     "-f", "--filter", "conditions", multiple=True, metavar="CONDITION",
     help="Only rows for which it holds: FIELD=VALUE, or != < <= > >= in place of =, or ~ for a part of the text; A|B "

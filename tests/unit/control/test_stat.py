@@ -344,3 +344,12 @@ def test_a_step_makes_few_rows(pair: Pair) -> None:
         session.step()
         most = max(most, take(session).count(b'"row"'))
     assert 1 <= most <= 8
+
+
+def test_a_program_adds_tables_of_its_own(pair: Pair) -> None:
+    table = TABLES["counters"]._replace(source=lambda served: iter([[]]), help="nothing")
+    pair.server.add_table("mine", table)
+    assert pair.ask("stat", what="mine") == [] and pair.ask("hello")[0]["tables"]["mine"] == "nothing"
+    with pytest.raises(uinet.InvalidArgument):
+        pair.server.add_table("routes", table)
+    assert "mine" not in TABLES
