@@ -35,7 +35,8 @@ Show what the stack of a running program is doing: totals, or a table of it.
 \b
 TABLE is one of these, or of what the program has added:
 {HELP}
-    flows, proxy of uinet proxy: connections through it, its counters
+    flows        of uinet proxy: connections through it
+    proxy        of uinet proxy: its counters
 
 \b
 examples:  uinet stat
