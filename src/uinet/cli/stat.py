@@ -10,7 +10,7 @@ import click
 from rich import box
 from rich.table import Table
 
-from uinet.cli.common import console, json_option, print_json, si
+from uinet.cli.basics import console, json_option, print_json, si
 from uinet.cli.group import DONE
 from uinet.cli.looking import (
     control_argument,
@@ -22,11 +22,10 @@ from uinet.cli.looking import (
     watch_option,
 )
 from uinet.control.client import Client
-from uinet.control.commands import MOST_SORTED
-from uinet.control.tables import TABLES
+from uinet.control.protocol import MOST_SORTED, TABLES
 from uinet.stats import COUNTERS
 
-HELP = "\n".join(f"    {name:<13}{table.help}" for name, table in TABLES.items())
+HELP = "\n".join(f"    {name:<13}{help}" for name, help in TABLES.items())
 
 
 @click.command(help=f"""

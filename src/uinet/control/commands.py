@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from uinet.control.connections import FIELDS, find
 from uinet.control.fields import Best
-from uinet.control.protocol import VERSION
+from uinet.control.protocol import MOST_SORTED, VERSION
 from uinet.control.tables import HANDFUL
 from uinet.control.totals import totals
 from uinet.errors import ControlError, InvalidArgument
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from uinet.control.fields import Field
     from uinet.control.served import Served
 
-MOST_SORTED = 1000  # rows of a sorted answer
 AT_ONCE = 4  # rows made in one step
 Rows = list[dict[str, Any]]
 Command = Callable[["Served", dict[str, Any]], Iterator[Rows]]

@@ -9,8 +9,8 @@ import pytest
 import uinet
 from tests.unit.control.helpers import Pair, answer, take
 from uinet import ANY, L2Info
-from uinet.control.commands import MOST_SORTED
 from uinet.control.fields import ADDRESS, FLAG, NUMBER, SECONDS, TEXT, Best, Field
+from uinet.control.protocol import MOST_SORTED
 from uinet.control.server import Server
 from uinet.control.tables import TABLES
 from uinet.stats import COUNTERS
