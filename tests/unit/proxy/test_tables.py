@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.control.helpers import Pair
 from uinet.control.server import Server
+from uinet.metrics import families
 from uinet.proxy.connection import OUTCOMES
 from uinet.proxy.engine import COUNTERS
 from uinet.proxy.tables import tables
@@ -46,3 +47,8 @@ def test_a_connection_is_listed_from_its_syn_to_its_end(world: Any, shown: Pair)
     assert counts["opened"]["value"] == counts["reset"]["value"] == 1 and counts["closed"]["value"] == 0
     assert counts.keys() == {*COUNTERS, *OUTCOMES}
     assert counts["reset"]["help"] == OUTCOMES["reset"]
+    (totals,) = shown.ask("totals")
+    assert totals["more"] == {"proxy": {name: row["value"] for name, row in counts.items()}}
+    pytest.importorskip("prometheus_client")
+    samples = {sample.name: sample.value for family in families(totals) for sample in family.samples}
+    assert samples["uinet_proxy_opened_total"] == 1 and samples["uinet_proxy_policy_error_total"] == 0
