@@ -67,6 +67,10 @@ def families(found: dict[str, Any]) -> Iterator[Any]:
         for interface, counts in found["traffic"].items():
             traffic.add_metric([interface], counts[name])
         yield traffic
+    for table, counts in found["more"].items():
+        for name, value in counts.items():
+            known = f"uinet_{table}_{name.replace('-', '_')}"
+            yield CounterMetricFamily(known, f"{name}: see uinet stat {table}", value)
     for name, value in found["counters"].items():
         yield CounterMetricFamily(f"uinet_{name}", COUNTERS.get(name, name), value)
 

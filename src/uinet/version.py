@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-
-from uinet.tcp import arrive
-from uinet.wire import kernels
+from importlib.util import find_spec
 
 try:
     __version__ = version("uinet")
@@ -15,4 +13,5 @@ except PackageNotFoundError:  # run from a source tree that is not installed
 
 def compiled() -> bool:
     """Whether the compiled build runs; the interpreted one is some hundred times slower."""
-    return all(not str(module.__file__).endswith(".py") for module in (kernels, arrive))
+    specs = [find_spec(module) for module in ("uinet.wire.kernels", "uinet.tcp.arrive")]  # found, not loaded
+    return all(spec is not None and not str(spec.origin).endswith(".py") for spec in specs)

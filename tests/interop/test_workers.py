@@ -13,6 +13,7 @@ import pytest
 import uinet
 from tests.interop.netns import namespace, require, veth, wait_for
 from tests.interop.test_proxy_hosts import SERVER, download, lab
+from uinet.control.client import Client
 from uinet.crew import Crew, Worker
 from uinet.link import steering
 from uinet.wire.pcap import read
@@ -47,6 +48,26 @@ def test_proxy_workers_share_connections_and_each_sees_both_sides(tmp_path: Path
                 assert {steering.owner(data, 2) % 2 for data in tcp} == {index}
                 flows[index] = len({data[12:50] for data in tcp})
             assert min(flows) > 0
+
+
+def test_one_control_socket_reaches_all_workers_of_a_proxy(tmp_path: Path) -> None:
+    path = str(tmp_path / "control")
+    with lab(tmp_path, ()) as made, made.proxy("--workers", "2", "--control", path):
+        for _ in range(8):
+            assert download(made, f"http://{SERVER}/big") == made.digest
+        wait_for(lambda: len(made.records()) >= 8, "the proxy's records", timeout=20)
+        with Client(path) as client:
+            totals = client.one("totals")
+            assert totals["workers"] == 2 and totals["counters"]["tcp_accepted"] == 8
+            rows = list(client.rows("stat", what="interfaces", fields=["name", "rx_frames"]))
+            assert sorted((row["worker"], row["name"]) for row in rows) == [
+                (worker, side) for worker in range(2) for side in ("client-side", "server-side")
+            ]
+            assert client.one("sysctl-set", name="net.inet.tcp.keepcnt", value=3)["text"] == "3"
+        for worker in range(2):
+            with Client(f"{path}.{worker}") as client:
+                assert client.one("sysctl", name="net.inet.tcp.keepcnt")["value"] == 3
+    assert not any(tmp_path.glob("control*"))
 
 
 def ip_protocol(data: bytes) -> int:

@@ -4,75 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
 from uinet.addressing import WORDS
 from uinet.aio.host import Host
+from uinet.cli.basics import Seconds, console, json_option, print_json, seed_option, si
 from uinet.cli.inside import CLOSED, Inside, inside_options
 from uinet.errors import DeviceGone
 from uinet.ip.interface import LINK_LOCAL
 from uinet.wire.addresses import parse_prefix, unpack_address
 
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = [
+    "HostOptions", "Seconds", "console", "host_options", "json_option", "print_json", "seed_bytes", "seed_option", "si",
+    "until_interrupted",
+]
+
 T = TypeVar("T")
-
-PREFIXES = ("", "k", "M", "G", "T")
-
-
-def console(stderr: bool = False) -> Console:
-    """Where tables go; as wide as they need where nobody's terminal sets a width."""
-    file = sys.stderr if stderr else sys.stdout
-    return Console(file=file, width=None if file.isatty() else 120, highlight=False)
-
-
-def print_json(record: dict[str, Any]) -> None:
-    """One object on a line of its own, at once: somebody may be reading along."""
-    sys.stdout.write(json.dumps(record) + "\n")  # in one: workers write to the same file
-    sys.stdout.flush()
-
-
-def si(value: float, unit: str = "") -> str:
-    """``1.5 MB``: a number with three digits or four and an SI prefix."""
-    power = 0
-    while abs(value) >= 9999.5 and power < len(PREFIXES) - 1:
-        value /= 1000
-        power += 1
-    text = f"{value:.0f}" if power == 0 else f"{value:.1f}"
-    return f"{text} {PREFIXES[power]}{unit}".rstrip()
-
-
-class Seconds(click.FloatRange):
-    """Seconds on a command line: a number from `min` up to ten years; "nan", which no range keeps out, is none."""
-
-    def __init__(self, min: float) -> None:
-        super().__init__(min, 10 * 365 * 86400)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        seconds = super().convert(value, param, ctx)
-        if seconds != seconds:
-            self.fail(f"{value!r} is not a number", param, ctx)
-        return seconds
-
-
-def seed_option(function: F) -> F:
-    """``--seed N``."""
-    return click.option("--seed", type=int, metavar="N", help="Makes what is random repeatable.")(function)
-
-
-def json_option(function: F) -> F:
-    """``--json``."""
-    option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for machines.")
-    return option(function)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from uinet.cli.common import Seconds, si
+from uinet.cli.basics import Seconds, si
 from uinet.control.client import Client
 
 

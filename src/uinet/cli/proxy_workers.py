@@ -21,6 +21,7 @@ from uinet.crew import Crew, Worker
 from uinet.proxy.connection import Connection
 from uinet.proxy.policy import Policy
 from uinet.proxy.runner import Options, Runner
+from uinet.proxy.tables import tables
 
 REFRESH = 0.5
 
@@ -107,7 +108,9 @@ async def _proxy(worker: Worker, options: Options, as_json: bool) -> None:
     runner = Runner(client_side, server_side, options)
     async with runner:
         if worker.control is not None:
-            runner.host.control(worker.control)
+            server = runner.host.control(worker.control)
+            for name, table in tables(runner.proxy).items():
+                server.add_table(name, table)
         beside = [asyncio.create_task(tell()), asyncio.create_task(obey())]
         try:
             await runner.run()

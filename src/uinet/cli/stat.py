@@ -10,7 +10,7 @@ import click
 from rich import box
 from rich.table import Table
 
-from uinet.cli.common import console, json_option, print_json, si
+from uinet.cli.basics import console, json_option, print_json, si
 from uinet.cli.group import DONE
 from uinet.cli.looking import (
     control_argument,
@@ -22,19 +22,20 @@ from uinet.cli.looking import (
     watch_option,
 )
 from uinet.control.client import Client
-from uinet.control.commands import MOST_SORTED
-from uinet.control.tables import TABLES
+from uinet.control.protocol import MOST_SORTED, TABLES
 from uinet.stats import COUNTERS
 
-HELP = "\n".join(f"    {name:<13}{table.help}" for name, table in TABLES.items())
+HELP = "\n".join(f"    {name:<13}{help}" for name, help in TABLES.items())
 
 
 @click.command(help=f"""
 Show what the stack of a running program is doing: totals, or a table of it.
 
 \b
-TABLE is one of:
+TABLE is one of these, or of what the program has added:
 {HELP}
+    flows        of uinet proxy: connections through it
+    proxy        of uinet proxy: its counters
 
 \b
 examples:  uinet stat
@@ -43,7 +44,7 @@ examples:  uinet stat
            uinet stat listeners --json
            uinet stat counters --watch
 """)
-@click.argument("table", required=False, type=click.Choice(list(TABLES)), metavar="[TABLE]")
+@click.argument("table", required=False, metavar="[TABLE]")
 @click.option(
     "-f", "--filter", "conditions", multiple=True, metavar="CONDITION",
     help="Only rows for which it holds: FIELD=VALUE, or != < <= > >= in place of =, or ~ for a part of the text; A|B "

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from uinet.cli.common import json_option, print_json
+from uinet.cli.basics import json_option, print_json
 from uinet.cli.group import DONE
 from uinet.cli.looking import control_argument
 from uinet.control.client import Client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from uinet.cli.common import Seconds
+from uinet.cli.basics import Seconds
 from uinet.cli.group import DONE, Failure
 from uinet.cli.looking import control_argument
 from uinet.control.client import Client

@@ -6,8 +6,8 @@ from collections import deque
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from uinet.cli.basics import si
 from uinet.cli.canvas import Canvas
-from uinet.cli.common import si
 from uinet.stats import COUNTERS
 from uinet.units import MASK32
 

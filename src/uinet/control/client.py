@@ -57,9 +57,10 @@ class Client:
                 raise ControlError(str(line["error"]))
             if line.get("id") != number:
                 raise ControlError("an answer to something that was not asked")
-            if "row" not in line:
+            if "end" in line:
                 return
-            yield line["row"]
+            if "row" in line:  # else it says that the program is still at it
+                yield line["row"]
 
     def one(self, command: str, **arguments: Any) -> dict[str, Any]:
         """The first row of an answer; ControlError if it has none."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from uinet.control.connections import FIELDS, find
 from uinet.control.fields import Best
-from uinet.control.protocol import VERSION
-from uinet.control.tables import HANDFUL, TABLES
+from uinet.control.protocol import MOST_SORTED, VERSION
+from uinet.control.tables import HANDFUL
 from uinet.control.totals import totals
 from uinet.errors import ControlError, InvalidArgument
 from uinet.settings.kinds import short
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from uinet.control.fields import Field
     from uinet.control.served import Served
 
-MOST_SORTED = 1000  # rows of a sorted answer
+AT_ONCE = 4  # rows made in one step
 Rows = list[dict[str, Any]]
 Command = Callable[["Served", dict[str, Any]], Iterator[Rows]]
 
@@ -27,13 +27,13 @@ def hello(served: Served, request: dict[str, Any]) -> Iterator[Rows]:
     """Who is there."""
     yield [{
         "protocol": VERSION, "uinet": __version__, "compiled": compiled(), "commands": list(COMMANDS),
-        "tables": {name: table.help for name, table in TABLES.items()},
+        "tables": {name: table.help for name, table in served.tables.items()},
     }]
 
 
 def fields(served: Served, request: dict[str, Any]) -> Iterator[Rows]:
     """The fields of the table ``what``."""
-    table = _table(request)
+    table = _table(served, request)
     yield [
         {"name": field.name, "type": field.kind, "help": field.help, "shown": field.shown}
         for field in table.fields.by_name.values()
@@ -49,7 +49,7 @@ def summary(served: Served, request: dict[str, Any]) -> Iterator[Rows]:
 def stat(served: Served, request: dict[str, Any]) -> Iterator[Rows]:
     """The rows of the table ``what``: those that meet all conditions of ``filter``, a list; in the order of the field
     ``sort`` ("-" before its name: the largest first), at most ``limit``; with ``fields`` only, or "all" of them."""
-    table = _table(request)
+    table = _table(served, request)
     chosen = table.fields.chosen(request.get("fields"))
     test = table.fields.test(request.get("filter"))
     limit = _limit(request)
@@ -69,7 +69,10 @@ def stat(served: Served, request: dict[str, Any]) -> Iterator[Rows]:
         if limit is not None:
             found = found[:limit]
             limit -= len(found)
-        yield [row_of(subject, chosen) for subject in found]
+        if not found:
+            yield []
+        for at in range(0, len(found), AT_ONCE):
+            yield [row_of(subject, chosen) for subject in found[at : at + AT_ONCE]]
         if limit == 0:
             return
     if best is not None:
@@ -126,11 +129,11 @@ def _keep(best: Best, subjects: list[Any], fields: list[Field]) -> None:
             best.add(value, row_of(subject, fields))
 
 
-def _table(request: dict[str, Any]) -> Any:
+def _table(served: Served, request: dict[str, Any]) -> Any:
     what = request.get("what")
-    table = TABLES.get(what) if isinstance(what, str) else None
+    table = served.tables.get(what) if isinstance(what, str) else None
     if table is None:
-        raise ControlError(f"there is no table {short(what)}: there are {', '.join(TABLES)}")
+        raise ControlError(f"there is no table {short(what)}: there are {', '.join(served.tables)}")
     return table
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uinet.control.fields import ADDRESS, FLAG, NUMBER, SECONDS, TEXT, Field, Fields
 from uinet.errors import ControlError
 from uinet.hashing import Walk
-from uinet.tcp.info import tcp_info
+from uinet.tcp.discovery import path_mtu
 from uinet.tcp.listen import SynEntry
 from uinet.tcp.passive import Reception
 from uinet.tcp.recovery import pipe
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from uinet.tcp.table import Entry
 
 BUCKETS = 32  # of the table, in one step
+MAPPED = 0xFFFF  # what comes before an IPv4 address in an IPv4-mapped one
 RECOVERY = ("open", "fast", "timeout", "reducing")  # as `uinet.tcp.constants` numbers them
 
 
 def _address(high: int, low: int) -> str:
+    if high == 0 and low >> 32 == MAPPED:
+        return f"{low >> 24 & 255}.{low >> 16 & 255}.{low >> 8 & 255}.{low & 255}"
     return str(unpack_address(join(high, low)))
 
 
@@ -68,11 +71,6 @@ def _of_tcb(get: Callable[[Tcb], Any]) -> Callable[[Any], Any]:
     return lambda entry: get(entry) if isinstance(entry, Tcb) else None
 
 
-def _info(name: str) -> Callable[[Any], Any]:
-    """What TCP_INFO calls so."""
-    return lambda entry: getattr(tcp_info(entry), name) if isinstance(entry, Tcb) else None
-
-
 def _left(name: str) -> Callable[[Any], Any]:
     """Seconds until one of the timers; None while it is off."""
 
@@ -97,6 +95,10 @@ def _bytes_in(entry: Any) -> int | None:
     if isinstance(entry, Tcb):
         return entry.bytes_in
     return entry.end if isinstance(entry, Reception) else None
+
+
+def _out_of_order(tcb: Tcb) -> int:
+    return tcb.reassembly.length if tcb.reassembly is not None else 0
 
 
 def _idle(tcb: Tcb) -> float | None:
@@ -139,7 +141,7 @@ TRAFFIC = (
     Field("unacked", NUMBER, _of_tcb(lambda tcb: (tcb.snd_nxt - tcb.snd_una) & MASK32), "sent, not acknowledged",
           False),
     Field("pipe", NUMBER, _of_tcb(pipe), "of these, believed to be in the network (RFC 6675)", False),
-    Field("out_of_order", NUMBER, _info("out_of_order"), "bytes received ahead of a gap", False),
+    Field("out_of_order", NUMBER, _of_tcb(_out_of_order), "bytes received ahead of a gap", False),
     Field("idle", SECONDS, _of_tcb(_idle), "since the peer was last heard", False),
 )
 PATH = (
@@ -154,7 +156,7 @@ PATH = (
     Field("recovery", TEXT, _of_tcb(_recovering), "state of loss recovery", False),
     Field("mss", NUMBER, _of_tcb(lambda tcb: tcb.mss), "payload of a full segment sent", False),
     Field("rcv_mss", NUMBER, _of_tcb(lambda tcb: tcb.rcv_mss), "largest segment received", False),
-    Field("pmtu", NUMBER, _info("pmtu"), "path MTU as far as it is known", False),
+    Field("pmtu", NUMBER, _of_tcb(path_mtu), "path MTU as far as it is known", False),
     Field("snd_wnd", NUMBER, _of_tcb(lambda tcb: tcb.snd_wnd), "the peer's window", False),
     Field("rcv_wnd", NUMBER, _of_tcb(lambda tcb: (tcb.rcv_adv - tcb.rcv_nxt) & MASK32), "our window", False),
     Field("snd_buffer", NUMBER, _of_tcb(lambda tcb: tcb.snd_limit), "send buffer", False),

@@ -26,6 +26,7 @@ CHUNK = 16 * 1024
 SLICE = 500 * MICROSECOND  # how long `serve` works at answers: then the stack has as long for itself
 STUCK = 10 * SECOND  # a client that has read nothing for so long may have to give way
 LONGEST_PATH = 107  # sizeof(sockaddr_un.sun_path), less the final zero
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 FULL = b'{"error":"too many clients"}\n'
 
 
@@ -80,6 +81,7 @@ class Door:
         self.clients: list[Client] = []
         self.rest_until = 0
         self.closed = False
+        self._deaf_until = 0  # ns: while descriptors have run out nobody is let in
         self._identity: tuple[int, int] | None = None
         self._listener = None if path is None else self._bind(path)
         if self._listener is not None:
@@ -96,12 +98,16 @@ class Door:
         for client in self.clients:
             if client.talk.working:
                 return self.rest_until
-        return None
+        return self._deaf_until or None
 
     def serve(self, now: int) -> None:
         """Takes what clients send, works at answers for a slice, and sends what there is of them."""
         if self.closed:
             return
+        if self._deaf_until and now >= self._deaf_until:
+            self._deaf_until = 0
+            assert self._listener is not None
+            self.selector.register(self._listener, selectors.EVENT_READ)
         for key, events in self.selector.select(0):
             if key.data is None:
                 self._accept(now)
@@ -122,7 +128,8 @@ class Door:
         for client in list(self.clients):
             self._drop(client)
         if self._listener is not None:
-            self.selector.unregister(self._listener)
+            if not self._deaf_until:
+                self.selector.unregister(self._listener)
             self._listener.close()
         self.selector.close()
         if self.path is not None:
@@ -148,7 +155,12 @@ class Door:
         for _ in range(BACKLOG):
             try:
                 connection, _ = self._listener.accept()
-            except OSError:  # nobody any more; or no descriptor is free: they wait
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in EXHAUSTED:  # they wait; to be told again and again would help nobody
+                    self.selector.unregister(self._listener)
+                    self._deaf_until = now + SECOND
                 return
             if len(self.clients) < MOST_CLIENTS or self._make_room(now):
                 self._welcome(connection, now, True)

@@ -190,8 +190,10 @@ class Relay:
             raise ControlError(str(line["error"]))
         if "row" in line:
             self._pass(joint.take(branch.worker, line["row"]))
-        else:
+        elif "end" in line:
             branch.done = True
+        elif branch.worker == 0:
+            self._say({"wait": self._rows})
 
     def _pass(self, rows: list[dict[str, Any]]) -> None:
         self._rows += len(rows)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from uinet.control.commands import MOST_SORTED
+from uinet.control.protocol import MOST_SORTED
 
 SAME = "hello", "fields"  # every worker would say the same
-SUMMED = "counters", "memory"  # tables whose rows are numbers with names
+SUMMED = "counters", "memory", "proxy"  # tables whose rows are numbers with names
 
 
 def add(joined: dict[str, Any], report: dict[str, Any]) -> None:

@@ -10,7 +10,9 @@ An answer is any number of rows, then its end, or an error instead::
     {"id": 1, "end": {"rows": 1}}
     {"id": 1, "error": "there is no field colour: ..."}
 
-One request of a connection is answered at a time, in order. Nobody can make the other side keep more than these limits.
+Where looking takes long a line ``{"id": 1, "wait": 0}`` says now and then that somebody is at it, with the number of
+rows so far. One request of a connection is answered at a time, in order. Nobody can make the other side keep more than
+these limits.
 """
 
 from __future__ import annotations
@@ -23,7 +25,17 @@ from uinet.errors import ControlError
 VERSION = 1
 REQUEST_LIMIT = 16 * 1024  # bytes of a request, and of requests that wait
 OUTPUT_LIMIT = 256 * 1024  # bytes of an answer that wait for their reader, beyond which no more are made
-DEPTH = 4  # a request is an object of values, or of lists of values
+MOST_SORTED = 1000  # rows of a sorted answer
+SOONEST = 1000  # timers that are listed
+TABLES = {
+    "connections": "TCP connections, half-open and watched ones too", "listeners": "listening sockets",
+    "udp": "datagram sockets", "interfaces": "interfaces and their traffic",
+    "devices": "counters of the devices behind the interfaces", "addresses": "addresses of interfaces",
+    "routes": "the routing table", "neighbors": "neighbours (ARP and ND)",
+    "timers": f"timers that wait, the {SOONEST} that are due next", "memory": "what takes memory, and how much may",
+    "counters": "every counter with its meaning",
+}
+"""What can be shown of every stack."""
 
 
 def encode(record: dict[str, Any]) -> bytes:

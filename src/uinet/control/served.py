@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from uinet.control.tables import TABLES, Table
 
 if TYPE_CHECKING:
     from uinet.stack import Stack
@@ -14,22 +14,16 @@ Devices = Callable[[], dict[str, dict[str, int]]]
 
 
 class Served:
-    """`stack`, and its `devices`: their counters by the names of their interfaces, as a Driver tells them."""
+    """`stack`, and its `devices`: their counters by the names of their interfaces, as a Driver tells them. `tables`: by
+    name; a program may add some."""
 
     def __init__(self, stack: Stack, devices: Devices = dict) -> None:
         self.stack = stack
         self.devices = devices
+        self.tables: dict[str, Table] = dict(TABLES)
         self.began = stack.now
 
     def refresh(self) -> int:
         """The time, ns, as the stack knows it: now, if it has a clock."""
         self.stack.tcp.refresh()
         return self.stack.now
-
-
-def resident() -> int:
-    """Bytes of memory that this process occupies; 0 where nothing tells."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

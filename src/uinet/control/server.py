@@ -13,6 +13,7 @@ from uinet.control.session import Session
 from uinet.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from uinet.control.tables import Table
     from uinet.stack import Stack
 
 
@@ -22,7 +23,7 @@ class Server(Door):
     the time of `deadline` has come; see `Door`.
 
     `devices`: tells the counters of devices by the names of their interfaces. `commands`: what can be asked for;
-    `add_command` adds to it.
+    `add_command` adds to it, `add_table` to what ``stat`` shows.
     """
 
     def __init__(
@@ -40,6 +41,12 @@ class Server(Door):
         if name in self.commands:
             raise InvalidArgument(f"there is a command {name} already")
         self.commands[name] = command
+
+    def add_table(self, name: str, table: Table) -> None:
+        """Shows `table` under `name` too. InvalidArgument if there is one of that name."""
+        if name in self.served.tables:
+            raise InvalidArgument(f"there is a table {name} already")
+        self.served.tables[name] = table
 
     def _session(self) -> Session:
         return Session(self._start)

@@ -15,6 +15,8 @@ Answer = Iterator[Rows]
 whoever looks for a needle stops between handfuls of hay."""
 Start = Callable[[dict[str, Any]], Answer]
 
+PATIENCE = 1000  # steps without a row after which the client is told that there is work
+
 log = logging.getLogger("uinet")
 
 
@@ -34,6 +36,7 @@ class Session:
         self._answer: Answer | None = None
         self._id: Any = None
         self._rows = 0
+        self._silent = 0  # steps since the last row
 
     def receive(self, data: bytes) -> None:
         """Bytes have come."""
@@ -77,6 +80,10 @@ class Session:
             self._say({"end": {"rows": self._rows}})
             return
         self._rows += len(rows)
+        self._silent = 0 if rows else self._silent + 1
+        if self._silent == PATIENCE:
+            self._silent = 0
+            self._say({"wait": self._rows})
         for row in rows:
             self._say({"row": row})
 

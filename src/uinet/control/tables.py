@@ -7,13 +7,16 @@ something in a dictionary a source copies its keys first, which is quick, and lo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from uinet.control import connections
 from uinet.control.fields import ADDRESS, FLAG, NUMBER, SECONDS, TEXT, Field, Fields
-from uinet.control.served import resident
+from uinet.control.protocol import SOONEST
+from uinet.control.protocol import TABLES as HELP
 from uinet.hashing import Walk
 from uinet.ip import neighbors
 from uinet.link.device import COUNTERS as DEVICE_COUNTERS
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from uinet.ip.interface import Interface, InterfaceAddress
 
 HANDFUL = 32  # subjects in one step
-SOONEST = 1000  # timers that are listed
 STATES = {
     neighbors.INCOMPLETE: "INCOMPLETE", neighbors.REACHABLE: "REACHABLE", neighbors.STALE: "STALE",
     neighbors.DELAY: "DELAY", neighbors.PROBE: "PROBE", neighbors.STATIC: "STATIC",
@@ -343,6 +345,14 @@ def memory(served: Served) -> list[Memory]:
     ]
 
 
+def resident() -> int:
+    """Bytes of memory that this process occupies; 0 where nothing tells."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def _memory(served: Served) -> Iterator[list[Any]]:
     return some(iter(memory(served)))
 
@@ -359,18 +369,17 @@ def _counters(served: Served) -> Iterator[list[Any]]:
     return some(Counted(name, values[name], help) for name, help in COUNTERS.items())
 
 
-TABLES: dict[str, Table] = {
-    "connections": Table(
-        connections.FIELDS, connections.connections, "TCP connections, half-open and watched ones too"
-    ),
-    "listeners": Table(LISTENERS, _listeners, "listening sockets"),
-    "udp": Table(UDP, _udp, "datagram sockets"),
-    "interfaces": Table(INTERFACES, _interfaces, "interfaces and their traffic"),
-    "devices": Table(DEVICES, _devices, "counters of the devices behind the interfaces"),
-    "addresses": Table(ADDRESSES, _addresses, "addresses of interfaces"),
-    "routes": Table(ROUTES, _routes, "the routing table"),
-    "neighbors": Table(NEIGHBORS, _neighbors, "neighbours (ARP and ND)"),
-    "timers": Table(TIMER, _timers, f"timers that wait, the {SOONEST} that are due next"),
-    "memory": Table(MEMORY, _memory, "what takes memory, and how much may"),
-    "counters": Table(STATISTICS, _counters, "every counter with its meaning"),
+SOURCES: dict[str, tuple[Fields, Source]] = {
+    "connections": (connections.FIELDS, connections.connections),
+    "listeners": (LISTENERS, _listeners),
+    "udp": (UDP, _udp),
+    "interfaces": (INTERFACES, _interfaces),
+    "devices": (DEVICES, _devices),
+    "addresses": (ADDRESSES, _addresses),
+    "routes": (ROUTES, _routes),
+    "neighbors": (NEIGHBORS, _neighbors),
+    "timers": (TIMER, _timers),
+    "memory": (MEMORY, _memory),
+    "counters": (STATISTICS, _counters),
 }
+TABLES: dict[str, Table] = {name: Table(*SOURCES[name], help) for name, help in HELP.items()}

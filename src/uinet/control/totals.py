@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uinet.control.tables import memory
+from uinet.control.tables import STATISTICS, Table, memory
 from uinet.tcp.state import NAMES
 from uinet.units import SECOND
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def totals(served: Served) -> dict[str, Any]:
-    """Numbers of what there is, connections by state, traffic of interfaces, and all counters."""
+    """Numbers of what there is, connections by state, traffic of interfaces, counters, and "more" of the program."""
     stack = served.stack
     tcp = stack.tcp
     states = {name: count for name, count in zip(NAMES, tcp.states, strict=True) if count}
@@ -35,4 +35,15 @@ def totals(served: Served) -> dict[str, Any]:
         "memory": {one.name: one.used for one in memory(served)},
         "traffic": {interface.name: interface.statistics() for interface in stack.interfaces},
         "counters": dict(stack.stats.values),
+        "more": {name: counts_of(served, table) for name, table in served.tables.items() if is_more(name, table)},
     }
+
+
+def is_more(name: str, table: Table) -> bool:
+    """Whether a table has counters that a program has added."""
+    return table.fields is STATISTICS and name != "counters"
+
+
+def counts_of(served: Served, table: Table) -> dict[str, int]:
+    """The counters of such a table; there are few."""
+    return {one.name: one.value for found in table.source(served) for one in found}

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
 from uinet import Host, Stack
-from uinet.errors import BadSocket, DeviceError, DeviceURLError, InvalidArgument
+from uinet.errors import BadSocket, DeviceError, DeviceURLError, InvalidArgument, NotSupported
 from uinet.events import EV_ACCEPT, EV_CONNECTED, EV_ERROR, EV_READABLE
 from uinet.link.memory import MemoryDevice
 from uinet.sim.clock import Clock
 from uinet.sim.loop import VirtualLoop
+from uinet.sim.network import Network
 
 LOOPS: list[Any] = [
     pytest.param(asyncio.new_event_loop, id="asyncio"),
@@ -366,3 +369,46 @@ def test_sockets_of_the_engine_can_be_waited_for(factory: Loop) -> None:
                 await a.wait(a.stack.connections()[0], EV_READABLE)
 
     run(factory, program)
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_control_socket_is_served_by_the_loop_and_closed_with_the_host(
+    factory: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path
+) -> None:
+    path = tmp_path / "control"
+
+    async def ask(request: bytes) -> list[Any]:
+        reader, writer = await asyncio.open_unix_connection(str(path), limit=1 << 20)
+        writer.write(request + b"\n")
+        lines = [json.loads(await reader.readline())]
+        while "row" in lines[-1]:
+            lines.append(json.loads(await reader.readline()))
+        writer.close()
+        await writer.wait_closed()
+        return lines
+
+    async def main() -> None:
+        async with Host() as server, Host() as client:
+            await server.add_device("memory:control", name="eth0", addresses=["10.7.0.1/24"])
+            await client.add_device("memory:control", addresses=["10.7.0.2/24"])
+            await server.create_server(asyncio.Protocol, "10.7.0.1", 7)
+            await asyncio.gather(*(client.create_connection(asyncio.Protocol, "10.7.0.1", 7) for _ in range(40)))
+            server.control(str(path))
+            *rows, end = await ask(b'{"command":"stat","what":"connections"}')
+            assert len(rows) == 40 and end == {"end": {"rows": 40}}
+            rows, _ = await ask(b'{"command":"stat","what":"devices","filter":["name=rx_frames"]}')
+            assert rows["row"]["value"] > 40
+            await ask(b'{"command":"sysctl-set","name":"net.inet.tcp.msl","value":"1s"}')
+            assert server.stack.tcp.settings.msl == 1_000_000_000
+        assert not path.exists()
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+
+
+def test_control_socket_on_virtual_time_is_refused(tmp_path: Path) -> None:
+    network = Network(seed=1)
+    node = network.host("10.0.0.1/24")
+    with pytest.raises(NotSupported, match="a Driver or a Host first"):
+        node.stack.control(str(tmp_path / "control"))
+    assert not (tmp_path / "control").exists()

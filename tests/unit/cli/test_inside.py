@@ -148,7 +148,7 @@ def test_watching_shows_again_until_the_program_ends(
 
 @pytest.mark.parametrize(("arguments", "status", "said"), [
     (("stat", "-f", "rport=1"), 2, "of a TABLE"),
-    (("stat", "nothing"), 2, "nothing"),
+    (("stat", "nothing"), 1, "there is no table nothing: there are connections"),
     (("stat", "connections", "-f", "colour=red"), 1, "there is no field colour: there are serial"),
     (("stat", "connections", "-a", "--fields", "rport"), 2, "choose one"),
     (("stat", "connections", "-s", "colour", "-n", "1"), 1, "there is no field colour"),

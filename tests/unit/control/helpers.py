@@ -62,7 +62,7 @@ def answer(session: Session, command: str, **arguments: Any) -> list[dict[str, A
     while session.working:
         session.step()
         taken += take(session)
-    return [json.loads(line) for line in taken.splitlines()]
+    return [line for line in map(json.loads, taken.splitlines()) if "wait" not in line]
 
 
 def take(session: Session) -> bytes:

@@ -347,7 +347,7 @@ def test_who_shuts_its_sending_side_is_still_answered(server: Server, dial: Any)
 
 def test_adopted_connections_are_served_without_a_path() -> None:
     ours, theirs = socket.socketpair()
-    with Closing(Server(uinet.Stack(b"adopt"))) as server, ours:
+    with Closing(Server(uinet.Stack(b"adopt"), clock=Clock())) as server, ours:
         server.adopt(theirs)
         ours.send(HELLO)
         serve(server)
@@ -388,3 +388,29 @@ def test_descriptors_are_all_given_back(path: str) -> None:
         with pytest.raises(uinet.InvalidArgument):
             Server(uinet.Stack(b"fd"), "x" * 200)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_when_descriptors_run_out_it_is_deaf_for_a_second_and_does_not_spin(server: Server, dial: Any) -> None:
+    import resource
+    import select
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    client = dial()
+    client.send(HELLO)
+    used = max(int(name) for name in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used, limits[1]))
+    try:
+        fill = []
+        with contextlib.suppress(OSError):
+            while True:
+                fill.append(os.dup(0))
+        serve(server, now=5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in fill:
+            os.close(descriptor)
+    assert select.select([server], [], [], 0)[0] == [] and server.deadline() == 5 + SECOND
+    serve(server, now=6)
+    assert server.clients == []
+    serve(server, now=5 + SECOND)
+    assert heard(client) and server.deadline() is None

@@ -9,8 +9,8 @@ import pytest
 import uinet
 from tests.unit.control.helpers import Pair, answer, take
 from uinet import ANY, L2Info
-from uinet.control.commands import MOST_SORTED
 from uinet.control.fields import ADDRESS, FLAG, NUMBER, SECONDS, TEXT, Best, Field
+from uinet.control.protocol import MOST_SORTED
 from uinet.control.server import Server
 from uinet.control.tables import TABLES
 from uinet.stats import COUNTERS
@@ -317,3 +317,39 @@ def test_a_command_that_fails_tells_so_and_the_next_is_answered(pair: Pair, capl
     assert answer(session, "broken") == [{"id": 1, "error": "internal error: ZeroDivisionError: a bug"}]
     assert "a request failed" in caplog.text
     assert len(answer(session, "hello")) == 2
+
+
+def test_while_nothing_is_found_the_client_hears_that_somebody_is_looking(pair: Pair) -> None:
+    def looking(served: object, request: dict[str, object]) -> object:
+        for _ in range(2500):
+            yield []
+        yield [{"found": 1}]
+
+    pair.server.add_command("look", looking)  # type: ignore[arg-type]
+    session = pair.session()
+    session.receive(b'{"id":4,"command":"look"}\n')
+    while session.working:
+        session.step()
+    assert take(session).splitlines() == [
+        b'{"id":4,"wait":0}', b'{"id":4,"wait":0}', b'{"id":4,"row":{"found":1}}', b'{"id":4,"end":{"rows":1}}',
+    ]
+
+
+def test_a_step_makes_few_rows(pair: Pair) -> None:
+    pair.connect(200)
+    session = pair.session()
+    session.receive(b'{"command":"stat","what":"connections","fields":"all"}\n')
+    most = 0
+    while session.working:
+        session.step()
+        most = max(most, take(session).count(b'"row"'))
+    assert 1 <= most <= 8
+
+
+def test_a_program_adds_tables_of_its_own(pair: Pair) -> None:
+    table = TABLES["counters"]._replace(source=lambda served: iter([[]]), help="nothing")
+    pair.server.add_table("mine", table)
+    assert pair.ask("stat", what="mine") == [] and pair.ask("hello")[0]["tables"]["mine"] == "nothing"
+    with pytest.raises(uinet.InvalidArgument):
+        pair.server.add_table("routes", table)
+    assert "mine" not in TABLES

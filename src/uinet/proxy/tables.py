@@ -1,0 +1,53 @@
+"""What a control socket shows of a proxy: its connections, and its counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from uinet.control.fields import ADDRESS, NUMBER, SECONDS, TEXT, Field, Fields
+from uinet.control.tables import STATISTICS, Counted, Table, some
+from uinet.proxy.connection import OUTCOMES
+from uinet.proxy.engine import COUNTERS
+from uinet.units import SECOND
+
+if TYPE_CHECKING:
+    from uinet.control.served import Served
+    from uinet.proxy.connection import Connection
+    from uinet.proxy.engine import Proxy
+
+
+def tables(proxy: Proxy) -> dict[str, Table]:
+    """The tables of `proxy`, by name."""
+    fields = Fields(
+        Field("serial", NUMBER, lambda one: one.serial, "number of the connection in the proxy's records"),
+        Field("phase", TEXT, lambda one: one.phase, "held, connecting, accepting or open"),
+        Field("vlans", TEXT, lambda one: ":".join(str(tag.vid) for tag in one.vlans), "VLAN IDs, outermost first"),
+        Field("client", ADDRESS, lambda one: str(one.flow.source), "who opened it"),
+        Field("client_port", NUMBER, lambda one: one.flow.source_port, "and its port"),
+        Field("server", ADDRESS, lambda one: str(one.flow.destination), "whom it asked for"),
+        Field("server_port", NUMBER, lambda one: one.flow.destination_port, "and its port"),
+        Field("from", TEXT, lambda one: "server" if one.flow.from_server else "client", "side that opened it", False),
+        Field("client_bytes", NUMBER, lambda one: one.client_bytes, "bytes from client to server"),
+        Field("server_bytes", NUMBER, lambda one: one.server_bytes, "bytes from server to client"),
+        Field("age", SECONDS, partial(_age, proxy), "since its SYN"),
+    )
+    return {
+        "flows": Table(fields, partial(_flows, proxy), "connections through the proxy"),
+        "proxy": Table(STATISTICS, partial(_counters, proxy), "counters of the proxy, and how its connections ended"),
+    }
+
+
+def _age(proxy: Proxy, connection: Connection) -> float:
+    return max(0, proxy.stack.now - connection.started) / SECOND
+
+
+def _flows(proxy: Proxy, served: Served) -> Iterator[list[Any]]:
+    return some(iter(list(proxy.active.values())))
+
+
+def _counters(proxy: Proxy, served: Served) -> Iterator[list[Any]]:
+    counts = [Counted(name, proxy.counts[name], help) for name, help in COUNTERS.items()]
+    ended = [Counted(name, proxy.outcomes.get(name, 0), help) for name, help in OUTCOMES.items()]
+    return some(iter([*counts, *ended]))

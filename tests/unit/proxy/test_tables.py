@@ -1,0 +1,54 @@
+"""What a control socket shows of a proxy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.control.helpers import Pair
+from uinet.control.server import Server
+from uinet.metrics import families
+from uinet.proxy.connection import OUTCOMES
+from uinet.proxy.engine import COUNTERS
+from uinet.proxy.tables import tables
+
+
+@pytest.fixture
+def shown(world: Any) -> Any:
+    """A control server with the proxy's tables, to ask."""
+    server = Server(world.stack)
+    for name, table in tables(world.proxy).items():
+        server.add_table(name, table)
+    pair = Pair(server=server)
+    yield pair
+    pair.close()
+
+
+def test_a_connection_is_listed_from_its_syn_to_its_end(world: Any, shown: Pair) -> None:
+    world.client.send("S")
+    world.server.expect("S")
+    (row,) = shown.ask("stat", what="flows", fields="all")
+    assert (row["phase"], row["vlans"], row["client"], row["client_port"], row["server"], row["server_port"]) == (
+        "connecting", "100:200", "10.0.0.1", 40000, "10.0.0.2", 80
+    )
+    world.server.send("S.")
+    world.client.expect("S.")
+    world.client.send(".")
+    world.server.expect(".")
+    world.client.send(".", b"hello")
+    world.run(0.1)
+    (row,) = shown.ask("stat", what="flows", filter=["phase=open", "client=10.0.0.0/8", "client_bytes>0"])
+    assert row["client_bytes"] == 5 and row["server_bytes"] == 0 and 0 < row["age"] < 10
+    world.client.send("R")
+    world.run(1.0)
+    assert shown.ask("stat", what="flows") == []
+    counts = {row["name"]: row for row in shown.ask("stat", what="proxy")}
+    assert counts["opened"]["value"] == counts["reset"]["value"] == 1 and counts["closed"]["value"] == 0
+    assert counts.keys() == {*COUNTERS, *OUTCOMES}
+    assert counts["reset"]["help"] == OUTCOMES["reset"]
+    (totals,) = shown.ask("totals")
+    assert totals["more"] == {"proxy": {name: row["value"] for name, row in counts.items()}}
+    pytest.importorskip("prometheus_client")
+    samples = {sample.name: sample.value for family in families(totals) for sample in family.samples}
+    assert samples["uinet_proxy_opened_total"] == 1 and samples["uinet_proxy_policy_error_total"] == 0
