@@ -40,16 +40,20 @@ cdef class Socket:  # from wide to narrow: no gaps, as there may be a million
     cdef public unsigned short events
     cdef public unsigned char family, type
     cdef public unsigned char shared, listed, closed, ready_queued
-    cdef blank(self, object stack, int family, int kind, Config config)
-    @cython.locals(listener=Listener, sock=Socket, tcb=Tcb, extras=Extras, events=cython.uint)
-    cpdef Socket accept(self)
-    @cython.locals(tcp=Context)
-    cpdef mark(self, unsigned int events)
-    @cython.locals(tcp=Context)
-    cpdef _kick(self)
-    @cython.locals(tcp=Context)
-    cpdef _check_open(self)
-    @cython.locals(tcp=Tcp, tcb=Tcb, interned=Interned)
-    cpdef connect_onward(self, Syn syn, Interface interface)
-    cdef Tcb _connected(self)
-    cdef _part(self, Tcb tcb)
+
+
+cpdef Socket new_socket(object stack, int family, int kind, Config config)
+@cython.locals(listener=Listener, sock=Socket, tcb=Tcb, extras=Extras, events=cython.uint)
+cpdef Socket accept_one(Socket listening)
+@cython.locals(tcp=Tcp, tcb=Tcb, interned=Interned)
+cpdef open_onward(Socket sock, Syn syn, Interface interface)
+@cython.locals(tcp=Context, tcb=Tcb)
+cpdef close_socket(Socket sock)
+@cython.locals(tcp=Context, tcb=Tcb)
+cpdef abort_socket(Socket sock)
+@cython.locals(tcp=Context)
+cpdef kick(Socket sock)
+@cython.locals(tcp=Context)
+cpdef check_open(Socket sock)
+cdef Tcb connection_of(Socket sock)
+cdef part(Socket sock, Tcb tcb)

@@ -3,7 +3,7 @@ cimport cython
 from uinet.ip.input cimport Receiver
 from uinet.ip.interface cimport Interface
 from uinet.ip.network cimport Network
-from uinet.socket cimport Socket
+from uinet.socket cimport Socket, new_socket, open_onward
 from uinet.splicing cimport Splice
 from uinet.stats cimport Stats
 from uinet.tcp.config cimport Config

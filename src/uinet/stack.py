@@ -23,7 +23,7 @@ from uinet.ip.notice import LinkEvent
 from uinet.ip.routes import Routes
 from uinet.passive_socket import PassiveSocket
 from uinet.ping import Ping
-from uinet.socket import Socket, new_datagram_socket
+from uinet.socket import Socket, new_datagram_socket, new_socket, open_onward
 from uinet.sockopt import (
     AF_INET,
     AF_INET6,
@@ -509,9 +509,8 @@ class Stack:
         if self.closed:
             raise BadSocket("the stack is closed")
         family = AF_INET if is_mapped(syn.destination_hi, syn.destination_lo) else AF_INET6
-        sock = Socket.__new__(Socket)
-        sock.blank(self, family, SOCK_STREAM, self._promiscuous(interface.cdom))
-        sock.connect_onward(syn, interface)
+        sock = new_socket(self, family, SOCK_STREAM, self._promiscuous(interface.cdom))
+        open_onward(sock, syn, interface)
         return sock
 
     def _promiscuous(self, cdom: int) -> Config:

@@ -25,7 +25,7 @@ cdef class Flight:
     cdef public unsigned int reo_wnd_mult, reo_wnd_persist
     cdef public long long prr_delivered, prr_out, recover_fs, undo_retrans, again_at
     cdef public unsigned int prior_cwnd, prior_ssthresh
-    cdef public long long max_flight, cwnd_used, cwnd_stamp, sent_at, ticked_at
+    cdef public long long max_flight, cwnd_used, cwnd_stamp, sent_at, ticked_at, paced_until
     cdef blank(self, long long now)
     @cython.locals(newest=Sent)
     cdef link(self, Sent run)

@@ -65,6 +65,7 @@ class Flight:
         self.reordered = False
         self.slow_clock = False  # timestamps tick slowly
         self.ticked_at = 0  # when they did last
+        self.paced_until = 0  # nothing is sent before
         self.reo_wnd_mult = 1
         self.reo_wnd_persist = 16
         self.dsack_round = 0

@@ -25,12 +25,12 @@ cdef class Tcb(Entry):  # from wide to narrow: no gaps, as there may be millions
     cdef public AccEcn accecn
     cdef public Extras extras
     cdef public long long srtt, rttvar, rto, unanswered_since, ts_recent_age
-    cdef public long long rexmt_at, loss_at, delack_at, keep_at, last_heard, paced_until, pacing_rate
+    cdef public long long rexmt_at, loss_at, delack_at, keep_at, last_heard, pacing_rate
     cdef public Py_ssize_t snd_limit, rcv_limit
     cdef public unsigned long long serial, bytes_in, bytes_out
     cdef public unsigned int iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, max_snd_wnd, mss
     cdef public unsigned int irs, rcv_nxt, rcv_adv, last_ack_sent, ts_recent, ts_offset
-    cdef public unsigned int cwnd, ssthresh, dup_acks, recover, small_sent, dsack_left, dsack_right
+    cdef public unsigned int cwnd, ssthresh, dup_acks, recover, small_sent
     cdef public unsigned int segments_in, segments_out, retransmits
     cdef public unsigned short peer_mss, rcv_mss, events, ace_in, keep_probes
     cdef public unsigned char state, snd_scale, rcv_scale, backoff, recovering

@@ -76,13 +76,10 @@ class Tcb(Entry):
         self.cwnd = 0
         self.ssthresh = 0x7FFFFFFF
         self.pacing_rate = 0  # bytes a second; 0: not paced
-        self.paced_until = 0  # nothing is sent before
-        self.pacing = False  # something waits for that
+        self.pacing = False  # something waits for `flight.paced_until`
         self.dup_acks = 0
         self.recovering = 0  # the state of recovery (`recovery`: OPEN, FAST, ...); until snd_una reaches `recover`
         self.recover = 0
-        self.dsack_left = 0  # what came twice, for the next ACK to tell (RFC 2883); equal to dsack_right: nothing
-        self.dsack_right = 0
         # explicit congestion notification (RFC 3168)
         self.ecn_ok = False  # of either kind
         self.accecn: AccEcn | None = None  # accurate feedback (RFC 9768) is in use
