@@ -106,10 +106,6 @@ class Socket:
     """
 
     def __init__(self, stack: Stack, family: int, kind: int, config: Config) -> None:
-        self.blank(stack, family, kind, config)
-
-    def blank(self, stack: Stack, family: int, kind: int, config: Config) -> None:
-        """What a new one is."""
         self.tcb: Tcb | None = None
         self.stack = stack
         self.family = family
@@ -212,9 +208,10 @@ class Socket:
             return False
         tcb = self.tcb
         if tcb is None:
-            if self.listener is not None:
-                return bool(self.listener.accepted)
-            return self.endpoint is not None and self.endpoint.readable
+            place = self.place
+            if place is not None and place.listener is not None:
+                return place.listener.accepted is not NO_QUEUE
+            return place is not None and place.endpoint is not None and bool(place.endpoint.readable)
         held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
         if held == 0:
             return at_end(tcb)
@@ -358,7 +355,7 @@ class Socket:
 
     def setsockopt(self, level: int, name: int, value: Any) -> None:
         """Sets an option (see `uinet.sockopt`). InvalidArgument, NotSupported."""
-        self._check_open()
+        check_open(self)
         if (level, name) in multicast.OPTIONS:
             multicast.set_option(self, level, name, value)
             return
@@ -494,7 +491,7 @@ class Socket:
 
         AddressError; AddressNotAvailable if the address is not this stack's (in domain 0, without IP_BINDANY).
         """
-        self._check_open()
+        check_open(self)
         if self.bound is not None or self.tcb is not None or self.listener is not None:
             raise InvalidArgument("the socket is bound already")
         ip, port = pair(address)
@@ -530,7 +527,7 @@ class Socket:
         """Takes connections from now on. `backlog`: how many may wait to be accepted, and how many half-open ones are
         kept before SYN cookies begin. AddressInUse, InvalidArgument.
         """
-        self._check_open()
+        check_open(self)
         if self.type != SOCK_STREAM:
             raise NotSupported("only stream sockets listen")
         if self.tcb is not None:
@@ -561,37 +558,7 @@ class Socket:
 
         One EV_ACCEPT may stand for several: accept until it raises WouldBlock.
         """
-        self._check_open()
-        listener = self.place.listener if self.place is not None else None
-        if listener is None:
-            raise InvalidArgument("the socket does not listen")
-        if listener.accepted is NO_QUEUE:
-            raise WouldBlock()
-        connection = listener.take()
-        self.shared = True
-        if isinstance(connection, Reception):
-            return self.stack.watched(self, connection)
-        tcb: Tcb = connection
-        sock = Socket.__new__(Socket)
-        sock.blank(self.stack, AF_INET if is_v4(tcb) else AF_INET6, self.type, self.config)
-        sock.tcb = tcb
-        extras = tcb.extras
-        if extras is not None:
-            sock.user_context = extras.user_context
-            extras.user_context = None
-        tcb.owner = untrack(sock)  # the stack holds it while the connection lasts
-        events = EV_CONNECTED | EV_WRITABLE
-        if tcb.rcv_buf is not None:
-            events |= EV_READABLE
-        if tcb.fin_received:
-            events |= EV_READABLE | EV_EOF
-        if tcb.state == CLOSED:
-            events |= EV_CLOSED | EV_READABLE
-        if extras is not None and extras.error is not None:
-            events |= EV_ERROR
-        notify(tcb, events)
-        self._kick()
-        return sock
+        return accept_one(self)
 
     def connect(self, address: tuple[Any, int]) -> None:
         """Opens a connection (stream) or sets the peer (datagram). Returns at once: EV_CONNECTED or EV_ERROR follows.
@@ -600,7 +567,7 @@ class Socket:
         Open cookie of the peer is known, nothing is sent until the first send, recv or shutdown. AddressError,
         AddressNotAvailable, AddressInUse, NetworkUnreachable, AlreadyConnected.
         """
-        self._check_open()
+        check_open(self)
         self._connect(address, self.config.fast_open_connect, True)
 
     def _connect(self, address: tuple[Any, int], fast_open: bool, hold: bool) -> None:
@@ -637,26 +604,7 @@ class Socket:
         untrack(self)  # the stack holds it while the connection lasts
         if tcb.fast_open is not None and tcb.fast_open.held:
             notify(tcb, EV_WRITABLE)
-        self._kick()
-
-    def connect_onward(self, syn: Syn, interface: Interface) -> None:
-        """Opens the connection that a SYN asks for, by a promiscuous interface (see `Stack.connect_onward`)."""
-        tcp = self.stack.tcp
-        tcp.refresh()
-        tcb = new_tcb(tcp)
-        configure(tcb, self.config)
-        interned = tcp.interned
-        tcb.interface = interface
-        tcb.link_header = interned.one(take(syn.frame, 0, syn.header_end) if interface.layer == 2 else b"")
-        tcp.table.set_key(
-            tcb, interface.cdom, interned.one(syn.vids), syn.source_hi, syn.source_lo, syn.source_port,
-            syn.destination_hi, syn.destination_lo, syn.destination_port,
-        )
-        tcb.owner = self
-        tcp.connect(tcb)
-        self.tcb = tcb
-        untrack(self)  # the stack holds it while the connection lasts
-        self._kick()
+        kick(self)
 
     # data
 
@@ -669,8 +617,8 @@ class Socket:
         """
         if self.endpoint is not None:
             return self.sendmsg([data], flags=flags)
-        self._check_open()
-        tcb = self._connected()
+        check_open(self)
+        tcb = connection_of(self)
         if tcb.error is not None:
             raise calls.failure(tcb.error)
         if tcb.closing or tcb.state == CLOSED:
@@ -708,7 +656,7 @@ class Socket:
         Open cookie of the peer is known, else once the connection is established. A SYN may arrive twice: only for data
         that does no harm if it does (RFC 7413, 2.1). Errors as of `connect`.
         """
-        self._check_open()
+        check_open(self)
         data = b"".join(bytes(memoryview(buffer)) for buffer in buffers)
         if self.endpoint is None:
             if flags & sockopt.MSG_FASTOPEN and self.tcb is None:
@@ -731,7 +679,7 @@ class Socket:
         if address is not None:
             target = pack_address(pair(address)[0]), check_port(address[1])
         count = self.stack.udp.send(self.endpoint, data, *target, source=source[0], source_port=source[1], l2=l2)
-        self._kick()
+        kick(self)
         return count
 
     def recv(self, limit: int, flags: int = 0) -> bytes:
@@ -740,7 +688,7 @@ class Socket:
         """
         if self.endpoint is not None:
             return self.recvfrom(limit, flags)[0]
-        tcb = self._connected()
+        tcb = connection_of(self)
         if limit < 0:
             raise InvalidArgument(f"{limit} is no number of bytes")
         if flags & sockopt.MSG_OOB:
@@ -761,7 +709,7 @@ class Socket:
 
     def recv_piece(self, limit: int) -> bytes:
         """As `recv` of a stream, but perhaps less than has arrived, if that saves a copy."""
-        tcb = self._connected()
+        tcb = connection_of(self)
         if tcb.rcv_buf is None or tcb.rcv_buf.length == 0 or self.closed or tcb.urgent_in:
             return self.recv(limit)
         return take_received_piece(tcb, limit)
@@ -775,7 +723,7 @@ class Socket:
             data = self.recv(len(view), flags)
             view[: len(data)] = data
             return len(data)
-        tcb = self._connected()
+        tcb = connection_of(self)
         if tcb.rcv_buf is not None and tcb.rcv_buf.length and not self.closed:
             if tcb.urgent_in and self.config.oob_inline:
                 view = view[: self._to_mark(tcb, len(view))]
@@ -814,7 +762,7 @@ class Socket:
         """
         if self.endpoint is None:
             return self.recv(limit, flags), [], 0, self.getpeername()
-        self._check_open()
+        check_open(self)
         datagram = self.endpoint.peek() if flags & sockopt.MSG_PEEK else self.endpoint.receive()
         destination = unpack_address(datagram.destination), datagram.destination_port
         ancillary: list[tuple[int, int, Any]] = [(sockopt.IPPROTO_IP, sockopt.IP_ORIGDSTADDR, destination)]
@@ -829,10 +777,10 @@ class Socket:
 
         InvalidArgument, NotConnected.
         """
-        self._check_open()
+        check_open(self)
         if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
             raise InvalidArgument(f"{how!r} is no way to shut down")
-        tcb = self._connected()
+        tcb = connection_of(self)
         if tcb.state == CLOSED:
             raise NotConnected()
         if how != SHUT_WR:
@@ -844,42 +792,11 @@ class Socket:
 
     def close(self) -> None:
         """Lets go of the socket: what is queued is still sent, then FIN (see SO_LINGER). Again: nothing."""
-        if self.closed:
-            return
-        self.stack.tcp.refresh()
-        self.closed = True
-        if self.listener is not None:
-            self.stack.tcp.close_listener(self.listener)
-            self._place().listener = None  # they would keep each other alive
-        if self.endpoint is not None:
-            self.stack.udp.close(self.endpoint)
-            self.endpoint.notify = None
-        tcb = self.tcb
-        if tcb is not None:
-            close_connection(tcb, self.config.linger)
-            self._part(tcb)
-        self._kick()
+        close_socket(self)
 
     def abort(self) -> None:
         """Resets the connection now, even one that was closed and lingers; a listener is closed."""
-        tcb = self.tcb
-        if tcb is None:
-            self.close()
-            return
-        self.stack.tcp.refresh()
-        self.closed = True
-        tcb.orphan = True
-        if tcb.state != CLOSED:
-            abort_connection(tcb)
-        forget_unread(tcb)
-        self._part(tcb)
-        self._kick()
-
-    def _part(self, tcb: Tcb) -> None:
-        """Breaks the cycle with a connection that is over; one that has something to tell yet is parted after that."""
-        if tcb.state == CLOSED and not tcb.ready_queued:
-            tcb.owner = None
-            track(self)
+        abort_socket(self)
 
     def info(self) -> TcpInfo:
         """What is known of the connection, as TCP_INFO; NotConnected."""
@@ -899,31 +816,153 @@ class Socket:
         self.events |= events
         if not self.ready_queued:
             self.ready_queued = True
-            tcp = self.stack.tcp
-            tcp.ready.append(self)
-            self._kick()
-
-    def _kick(self) -> None:
-        """Outside a batch: tells the event loop that there is something to flush."""
-        tcp = self.stack.tcp
-        if not tcp.busy and tcp.on_pending is not None:
-            tcp.on_pending()
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise BadSocket()
-        tcp = self.stack.tcp
-        if tcp.closed_down:
-            raise BadSocket("the stack is closed")
-        tcp.refresh()
-
-    def _connected(self) -> Tcb:
-        if self.tcb is None:
-            raise self._unconnected()
-        return self.tcb
+            self.stack.tcp.ready.append(self)
+            kick(self)
 
     def _unconnected(self) -> Exception:
         return BadSocket() if self.closed else NotConnected()
+
+
+def new_socket(stack: Stack, family: int, kind: int, config: Config) -> Socket:
+    """What a constructor makes, at less cost."""
+    sock = Socket.__new__(Socket)
+    sock.tcb = None
+    sock.stack = stack
+    sock.family = family
+    sock.type = kind
+    sock.config = config
+    sock.shared = True
+    sock.place = None
+    sock.on_event = None
+    sock.events = 0
+    sock.ready_queued = False
+    sock.listed = False
+    sock.closed = False
+    sock.user_context = None
+    return sock
+
+
+def accept_one(listening: Socket) -> Socket:
+    """See `Socket.accept`."""
+    check_open(listening)
+    listener = listening.place.listener if listening.place is not None else None
+    if listener is None:
+        raise InvalidArgument("the socket does not listen")
+    if listener.accepted is NO_QUEUE:
+        raise WouldBlock()
+    connection = listener.take()
+    listening.shared = True
+    if isinstance(connection, Reception):
+        return listening.stack.watched(listening, connection)
+    tcb: Tcb = connection
+    sock = new_socket(listening.stack, AF_INET if is_v4(tcb) else AF_INET6, listening.type, listening.config)
+    sock.tcb = tcb
+    extras = tcb.extras
+    if extras is not None:
+        sock.user_context = extras.user_context
+        extras.user_context = None
+    tcb.owner = untrack(sock)  # the stack holds it while the connection lasts
+    events = EV_CONNECTED | EV_WRITABLE
+    if tcb.rcv_buf is not None:
+        events |= EV_READABLE
+    if tcb.fin_received:
+        events |= EV_READABLE | EV_EOF
+    if tcb.state == CLOSED:
+        events |= EV_CLOSED | EV_READABLE
+    if extras is not None and extras.error is not None:
+        events |= EV_ERROR
+    notify(tcb, events)
+    kick(listening)
+    return sock
+
+
+def open_onward(sock: Socket, syn: Syn, interface: Interface) -> None:
+    """Opens the connection that a SYN asks for, by a promiscuous interface (see `Stack.connect_onward`)."""
+    tcp = sock.stack.tcp
+    tcp.refresh()
+    tcb = new_tcb(tcp)
+    configure(tcb, sock.config)
+    interned = tcp.interned
+    tcb.interface = interface
+    tcb.link_header = interned.one(take(syn.frame, 0, syn.header_end) if interface.layer == 2 else b"")
+    tcp.table.set_key(
+        tcb, interface.cdom, interned.one(syn.vids), syn.source_hi, syn.source_lo, syn.source_port,
+        syn.destination_hi, syn.destination_lo, syn.destination_port,
+    )
+    tcb.owner = sock
+    tcp.connect(tcb)
+    sock.tcb = tcb
+    untrack(sock)  # the stack holds it while the connection lasts
+    kick(sock)
+
+
+def close_socket(sock: Socket) -> None:
+    """See `Socket.close`."""
+    if sock.closed:
+        return
+    tcp = sock.stack.tcp
+    tcp.refresh()
+    sock.closed = True
+    place = sock.place
+    if place is not None and place.listener is not None:
+        sock.stack.tcp.close_listener(place.listener)
+        place.listener = None  # they would keep each other alive
+    if place is not None and place.endpoint is not None:
+        sock.stack.udp.close(place.endpoint)
+        place.endpoint.notify = None
+    tcb = sock.tcb
+    if tcb is not None:
+        close_connection(tcb, sock.config.linger)
+        part(sock, tcb)
+    kick(sock)
+
+
+def abort_socket(sock: Socket) -> None:
+    """See `Socket.abort`."""
+    tcb = sock.tcb
+    if tcb is None:
+        sock.close()
+        return
+    tcp = sock.stack.tcp
+    tcp.refresh()
+    sock.closed = True
+    tcb.orphan = True
+    if tcb.state != CLOSED:
+        abort_connection(tcb)
+    forget_unread(tcb)
+    part(sock, tcb)
+    kick(sock)
+
+
+def kick(sock: Socket) -> None:
+    """Outside a batch: tells the event loop that there is something to flush."""
+    tcp = sock.stack.tcp
+    if not tcp.busy and tcp.on_pending is not None:
+        tcp.on_pending()
+
+
+def check_open(sock: Socket) -> None:
+    """BadSocket if the socket, or its stack, is closed; brings the stack's time up to date."""
+    if sock.closed:
+        raise BadSocket()
+    tcp = sock.stack.tcp
+    if tcp.closed_down:
+        raise BadSocket("the stack is closed")
+    tcp.refresh()
+
+
+def connection_of(sock: Socket) -> Tcb:
+    """Its connection. BadSocket, NotConnected."""
+    if sock.tcb is None:
+        raise sock._unconnected()
+    return sock.tcb
+
+
+def part(sock: Socket, tcb: Tcb) -> None:
+    """Breaks the cycle with a connection that is over; one that has something to tell yet is parted after that."""
+    if tcb.state == CLOSED and not tcb.ready_queued:
+        tcb.owner = None
+        track(sock)
 
 
 def pair(address: Any) -> tuple[Any, Any]:

@@ -1,6 +1,6 @@
 cimport cython
 
-from uinet.socket cimport Socket
+from uinet.socket cimport Socket, close_socket
 from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.calls cimport at_end, shut_sending, was_read
 from uinet.tcp.close cimport abort

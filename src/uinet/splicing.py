@@ -12,7 +12,7 @@ from typing import Any
 
 from uinet.errors import InvalidArgument
 from uinet.events import EV_READABLE
-from uinet.socket import Socket
+from uinet.socket import Socket, close_socket
 from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.calls import at_end, shut_sending, was_read
 from uinet.tcp.close import abort
@@ -97,8 +97,8 @@ class Splice:
         self.done = True
         for sock in (self.first, self.second):
             if sock.tcb is not None:
-                sock.tcb.splice = None
-            sock.close()
+                sock.tcb.more().splice = None
+            close_socket(sock)
         if self.on_done is not None:
             told, self.on_done = self.on_done, None
             try:

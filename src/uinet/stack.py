@@ -24,7 +24,7 @@ from uinet.ip.routes import Routes
 from uinet.passive_socket import PassiveSocket
 from uinet.ping import Ping
 from uinet.settings.sysctl import Sysctl
-from uinet.socket import Socket, new_datagram_socket
+from uinet.socket import Socket, new_datagram_socket, new_socket, open_onward
 from uinet.sockopt import (
     AF_INET,
     AF_INET6,
@@ -99,7 +99,7 @@ class Stack:
         self.on_control: Callable[[str | None], Any] | None = None
         self.closed = False
         self._config: tuple[tuple[int, ...], Config] | None = None
-        self.counted_in = self.counted_out = 0  # frames in and segments out, when the counters were brought up to date
+        self.stats.refresh = self._count
         self._domains: dict[int, tuple[Config, Config]] = {}
         self.waiting: list[Socket] = []  # sockets with events for `events`
         self.later: list[tuple[Interface, list[Frame]]] = []  # what came in inside a batch
@@ -322,19 +322,19 @@ class Stack:
                     self._loop_back()
         finally:
             tcp.busy = False
-            self._count()
 
     def _count(self) -> None:
         """Brings the counters up to date that the hot path keeps as plain integers."""
-        if self.receiver.frames == self.counted_in and self.tcp.segments_out == self.counted_out:
-            return
-        self.counted_in = self.receiver.frames
-        self.counted_out = self.tcp.segments_out
         values = self.stats.values
         values["link_rx_frames"] = self.receiver.frames
         values["link_rx_bytes"] = self.receiver.octets
-        values["tcp_rx"] = self.tcp.rx
-        values["tcp_tx"] = self.tcp.segments_out
+        tcp = self.tcp
+        values["tcp_rx"] = tcp.rx
+        values["tcp_tx"] = tcp.segments_out
+        values["tcp_syncookie_sent"] = tcp.cookies_sent
+        values["tcp_syncache_added"] = tcp.entries_added
+        values["tcp_accepted"] = tcp.accepted
+        values["tcp_closed"] = tcp.ended
 
     def _loop_back(self) -> None:
         """Takes in what this stack has sent to itself."""
@@ -530,9 +530,8 @@ class Stack:
         if self.closed:
             raise BadSocket("the stack is closed")
         family = AF_INET if is_mapped(syn.destination_hi, syn.destination_lo) else AF_INET6
-        sock = Socket.__new__(Socket)
-        sock.blank(self, family, SOCK_STREAM, self._promiscuous(interface.cdom))
-        sock.connect_onward(syn, interface)
+        sock = new_socket(self, family, SOCK_STREAM, self._promiscuous(interface.cdom))
+        open_onward(sock, syn, interface)
         return sock
 
     def _promiscuous(self, cdom: int) -> Config:
@@ -573,6 +572,8 @@ class Stack:
         self.tcp.on_pending = None
         self.on_control = None
         self.network.on_link_event = self.network.on_kick = self.network.on_refresh = None
+        self._count()
+        self.stats.refresh = None
         self.link_watchers = []
         self.tcp.busy = True
         self.tcp.shut_down()

@@ -1,7 +1,7 @@
 cimport cython
 
 from uinet.proxy.connection cimport Connection
-from uinet.socket cimport Socket
+from uinet.socket cimport Socket, abort_socket, accept_one
 from uinet.splicing cimport Splice, splice
 from uinet.stack cimport Stack
 from uinet.tcp.syn cimport Syn

@@ -27,7 +27,7 @@ from uinet.events import EV_CLOSED, EV_CONNECTED, EV_ERROR
 from uinet.proxy.connection import ACCEPTING, CONNECTING, FINISHED, HELD, OPEN, Connection, Joint
 from uinet.proxy.match import EVERYTHING, Flow, Match
 from uinet.proxy.policy import Policy, PolicyError, verdict_of
-from uinet.socket import Socket
+from uinet.socket import Socket, abort_socket, accept_one
 from uinet.splicing import Splice, splice
 from uinet.stack import Stack
 from uinet.tcp.syn import Syn, Verdict
@@ -264,12 +264,12 @@ class Proxy:
     def _on_accept(self, listener: Socket, events: int) -> None:
         """Upcall of the listeners: clients whose handshake has completed."""
         while listener.readable:
-            self._accept(listener.accept())
+            self._accept(accept_one(listener))
 
     def _accept(self, client: Socket) -> None:
         connection = client.user_context
         if not isinstance(connection, Connection) or connection.phase != ACCEPTING:
-            client.abort()  # finished meanwhile: its server has gone
+            abort_socket(client)  # finished meanwhile: its server has gone
         else:
             self._open(connection, client)
 
@@ -332,7 +332,7 @@ class Proxy:
             for end in (connection.client, connection.server):
                 if end is not None:
                     end.on_event = None
-                    end.abort()
+                    abort_socket(end)
         connection.release()
         self._tell("finished", connection)
 
