@@ -316,7 +316,9 @@ class Channel:
         finally:
             self.sock.on_event = None
             self.sock.close()
-            transport, self.transport = self.transport, None  # they would keep each other alive
+            transport, self.transport = self.transport, None
+            # each of them would keep the others alive, until the collector comes; asyncio's do the same
+            self.protocol = self.data_received = self.get_buffer = self.buffer_updated = None
             assert transport is not None
             if self.on_left is not None:
                 self.on_left(transport)
