@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import uinet
 
 RESULTS = Path(__file__).parent / "results"
+OURS, PEERS = 0, 1  # the processors of what is measured and of its peer, where each has one (`Placement.alone`)
 
 
 class Skipped(Exception):
@@ -58,7 +59,7 @@ def save(name: str, record: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     whole = {
         "benchmark": name, "uinet": uinet.__version__, "compiled": uinet.compiled(),
-        "python": platform.python_version(), "kernel": platform.release(), "processors": os.cpu_count(),
+        "alone": Placement.alone, "python": platform.python_version(), "kernel": platform.release(), "processors": os.cpu_count(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **record,
     }
@@ -113,15 +114,29 @@ def run(command: list[str]) -> None:
         raise Skipped(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
+class Placement:
+    """Where programs run. `alone`: each end has a processor, before everything else that the machine does."""
+
+    alone = False
+
+
+def inside(namespace: str, command: Sequence[str], processor: int) -> list[str]:
+    """The command that runs `command` in a namespace, on `processor` if each end has its own."""
+    turn = ["chrt", "-f", "1", "taskset", "-c", str(processor)] if Placement.alone else []
+    return ["ip", "netns", "exec", namespace, *turn, *command]
+
+
 def start(namespace: str, *arguments: str) -> subprocess.Popen[str]:
     """Starts ``python -m bench.worker ...`` in a namespace; its standard output is JSON lines."""
-    return spawn(namespace, sys.executable, "-m", "bench.worker", *arguments)
+    processor = PEERS if arguments[0].startswith("kernel-") else OURS
+    return spawn(namespace, sys.executable, "-m", "bench.worker", *arguments, processor=processor)
 
 
-def spawn(namespace: str, *command: str) -> subprocess.Popen[str]:
+def spawn(namespace: str, *command: str, processor: int = OURS) -> subprocess.Popen[str]:
     """Starts a program in a namespace; its standard output is JSON lines."""
-    inside = ["ip", "netns", "exec", namespace, *command]
-    return subprocess.Popen(inside, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
+    return subprocess.Popen(
+        inside(namespace, command, processor), stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent
+    )
 
 
 @contextmanager
@@ -147,8 +162,8 @@ class Side:
 
 def ask(namespace: str, *command: str, timeout: float = 60) -> dict[str, Any]:
     """What a program in a namespace prints: one JSON object."""
-    inside = ["ip", "netns", "exec", namespace, *command]
-    done = subprocess.run(inside, capture_output=True, text=True, timeout=timeout)
+    whole = inside(namespace, command, PEERS)
+    done = subprocess.run(whole, capture_output=True, text=True, timeout=timeout)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
     record: dict[str, Any] = json.loads(done.stdout)

@@ -10,7 +10,20 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench.harness import Side, Skipped, cable, cpu_seconds, interleave, line, namespaces, ratio, save, serving
+from bench.harness import (
+    PEERS,
+    Side,
+    Skipped,
+    cable,
+    cpu_seconds,
+    inside,
+    interleave,
+    line,
+    namespaces,
+    ratio,
+    save,
+    serving,
+)
 
 SECONDS = 2
 CONNECTIONS = 64
@@ -31,7 +44,7 @@ def wrk(namespace: str) -> tuple[float, int]:
     """Requests per second, and how many in all, of one run of wrk."""
     command = ["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{SECONDS}s", "http://10.9.0.2/"]
     done = subprocess.run(
-        ["ip", "netns", "exec", namespace, *command], capture_output=True, text=True, timeout=60, check=True
+        inside(namespace, command, PEERS), capture_output=True, text=True, timeout=60, check=True
     )
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
     total = re.search(r"(\d+) requests in", done.stdout)

@@ -20,7 +20,7 @@ cdef class LoopDriver:
     cpdef flush(self)
     @cython.locals(wait=cython.longlong)
     cdef _arm(self)
-    @cython.locals(taken=Py_ssize_t, count=Py_ssize_t)
+    @cython.locals(taken=Py_ssize_t, count=Py_ssize_t, _=cython.int)
     cpdef _readable(self, Pump pump)
     cdef _watch_writing(self, Pump pump)
     cdef _stop_reading(self, Pump pump)

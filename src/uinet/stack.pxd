@@ -41,7 +41,7 @@ cdef class Stack:
     cdef bint _has_work(self) except -1
     @cython.locals(time=cython.longlong)
     cdef _begin(self, object now)
-    @cython.locals(tcp=Tcp, network=Network, i=cython.int)
+    @cython.locals(tcp=Tcp, network=Network, _=cython.int)
     cdef _finish(self)
     @cython.locals(interface=Interface)
     cdef _loop_back(self)

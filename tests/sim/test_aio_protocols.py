@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -84,6 +86,25 @@ def test_the_life_of_a_connection() -> None:
         assert client.calls[-1] == "lost"  # once
 
     run(program)
+
+
+def test_nothing_of_a_connection_waits_for_the_collector() -> None:
+    async def program(world: World) -> None:
+        client, server = await pair(world)
+        client.transport.close()
+        await client.lost
+        await server.lost
+        await asyncio.sleep(200)
+        left = [weakref.ref(one) for one in (client, client.transport, server.transport)]
+        server.transport = None  # its factory keeps this protocol
+        del client
+        assert [one() for one in left] == [None, None, None]
+
+    gc.disable()
+    try:
+        run(program)
+    finally:
+        gc.enable()
 
 
 def test_what_a_transport_knows() -> None:

@@ -1,10 +1,12 @@
 cimport cython
 
+from uinet.aio.keeper cimport Keeper
 from uinet.socket cimport Socket
 
 
 cdef class Acceptor:
-    cdef object factory, adopt, watched, complain, emptied
+    cdef Keeper keeper
+    cdef object factory, watched, complain, emptied
     cdef public set clients
     cdef public bint closed
     cdef serve(self, Socket sock)

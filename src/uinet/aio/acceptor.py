@@ -10,6 +10,7 @@ from uinet.errors import Error, WouldBlock
 from uinet.passive_socket import PassiveSocket
 
 if TYPE_CHECKING:
+    from uinet.aio.keeper import Keeper
     from uinet.aio.transport import Transport
     from uinet.socket import Socket
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Acceptor:
     """Gives each connection of a listening socket a protocol and a transport.
 
-    `adopt`: makes the transport. `watched`: takes a watched connection instead. `complain`: is told in words, and by
+    `keeper`: makes the transport. `watched`: takes a watched connection instead. `complain`: is told in words, and by
     the error, of what fails. `clients`: the transports that there are now; `emptied` is called when the last goes.
     `closed`: nothing is accepted any more.
     """
@@ -25,13 +26,13 @@ class Acceptor:
     def __init__(
         self,
         factory: Callable[[], asyncio.BaseProtocol],
-        adopt: Callable[[Socket, asyncio.BaseProtocol, Callable[[Transport], None]], Transport],
+        keeper: Keeper,
         watched: Callable[[PassiveSocket], None],
         complain: Callable[[str, BaseException], None],
         emptied: Callable[[], None],
     ) -> None:
         self.factory = factory
-        self.adopt = adopt
+        self.keeper = keeper
         self.watched = watched
         self.complain = complain
         self.emptied = emptied
@@ -63,7 +64,7 @@ class Acceptor:
             sock.abort()  # nobody would ever answer this peer
             self.complain("protocol factory failed", error)
             return
-        transport = self.adopt(sock, protocol, self.forget)
+        transport = self.keeper.adopt(sock, protocol, self.forget)
         self.clients.add(transport)
         transport.start()
 

@@ -7,7 +7,7 @@ cdef Py_ssize_t MOST
 
 
 cdef class Channel:
-    cdef public object transport, loop, on_lost, on_left, protocol, waiting
+    cdef public object transport, loop, on_lost, keeper, protocol, waiting
     cdef public Socket sock
     cdef object data_received, get_buffer, buffer_updated
     cdef public Py_ssize_t waiting_bytes, high, low

@@ -19,6 +19,7 @@ from uinet.events import EV_CLOSED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
 from uinet.sockopt import SHUT_WR
 
 if TYPE_CHECKING:
+    from uinet.aio.keeper import Keeper
     from uinet.aio.transport import Transport
     from uinet.socket import Socket
 
@@ -30,18 +31,18 @@ class Channel:
     """One connected socket and the protocol of its `transport`.
 
     `lost`: connection_lost is scheduled or has run. `waiting_bytes`: written, and not yet taken by the socket; the
-    protocol is paused above `high`, and resumed at `low`. `on_lost`, `on_left`: see :class:`Transport`.
+    protocol is paused above `high`, and resumed at `low`. `on_lost`, `keeper`: see :class:`Transport`.
     """
 
     def __init__(
         self, transport: Transport, loop: asyncio.AbstractEventLoop, sock: Socket,
-        on_lost: Callable[[Transport], None] | None = None, on_left: Callable[[Transport], None] | None = None,
+        on_lost: Callable[[Transport], None] | None = None, keeper: Keeper | None = None,
     ) -> None:
         self.transport: Transport | None = transport  # until everything is over
         self.loop = loop
         self.sock = sock
         self.on_lost = on_lost
-        self.on_left = on_left
+        self.keeper = keeper
         self.waiting: deque[memoryview] | None = None
         self.waiting_bytes = 0
         self.high = HIGH_WATER
@@ -316,10 +317,12 @@ class Channel:
         finally:
             self.sock.on_event = None
             self.sock.close()
-            transport, self.transport = self.transport, None  # they would keep each other alive
+            transport, self.transport = self.transport, None
+            # each of them would keep the others alive, until the collector comes; asyncio's do the same
+            self.protocol = self.data_received = self.get_buffer = self.buffer_updated = None
             assert transport is not None
-            if self.on_left is not None:
-                self.on_left(transport)
+            if self.keeper is not None:
+                self.keeper.left(transport)
             if self.on_lost is not None:
                 self.on_lost(transport)
 

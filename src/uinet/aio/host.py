@@ -20,12 +20,12 @@ from uinet.aio.connecting import connected
 from uinet.aio.datagram import DatagramTransport
 from uinet.aio.devices import memory_of
 from uinet.aio.filters import tasks_of
+from uinet.aio.keeper import Keeper
 from uinet.aio.pinging import ping
 from uinet.aio.pipe import Pipe, SendFunction
 from uinet.aio.server import PairFactory, ProtocolFactory, Server
 from uinet.aio.tls import Tls, app_transport
-from uinet.aio.transport import Transport
-from uinet.aio.watching import PassiveTransport, WatchedPairs, WatchHandler
+from uinet.aio.watching import WatchedPairs, WatchHandler
 from uinet.driving import LoopDriver
 from uinet.endpoints import HostLike, PortLike, ip_address, listening_addresses, listening_port
 from uinet.errors import BadSocket, InvalidArgument, NotSupported
@@ -33,7 +33,6 @@ from uinet.filters import FilterRunner, SynFilter
 from uinet.hosting import add_gateways, attach, owes, withdraw
 from uinet.link.device import Device
 from uinet.link.url import open_device
-from uinet.passive_socket import PassiveSocket
 from uinet.pump import Pump
 from uinet.readiness import check_waitable, readiness_of, ready
 from uinet.sockopt import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DGRAM, TCP_NODELAY
@@ -81,7 +80,7 @@ class Host:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: LoopDriver | None = None
         self._servers: set[Server] = set()
-        self._transports: set[Transport] = set()
+        self._keeper = Keeper()
         self._datagrams: set[DatagramTransport] = set()
         self._progress: asyncio.Event | None = None
         self._closing = False
@@ -106,7 +105,7 @@ class Host:
         if self._closing:
             raise BadSocket("the host is closed")
         if self._loop is None:
-            self._loop = loop
+            self._loop = self._keeper.loop = loop
             if not self._driven:
                 self._driver = LoopDriver(self.stack, loop)
                 self._driver.on_gone = self._device_gone
@@ -312,7 +311,7 @@ class Host:
                 sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, True)  # for its connections, as asyncio does
             return sockets
 
-        server = Server(loop, protocol_factory, listen, self._adopt, runner, self._servers.discard, pairs)
+        server = Server(loop, protocol_factory, listen, self._keeper, runner, self._servers.discard, pairs)
         if start_serving:
             server.begin()
         self._servers.add(server)
@@ -407,13 +406,13 @@ class Host:
             sock.abort()
             raise
         if not ssl:
-            transport = self._adopt(sock, protocol, None)
+            transport = self._keeper.adopt(sock, protocol, None)
             transport.start()
             return transport, protocol
         tls = Tls(ssl, False, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
         waiter: asyncio.Future[Any] = loop.create_future()
         secured = tls.protocol(loop, protocol, waiter)
-        transport = self._adopt(sock, secured, None)
+        transport = self._keeper.adopt(sock, secured, None)
         transport.start()
         try:
             await waiter
@@ -447,21 +446,6 @@ class Host:
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
-
-    def _adopt(
-        self, sock: Socket, protocol: asyncio.BaseProtocol, on_lost: Callable[[Transport], None] | None
-    ) -> Transport:
-        """A transport for a connected socket, in the care of this host."""
-        assert self._loop is not None
-        kind = PassiveTransport if isinstance(sock, PassiveSocket) else Transport
-        transport = kind(self._loop, sock, protocol, on_lost, self._left)
-        self._transports.add(transport)
-        return transport
-
-    def _left(self, transport: Transport) -> None:
-        """A transport is over."""
-        self._transports.discard(transport)
-        self._progressed()
 
     # UDP, ICMP
 
@@ -539,7 +523,7 @@ class Host:
             "stack": self.stack.stats.as_dict(),
             "interfaces": {interface.name: interface.statistics() for interface in self.stack.interfaces},
             "devices": {pump.interface.name: pump.device.statistics() for pump in pumps},
-            "connections": len(self._transports),
+            "connections": len(self._keeper.transports),
             "servers": len(self._servers),
             "datagram_endpoints": len(self._datagrams),
         }
@@ -549,7 +533,7 @@ class Host:
         self._closing = True
         for server in list(self._servers):
             server.close()
-        for transport in list(self._transports):
+        for transport in list(self._keeper.transports):
             transport.close()
         for datagram in list(self._datagrams):
             datagram.close()
@@ -557,7 +541,7 @@ class Host:
     def abort(self) -> None:
         """Closes all servers and resets all connections; what was written may be lost, nothing is waited for."""
         self.linger = 0.0
-        for transport in list(self._transports):
+        for transport in list(self._keeper.transports):
             transport.abort()
         self.close()
 
@@ -573,6 +557,7 @@ class Host:
         if self._link_event in self.stack.link_watchers:
             self.stack.link_watchers.remove(self._link_event)
         self._progress = asyncio.Event()
+        self._keeper.on_left = self._progressed
         if self._driver is not None:
             self._driver.on_progress = self._progressed
         end = loop.time() + self.linger
@@ -592,7 +577,7 @@ class Host:
 
     def _owes(self) -> bool:
         """Whether something that was written, or a FIN, has not been delivered yet."""
-        if self._transports or self._datagrams:
+        if self._keeper.transports or self._datagrams:
             return True
         if self._driver is None:
             return False

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from uinet.aio.acceptor import Acceptor
-from uinet.aio.transport import Transport
+from uinet.aio.keeper import Keeper
 from uinet.aio.watching import PassiveTransport, WatchedPairs
 from uinet.passive_socket import PassiveSocket
 
@@ -34,7 +34,7 @@ class Server(asyncio.AbstractServer):
         loop: asyncio.AbstractEventLoop,
         protocol_factory: ProtocolFactory,
         listen: Callable[[], list[Socket]],
-        adopt: Callable[[Socket, asyncio.BaseProtocol, Callable[[Transport], None]], Transport],
+        keeper: Keeper,
         filter_runner: FilterRunner | None,
         on_closed: Callable[[Server], None],
         pairs: PairFactory,
@@ -42,8 +42,8 @@ class Server(asyncio.AbstractServer):
         self._loop = loop
         self._pairs = pairs
         self._listen = listen
-        self._adopt = adopt
-        self._acceptor = Acceptor(protocol_factory, adopt, self._serve_watched, self._complain, self._wake_if_done)
+        self._keeper = keeper
+        self._acceptor = Acceptor(protocol_factory, keeper, self._serve_watched, self._complain, self._wake_if_done)
         self._filter = filter_runner
         self._on_closed = on_closed
         self._sockets: list[Socket] = []
@@ -155,8 +155,8 @@ class Server(asyncio.AbstractServer):
             sock.close()
             self._complain("protocol factory failed", error)
             return
-        first = self._adopt(sock, protocols[0], self._acceptor.forget)
-        second = self._adopt(sock.get_passive_peer(), protocols[1], self._acceptor.forget)
+        first = self._keeper.adopt(sock, protocols[0], self._acceptor.forget)
+        second = self._keeper.adopt(sock.get_passive_peer(), protocols[1], self._acceptor.forget)
         assert isinstance(first, PassiveTransport) and isinstance(second, PassiveTransport)
         first.peer, second.peer = second, first
         self._acceptor.clients.update((first, second))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uinet.aio.channel import HIGH_WATER, Channel
 
 if TYPE_CHECKING:
+    from uinet.aio.keeper import Keeper
     from uinet.socket import Socket
 
 IGNORED_WRITES = 5  # writes after the connection is lost before a warning, as asyncio does it
@@ -34,8 +35,8 @@ EXTRA_INFO: dict[str, Callable[[Any], Any]] = {
 class Transport(asyncio.Transport):
     """A connected socket of a stack, for one protocol.
 
-    `on_lost` and `on_left`, where they are given, are called once when everything is over, after the protocol's
-    `connection_lost`: by whom the connection was made, and in whose care it was.
+    `on_lost`, and `left` of `keeper`, where they are given, are called once when everything is over, after the
+    protocol's `connection_lost`.
     """
 
     _start_tls_compatible = True  # asyncio's own TLS works on top of it
@@ -48,11 +49,11 @@ class Transport(asyncio.Transport):
         sock: Socket,
         protocol: asyncio.BaseProtocol,
         on_lost: Callable[[Transport], None] | None = None,
-        on_left: Callable[[Transport], None] | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.loop = loop
         self.sock = sock
-        self._channel = self._channel_class(self, loop, sock, on_lost, on_left)
+        self._channel = self._channel_class(self, loop, sock, on_lost, keeper)
         self.set_protocol(protocol)
 
     def start(self) -> None:

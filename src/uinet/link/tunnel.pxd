@@ -8,7 +8,7 @@ from uinet.wire.kernels cimport load_u8
 
 cdef Py_ssize_t ENOUGH, SMALL
 cdef bytes NOTHING, PLAIN
-cdef unsigned char CHECKSUM_NEEDED, CHECKSUM_VALID
+cdef unsigned char CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID
 cdef unsigned int F_NEEDS_CSUM, TCP_CHECKSUM
 
 
@@ -26,6 +26,7 @@ cdef class Tunnel:
     cpdef list recv(self, Py_ssize_t limit)
     @cython.locals(reader=FrameReader, l4=Py_ssize_t)
     cdef SplitFrame _split(self, bytes data, bytes payload)
+    cdef bint _sums(self, bytes data) except -1
     @cython.locals(reader=FrameReader)
     cdef list _joined(self, bytes data)
     @cython.locals(l4=Py_ssize_t)
@@ -33,3 +34,7 @@ cdef class Tunnel:
     @cython.locals(count=Py_ssize_t, frame=Frame, header=bytes, data=bytes, encoded=tuple, pieces=list,
                    size=Py_ssize_t, large=LargeFrame, written=Py_ssize_t)
     cpdef Py_ssize_t send(self, list frames, Py_ssize_t index) except -1
+
+
+@cython.locals(frame=Frame)
+cdef Frame plain_frame(bytes data, unsigned char checksum)

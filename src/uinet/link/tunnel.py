@@ -10,7 +10,15 @@ from uinet.link.constants import F_NEEDS_CSUM, TCP_CHECKSUM
 from uinet.link.offload import locate_tcp
 from uinet.link.vectors import FrameReader, write_frames, write_packet
 from uinet.link.vnet import PLAIN, decode_fields, encode, segments
-from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_VALID, Frame, LargeFrame, SplitFrame, split_frame
+from uinet.wire.frame import (
+    CHECKSUM_NEEDED,
+    CHECKSUM_UNKNOWN,
+    CHECKSUM_VALID,
+    Frame,
+    LargeFrame,
+    SplitFrame,
+    split_frame,
+)
 from uinet.wire.kernels import load_u8
 
 NOTHING = b""
@@ -76,7 +84,9 @@ class Tunnel:
                 else:
                     frames += self._joined(data + payload)
             elif not self.vnet or (reader.flags == 0 and reader.gso_type == 0):
-                frames.append(Frame(data, 0, 0, 0))
+                frames.append(plain_frame(data, CHECKSUM_UNKNOWN))
+            elif reader.gso_type == 0 and reader.flags == F_NEEDS_CSUM and self._sums(data):
+                frames.append(plain_frame(data, CHECKSUM_NEEDED))
             else:
                 frames += decode_fields(
                     reader.flags, reader.gso_type, reader.gso_size, reader.start, reader.offset, data, self.layer
@@ -97,6 +107,10 @@ class Tunnel:
         if reader.start != l4 or reader.offset != TCP_CHECKSUM:
             return None
         return split_frame(data, payload, CHECKSUM_NEEDED, reader.gso_size)
+
+    def _sums(self, data: bytes) -> bool:
+        """Whether the checksum that is not computed is that of a TCP packet which is nothing but that."""
+        return self.reader.offset == TCP_CHECKSUM and locate_tcp(data, self.layer) == self.reader.start
 
     def _joined(self, data: bytes) -> list[Frame]:
         """The frames of a packet that was split at the wrong place; the next one will not be."""
@@ -157,3 +171,13 @@ class Tunnel:
             self.octets += size
             index += 1
         return index
+
+
+def plain_frame(data: bytes, checksum: int) -> Frame:
+    """A frame of one packet, made without a call of its class: there is one for every packet."""
+    frame = Frame.__new__(Frame)
+    frame.data = data
+    frame.checksum = checksum
+    frame.gso_size = 0
+    frame.time = 0
+    return frame

@@ -2,7 +2,7 @@ cimport cython
 
 from uinet.wire.kernels cimport store_bytes, take
 
-cdef Py_ssize_t BLOCK, SMALL_BLOCK, BY_REFERENCE
+cdef Py_ssize_t BLOCK, SMALL_BLOCK, BY_REFERENCE, BESIDE
 
 
 @cython.final
@@ -10,6 +10,10 @@ cdef Py_ssize_t BLOCK, SMALL_BLOCK, BY_REFERENCE
 cdef class Block:
     cdef object buffer
     cdef Py_ssize_t start, end, room
+
+
+@cython.locals(block=Block)
+cdef Block new_block(object buffer, Py_ssize_t start, Py_ssize_t end, Py_ssize_t room)
 
 
 @cython.final
@@ -21,6 +25,7 @@ cdef class ByteQueue:
     cdef public Py_ssize_t source_offset
     @cython.locals(block=Block, count=Py_ssize_t)
     cpdef append(self, object data, Py_ssize_t offset, Py_ssize_t length)
+    cdef bint _may_refer(self, Py_ssize_t whole, Py_ssize_t length) except -1
     @cython.locals(block=Block, size=Py_ssize_t)
     cdef Block _growing(self, Py_ssize_t wanted)
     @cython.locals(block=Block, held=Py_ssize_t)

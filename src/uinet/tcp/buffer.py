@@ -1,7 +1,8 @@
 """A queue of bytes: the send buffer, the receive buffer and each island of out-of-order data.
 
 Small pieces are copied into blocks of 16 KiB, so that a peer that sends a byte at a time can't make the stack keep an
-object for each; large ones are kept by reference, so that bulk data is not copied here at all.
+object for each; large ones are kept by reference, so that bulk data is not copied here at all. So is a piece that has
+the queue to itself, as a request or an answer often has: that is one object, and smaller than a block.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from uinet.wire.kernels import store_bytes, take
 BLOCK = 16384
 SMALL_BLOCK = 512
 BY_REFERENCE = 4096  # pieces at least this long are referred to, not copied, if they are half of the whole or more
+BESIDE = 256  # bytes of the whole, headers mostly, that a smaller piece may keep alive if it is alone
 
 
 class Block:
@@ -21,6 +23,16 @@ class Block:
         self.start = start
         self.end = end
         self.room = room
+
+
+def new_block(buffer: bytes | bytearray, start: int, end: int, room: int) -> Block:
+    """A Block, made without a call of its class: there is one for every piece that is kept."""
+    block = Block.__new__(Block)
+    block.buffer = buffer
+    block.start = start
+    block.end = end
+    block.room = room
+    return block
 
 
 class ByteQueue:
@@ -42,8 +54,8 @@ class ByteQueue:
         """Adds `length` bytes of `data` (bytes; or a bytearray, which is always copied) at `offset`."""
         if length <= 0:
             return
-        if length >= BY_REFERENCE and isinstance(data, bytes) and 2 * length >= len(data):
-            self.blocks.append(Block(data, offset, offset + length, 0))
+        if isinstance(data, bytes) and self._may_refer(len(data), length):
+            self.blocks.append(new_block(data, offset, offset + length, 0))
             self.length += length
             return
         while length > 0:
@@ -57,6 +69,12 @@ class ByteQueue:
             offset += count
             length -= count
 
+    def _may_refer(self, whole: int, length: int) -> bool:
+        """Whether `length` bytes of an object of `whole` are worth keeping the object, rather than a copy of them."""
+        if length >= BY_REFERENCE:
+            return 2 * length >= whole
+        return self.length == 0 and whole - length <= BESIDE
+
     def _growing(self, wanted: int) -> Block:
         """The last block if there is room in it, else a new one."""
         if len(self.blocks) > self.first:
@@ -67,7 +85,7 @@ class ByteQueue:
         size = SMALL_BLOCK
         while size < BLOCK and size < 2 * wanted + self.length:
             size *= 2
-        block = Block(bytearray(size), 0, 0, size)
+        block = new_block(bytearray(size), 0, 0, size)
         self.blocks.append(block)
         return block
 
