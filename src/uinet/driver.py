@@ -161,6 +161,8 @@ class Driver:
             events = (0 if pump.finished else READABLE) | (WRITABLE if pump.blocked else 0)
             if events and pump.device.fileno() >= 0:
                 wanted[pump.device.fileno()] = events
+        for service in self.services:
+            wanted[service.fileno()] = READABLE
         return wanted
 
     def deadline(self) -> int | None:
@@ -170,6 +172,10 @@ class Driver:
         soonest: int | None = self.stack.next_deadline()
         for pump in self.pumps:
             deadline = self.clock() if pump.ready else pump.deadline()
+            if deadline is not None and (soonest is None or deadline < soonest):
+                soonest = deadline
+        for service in self.services:
+            deadline = service.deadline()
             if deadline is not None and (soonest is None or deadline < soonest):
                 soonest = deadline
         return soonest

@@ -20,6 +20,7 @@ from uinet.sockopt import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DGRAM, TCP_NODELA
 from uinet.stack import Stack
 
 if TYPE_CHECKING:
+    from uinet.control.server import Server
     from uinet.ip.interface import Interface
     from uinet.ip.notice import LinkEvent
     from uinet.link.device import Device
@@ -160,6 +161,11 @@ class BaseHost:
         if self._driver is None:
             raise BadSocket("the host is closed" if self._closed else "the host is not entered yet: use `with`")
         return self._driver
+
+    def control(self, path: str | None) -> Server:
+        """Opens a control socket at `path` (Unix, mode 0600) for ``uinet stat``, ``sysctl`` and ``top``; it is closed
+        with the host. See `Stack.control`; BadSocket before the host is entered, and after it was left."""
+        return self.driver.control(path)
 
     def _enter(self, loop: Loop, registry: MemoryRegistry) -> None:
         """Runs on `loop` from now on; ``memory:NAME`` devices meet in `registry`."""

@@ -322,6 +322,8 @@ def test_control_socket_is_served_between_frames_and_closed_with_the_driver(tmp_
                 return b'"end"' in received
 
             assert driver.run_until(answered, 10.0)
+            [service] = driver.services
+            assert driver.descriptors() == {device.fileno(): 1, service.fileno(): 1}
         assert b'"interface":"eth0","name":"rx_frames"' in received
         assert stack.sysctl["net.interface.eth0.up"] is True
     device.other.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,3 +226,24 @@ def test_mistakes() -> None:
         assert "closed" in repr(host)
 
     run(main)
+
+
+def test_control_socket_is_served_and_closed_with_the_host(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+
+    async def main() -> None:
+        async with two() as (host, _):
+            host.control(str(path))
+            stream = await trio.open_unix_socket(str(path))
+            async with stream:
+                await stream.send_all(b'{"command":"stat","what":"interfaces"}\n')
+                answer = bytearray()
+                with trio.fail_after(10):
+                    while b'"end"' not in answer:
+                        answer += await stream.receive_some()
+            assert b"10.0.0.1" in answer
+        assert not path.exists()
+        with pytest.raises(BadSocket):
+            host.control(str(path))
+
+    trio.run(main)
