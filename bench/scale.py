@@ -5,6 +5,7 @@ process, which other programs on the machine disturb less than wall time; both e
 
 memory     bytes of RAM a connection takes, each with a socket and a VLAN stack of its own
 busy       round trip and throughput of one connection among all the others : alone
+curve      the same, and a connect, at 10, 100, 1000, ... connections; ``python -m bench.curves FILE.svg`` draws it
 idle       CPU that they cost while they do nothing, with keepalive armed at two hours; the longest poll
 listeners  a connect at N listeners : at 10; the longest call while tables grow
 flood      a spoofed SYN, answered with a cookie; genuine clients meanwhile
@@ -27,9 +28,10 @@ from bench.harness import interleave, line, ratio, save
 from bench.idle import resident
 from uinet import ANY, L2Info
 from uinet.wire.build import tcp
+from uinet.wire.kernels import untrack
 from uinet.wire.tcp_options import Mss, SackPermitted, Timestamps, WindowScale
 
-PARTS = ("flood", "listeners", "memory", "busy", "idle", "exchange")
+PARTS = ("flood", "listeners", "memory", "busy", "curve", "idle", "exchange")
 HOURS = 2
 OPTIONS = (Mss(1460), SackPermitted(), Timestamps(1, 0), WindowScale(7))
 TRIPS = 1000
@@ -52,7 +54,8 @@ def l2_of(number: int) -> L2Info:
 
 
 class Pair:
-    """Two promiscuous stacks joined in memory; virtual time. `longest`: of the calls and polls so far, ns."""
+    """Two promiscuous stacks joined in memory; virtual time. `longest`: of the engine's calls so far, ns: a batch is
+    of 64 frames."""
 
     def __init__(self) -> None:
         self.a, self.b = uinet.Stack(b"a"), uinet.Stack(b"b")
@@ -60,18 +63,20 @@ class Pair:
         self.a.tcp.settings.send_memory = self.b.tcp.settings.receive_memory = 1 << 40
         self.now = 0
         self.longest = 0
-        self.kept: list[uinet.Socket] = []
+        # out of the collector's sight: a pass over a list of a million sockets is the program's own pause
+        self.kept: list[uinet.Socket] = untrack([])
+        self.listener: uinet.Socket | None = None
 
     def move(self) -> None:
         """Moves frames until there are none."""
         while True:
-            out, back = self.a.output(self.ia), self.b.output(self.ib)
+            out, back = self.timed(self.a.output, self.ia), self.timed(self.b.output, self.ib)
             if not out and not back:
                 return
             if out:
-                self.b.input(self.ib, out, self.now)
+                self.timed(self.b.input, self.ib, out, self.now)
             if back:
-                self.a.input(self.ia, back, self.now)
+                self.timed(self.a.input, self.ia, back, self.now)
 
     def timed(self, call: Any, *arguments: Any, **named: Any) -> Any:
         """Calls something and notes how long it took."""
@@ -83,10 +88,11 @@ class Pair:
         return found
 
     def fill(self, count: int, keepalive: bool) -> None:
-        """Opens so many connections; both ends' sockets are kept."""
-        listener = self.b.listen((ANY, 80), vlans=ANY, cdom=1, promiscuous=True, backlog=4096)
-        listener.setsockopt(uinet.SOL_SOCKET, uinet.SO_KEEPALIVE, keepalive)
-        for number in range(count):
+        """Opens connections until there are so many; both ends' sockets are kept."""
+        if self.listener is None:
+            self.listener = self.b.listen((ANY, 80), vlans=ANY, cdom=1, promiscuous=True, backlog=4096)
+            self.listener.setsockopt(uinet.SOL_SOCKET, uinet.SO_KEEPALIVE, keepalive)
+        for number in range(len(self.kept) // 2, count):
             source = (((11 << 24) + number).to_bytes(4, "big"), 1024)
             sock = self.timed(self.a.connect, (b"\x0a\x02\x00\x01", 80), source=source, l2=l2_of(number), cdom=1)
             if keepalive:
@@ -94,9 +100,9 @@ class Pair:
             self.kept.append(sock)
             if number % 64 == 63 or number == count - 1:
                 self.now += 6_400_000  # 10,000 a second
-                self.timed(self.move)
-                while listener.readable:
-                    self.kept.append(self.timed(listener.accept))
+                self.move()
+                while self.listener.readable:
+                    self.kept.append(self.timed(self.listener.accept))
                 self.a.events()
                 self.b.events()
         assert len(self.kept) == 2 * count, len(self.kept)
@@ -109,6 +115,21 @@ class Pair:
         self.client = self.a.connect(("10.2.0.1", 81), source=("10.1.0.1", 1024), l2=l2_of(0), cdom=1)
         self.move()
         self.server = listener.accept()
+
+    def connect(self, number: int, again: int) -> float:
+        """The time of one more connect and accept, in us; the connection is gone again afterwards."""
+        assert self.listener is not None
+        source = ((14 << 24) + again).to_bytes(4, "big"), 1024
+        self.now += 1_000_000
+        began = thread_time_ns()
+        sock = self.a.connect((b"\x0a\x02\x00\x01", 80), source=source, l2=l2_of(number), cdom=1)
+        self.move()
+        other = self.listener.accept()
+        spent = thread_time_ns() - began
+        sock.abort()
+        other.close()
+        self.move()
+        return spent / 1e3
 
     def trip(self) -> float:
         """The median of many round trips of 64 bytes, in us."""
@@ -147,16 +168,25 @@ class Pair:
 def crowd(count: int, found: dict[str, Any], parts: list[str], runs: int) -> None:
     """Memory, the busy one, and idleness: they share a million connections."""
     pair, alone = Pair(), Pair()
+    pair.busy()
     gc.collect()
     before = resident()
-    pair.fill(count, True)
+    curve = []
+    for stage in (stages(count) if "curve" in parts else [count]):
+        pair.fill(stage, True)
+        if "curve" in parts:
+            curve.append(point(pair))
     gc.collect()
     found["bytes"] = (resident() - before) / (2 * count)
     found["longest_connect_ms"] = pair.longest / 1e6
     line("memory of an idle connection, socket and all", [found["bytes"]], "bytes")
     line("longest call while they were opened", [pair.longest / 1e6], "ms")
+    if curve:
+        found["curve"] = curve
+        print(f"  {'connections':>12} {'connect us':>11} {'round trip us':>14} {'ns a segment':>13}")
+        for at in curve:
+            print(f"  {at['count']:>12,} {at['connect_us']:>11.1f} {at['trip_us']:>14.1f} {at['bulk_ns']:>13.0f}")
     if "busy" in parts:
-        pair.busy()
         alone.busy()
         trips = interleave({"alone": alone.trip, "among": pair.trip}, max(5, runs))
         bulk = interleave({"alone": alone.bulk, "among": pair.bulk}, max(5, runs))
@@ -169,6 +199,22 @@ def crowd(count: int, found: dict[str, Any], parts: list[str], runs: int) -> Non
         found |= {"trips_us": trips, "bulk_ns": bulk}
     if "idle" in parts:
         idle(pair, found)
+
+
+def stages(count: int) -> list[int]:
+    """10, 100, 1000, ... up to `count`."""
+    return [10**power for power in range(1, 10) if 10**power < count] + [count]
+
+
+def point(pair: Pair) -> dict[str, float]:
+    """What things cost at as many connections as there are: medians of CPU time, both ends together."""
+    number = len(pair.kept) // 2
+    connects = [pair.connect(number, again) for again in range(300)]
+    return {
+        "count": number, "connect_us": statistics.median(connects),
+        "trip_us": statistics.median(pair.trip() for _ in range(5)),
+        "bulk_ns": statistics.median(pair.bulk() for _ in range(5)),
+    }
 
 
 def idle(pair: Pair, found: dict[str, Any]) -> None:
@@ -312,12 +358,14 @@ def main(runs: int = 5, options: list[str] | None = None) -> None:
     if set(parts) - set(PARTS) or arguments.count < 10:
         parser.error(f"--only takes {', '.join(PARTS)}; --count 10 or more")
     print(f"scale: {arguments.count} connections")
+    gc.collect()
+    gc.freeze()  # what is loaded lives on: as a program with a million sockets should say, too (docs/scale.md)
     found: dict[str, Any] = {"count": arguments.count}
     if "flood" in parts:
         flood(found, runs)
     if "listeners" in parts:
         listeners(arguments.count, found, runs)
-    if {"memory", "busy", "idle"} & set(parts):
+    if {"memory", "busy", "curve", "idle"} & set(parts):
         crowd(arguments.count, found, parts, runs)
     if "exchange" in parts:
         exchange(arguments.count, found)

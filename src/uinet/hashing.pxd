@@ -7,6 +7,7 @@ from uinet.wire.kernels cimport prefetch
 cdef class Node(Timer):
     cdef public unsigned long long hash
     cdef public Node hash_next
+    cdef blank_node(self)
 
 
 cdef class Buckets:

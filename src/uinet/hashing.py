@@ -23,7 +23,11 @@ class Node(Timer):
     """What is in a table: `hash` of its key, and the next node of its bucket. It has a timer, too."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.blank_node()
+
+    def blank_node(self) -> None:
+        """What a new one is: in no table (see `Timer.blank_timer`)."""
+        self.blank_timer()
         self.hash = 0
         self.hash_next: Any = None  # a Node, of the class that its table holds
 

@@ -14,7 +14,7 @@ from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE
 from uinet.passive.constants import FINISHED, SYN_SEEN
 from uinet.passive.half import Half
 from uinet.passive.holes import REASONS
-from uinet.socket import IpAddress, Socket
+from uinet.socket import IpAddress, Socket, check_open, kick
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, Config
 from uinet.tcp.layout import is_v4
 from uinet.tcp.passive import Reception, failure, header_of
@@ -112,7 +112,8 @@ class PassiveSocket(Socket):
         """Why the stream ended without a FIN, if it did: ConnectionReset for a RST, TimedOut for silence."""
         return failure(self.reception)
 
-    def _readable(self) -> bool:
+    @property
+    def readable(self) -> bool:
         """Whether recv has something to say: data, a hole, the end. False once it is closed."""
         return not self.closed and (self.unread > 0 or self.reception.at_end())
 
@@ -160,7 +161,7 @@ class PassiveSocket(Socket):
 
     def get_passive_peer(self) -> PassiveSocket:
         """The socket of the other direction, always the same one. NotConnected if that was closed; BadSocket."""
-        self._check_open()
+        check_open(self)
         if self.partner is None:
             other = self.reception.other
             if other is None or other.shut or not self.reception.primary:
@@ -194,7 +195,7 @@ class PassiveSocket(Socket):
         """Sets an option: SO_RCVBUF and TCP_REASSDL of this direction, SO_KEEPALIVE and its times of the connection
         (how long silence may last). Others are remembered and mean nothing. InvalidArgument, NotSupported.
         """
-        self._check_open()
+        check_open(self)
         if (level, name) in sockopt.BEFORE_BIND:
             raise InvalidArgument("this option says where a socket belongs: set it on the listener")
         if self.shared:
@@ -222,7 +223,7 @@ class PassiveSocket(Socket):
             server = self.config.reassembly_deadline
         conn.path = watch.path_for(client, server, idle)
         watch.arm(conn, max(1, self.stack.now))  # what waits is looked at once more
-        self._kick()
+        kick(self)
 
     def getsockopt(self, level: int, name: int) -> Any:
         """The value of an option. NotSupported."""
@@ -331,7 +332,7 @@ class PassiveSocket(Socket):
 
     def shutdown(self, how: int) -> None:
         """SHUT_RD: throws away what there is and what comes. NotSupported for the direction that is not there."""
-        self._check_open()
+        check_open(self)
         if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
             raise InvalidArgument(f"{how!r} is no way to shut down")
         if how != SHUT_RD:

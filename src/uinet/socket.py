@@ -11,7 +11,6 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
 from uinet import multicast, sockopt
-from uinet.config import Config
 from uinet.errors import (
     AddressError,
     AddressNotAvailable,
@@ -25,7 +24,7 @@ from uinet.errors import (
     WouldBlock,
 )
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
-from uinet.ip.interface import hop_limit
+from uinet.ip.interface import Interface
 from uinet.placement import check_domain, free_port, pattern_of, place_promiscuous, place_routed
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM
 from uinet.tcp import calls
@@ -38,18 +37,20 @@ from uinet.tcp.calls import receive_piece as take_received_piece
 from uinet.tcp.calls import send as queue_to_send
 from uinet.tcp.close import abort as abort_connection
 from uinet.tcp.close import forget_unread
+from uinet.tcp.config import Config, configure, first_window, largest_buffer
 from uinet.tcp.congestion.choice import make
 from uinet.tcp.cork import pull
 from uinet.tcp.discovery import packet_size, path_mtu
 from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
 from uinet.tcp.layout import is_v4
-from uinet.tcp.listener import Listener
+from uinet.tcp.listener import NO_QUEUE, Listener
 from uinet.tcp.notify import notify
 from uinet.tcp.passive import Reception
 from uinet.tcp.send import wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED, NAMES
-from uinet.tcp.tcb import Tcb
+from uinet.tcp.syn import Syn
+from uinet.tcp.tcb import Tcb, new_tcb
 from uinet.tcp.timers import rearm, start_keepalive
 from uinet.tcp.urgent import mark_urgent, urgent_left
 from uinet.tcp.window import set_pacing, use
@@ -200,21 +201,7 @@ class Socket:
     @property
     def readable(self) -> bool:
         """Whether recv (or accept) has something to say: data, the end, an error. False once it is closed."""
-        return self._readable()
-
-    def _readable(self) -> bool:
-        if self.closed:
-            return False
-        tcb = self.tcb
-        if tcb is None:
-            if self.listener is not None:
-                return bool(self.listener.accepted)
-            return self.endpoint is not None and self.endpoint.readable
-        held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
-        if held == 0:
-            return at_end(tcb)
-        low = self.config.receive_low
-        return low <= 1 or held >= min(low, tcb.rcv_limit // 2) or tcb.fin_received or tcb.state == CLOSED
+        return is_readable(self)
 
     @property
     def writable(self) -> bool:
@@ -284,16 +271,12 @@ class Socket:
     @property
     def receive_window(self) -> int:
         """The largest window to advertise to begin with: the receive buffer's size, or TCP_WINDOW_CLAMP."""
-        clamp = self.config.window_clamp
-        return min(clamp, self.config.receive_buffer) if clamp else self.config.receive_buffer
+        return first_window(self.config)
 
     @property
     def receive_buffer_max(self) -> int:
         """How large the receive buffer may become."""
-        config = self.config
-        if not config.receive_auto or config.window_clamp:
-            return self.receive_window
-        return max(config.receive_buffer, self.stack.tcp.settings.receive_buffer_max)
+        return largest_buffer(self.config, self.stack.tcp.settings)
 
     @property
     def watched_buffer(self) -> int:
@@ -357,7 +340,7 @@ class Socket:
 
     def setsockopt(self, level: int, name: int, value: Any) -> None:
         """Sets an option (see `uinet.sockopt`). InvalidArgument, NotSupported."""
-        self._check_open()
+        check_open(self)
         if (level, name) in multicast.OPTIONS:
             multicast.set_option(self, level, name, value)
             return
@@ -377,6 +360,8 @@ class Socket:
         elif self.shared:
             self.config = self.config.copy()
             self.shared = False
+        if self.listener is not None:
+            self.listener.config = self.config
         if (level, name) in sockopt.KEY_CHANGES:
             before = self.config.keys
             sockopt.apply(self.config, level, name, value)
@@ -394,11 +379,10 @@ class Socket:
         if self.listener is not None:
             self.listener.syn_filter = self.config.syn_filter
             self.listener.reuse = self.config.reuse_port
-            self.listener.offer_until = self.stack.tcp.now
         if self.endpoint is not None:
             self._configure_endpoint(self.endpoint)
         if self.tcb is not None and self.tcb.state != CLOSED:
-            self.configure(self.tcb)
+            configure(self.tcb, self.config)
             if attribute in ("keepalive", "keep_idle") and self.tcb.state >= ESTABLISHED:
                 start_keepalive(self.tcb)
                 rearm(self.tcb)
@@ -470,33 +454,6 @@ class Socket:
         chosen = self.config.congestion
         return make(self.stack.tcp.settings.congestion if chosen is None else chosen).name
 
-    def configure(self, tcb: Tcb) -> None:
-        """Gives a connection the options of this socket."""
-        config = self.config
-        tcb.no_delay = config.no_delay
-        tcb.cork = config.cork
-        tcb.quick_ack = config.quick_ack
-        tcb.keepalive = config.keepalive
-        tcb.keep_idle = config.keep_idle
-        tcb.keep_interval = config.keep_interval
-        tcb.keep_count = config.keep_count
-        if config.user_timeout or not config.user_timeout_option:
-            tcb.user_timeout = config.user_timeout  # else what was agreed on stays
-        if tcb.state < ESTABLISHED or not config.send_auto:
-            tcb.snd_limit = config.send_buffer
-        tcb.send_auto = config.send_auto
-        if tcb.state < ESTABLISHED or self.receive_window > tcb.rcv_limit or config.window_clamp:
-            tcb.rcv_limit = self.receive_window  # a window that was offered is not taken back
-        tcb.receive_auto = config.receive_auto and not config.window_clamp
-        tcb.max_segment = config.max_segment
-        tcb.ttl = hop_limit(config.ttl, tcb.interface, not is_v4(tcb))
-        tcb.tos = config.tos & ~3  # the ECN field is TCP's own (RFC 3168, 6.1)
-        tcb.algorithm = config.congestion
-        tcb.max_pacing_rate = config.max_pacing_rate
-        tcb.report_soft = config.receive_errors
-        tcb.mtu_discover = config.mtu_discover
-        tcb.mtu_probing = config.mtu_probing if config.mtu_probing >= 0 else self.stack.tcp.settings.mtu_probing
-
     def _configure_endpoint(self, endpoint: UdpEndpoint) -> None:
         config = self.config
         endpoint.reuse_port = config.reuse_port
@@ -519,7 +476,7 @@ class Socket:
 
         AddressError; AddressNotAvailable if the address is not this stack's (in domain 0, without IP_BINDANY).
         """
-        self._check_open()
+        check_open(self)
         if self.bound is not None or self.tcb is not None or self.listener is not None:
             raise InvalidArgument("the socket is bound already")
         ip, port = pair(address)
@@ -555,7 +512,7 @@ class Socket:
         """Takes connections from now on. `backlog`: how many may wait to be accepted, and how many half-open ones are
         kept before SYN cookies begin. AddressInUse, InvalidArgument.
         """
-        self._check_open()
+        check_open(self)
         if self.type != SOCK_STREAM:
             raise NotSupported("only stream sockets listen")
         if self.tcb is not None:
@@ -567,7 +524,7 @@ class Socket:
         check_domain(self.stack, self.config)
         packed, port = self.bound if self.bound is not None else (self._pack(ANY), 0)
         tcp = self.stack.tcp
-        listener = Listener(self, min(max(1, backlog), MAX_BACKLOG))
+        listener = Listener(self, config, min(max(1, backlog), MAX_BACKLOG))
         listener.reuse = config.reuse_port
         listener.passive = config.passive
         listener.syn_filter = config.syn_filter
@@ -586,33 +543,7 @@ class Socket:
 
         One EV_ACCEPT may stand for several: accept until it raises WouldBlock.
         """
-        self._check_open()
-        if self.listener is None:
-            raise InvalidArgument("the socket does not listen")
-        if not self.listener.accepted:
-            raise WouldBlock()
-        tcb = self.listener.take()
-        if isinstance(tcb, Reception):
-            self.shared = True
-            return self.stack.watched(self, tcb)
-        family = AF_INET if is_v4(tcb) else AF_INET6
-        sock = Socket(self.stack, family, self.type, self.config)
-        self.shared = True
-        sock.tcb = tcb
-        sock.user_context, tcb.user_context = tcb.user_context, None
-        tcb.owner = untrack(sock)  # the stack holds it while the connection lasts
-        events = EV_CONNECTED | EV_WRITABLE
-        if tcb.rcv_buf is not None:
-            events |= EV_READABLE
-        if tcb.fin_received:
-            events |= EV_READABLE | EV_EOF
-        if tcb.state == CLOSED:
-            events |= EV_CLOSED | EV_READABLE
-        if tcb.error is not None:
-            events |= EV_ERROR
-        notify(tcb, events)
-        self._kick()
-        return sock
+        return accept_one(self)
 
     def connect(self, address: tuple[Any, int]) -> None:
         """Opens a connection (stream) or sets the peer (datagram). Returns at once: EV_CONNECTED or EV_ERROR follows.
@@ -621,7 +552,7 @@ class Socket:
         Open cookie of the peer is known, nothing is sent until the first send, recv or shutdown. AddressError,
         AddressNotAvailable, AddressInUse, NetworkUnreachable, AlreadyConnected.
         """
-        self._check_open()
+        check_open(self)
         self._connect(address, self.config.fast_open_connect, True)
 
     def _connect(self, address: tuple[Any, int], fast_open: bool, hold: bool) -> None:
@@ -644,8 +575,8 @@ class Socket:
         if is_multicast(remote) or not any(remote) or remote == b"\xff\xff\xff\xff":
             raise AddressError(f"{ip} is no address to connect to")
         check_domain(self.stack, self.config)
-        tcb = Tcb(self.stack.tcp)
-        self.configure(tcb)
+        tcb = new_tcb(self.stack.tcp)
+        configure(tcb, self.config)
         if self.config.cdom:
             place_promiscuous(self.stack, tcb, self.config, self.l2, self.bound, remote, port)
         else:
@@ -658,7 +589,7 @@ class Socket:
         untrack(self)  # the stack holds it while the connection lasts
         if tcb.fast_open is not None and tcb.fast_open.held:
             notify(tcb, EV_WRITABLE)
-        self._kick()
+        kick(self)
 
     # data
 
@@ -669,29 +600,7 @@ class Socket:
         9293, 3.8.5). WouldBlock if there is no room at all, BrokenPipe after close, NotConnected, or what has ended the
         connection.
         """
-        if self.endpoint is not None:
-            return self.sendmsg([data], flags=flags)
-        self._check_open()
-        tcb = self._connected()
-        if tcb.error is not None:
-            raise calls.failure(tcb.error)
-        if tcb.closing or tcb.state == CLOSED:
-            raise BrokenPipe()
-        if tcb.state < ESTABLISHED and not takes_early(tcb):
-            raise WouldBlock()
-        if type(data) is not bytes and type(data) is not bytearray:
-            data = bytes(memoryview(data))  # a subclass may do what it likes with its length; an int is no data
-        if len(data) == 0:
-            return 0
-        if self.config.not_sent_low and self.unsent >= self.config.not_sent_low:
-            tcb.wants_write = True
-            raise WouldBlock()
-        count = queue_to_send(tcb, data, 0, len(data))
-        if count == 0:
-            raise WouldBlock()
-        if flags & sockopt.MSG_OOB:
-            mark_urgent(tcb)
-        return count
+        return send_on(self, data, flags)
 
     def sendto(self, data: bytes | bytearray | memoryview, address: tuple[Any, int], flags: int = 0) -> int:
         """Sends one datagram. With MSG_FASTOPEN a stream socket connects, see `sendmsg`. AddressError,
@@ -710,7 +619,7 @@ class Socket:
         Open cookie of the peer is known, else once the connection is established. A SYN may arrive twice: only for data
         that does no harm if it does (RFC 7413, 2.1). Errors as of `connect`.
         """
-        self._check_open()
+        check_open(self)
         data = b"".join(bytes(memoryview(buffer)) for buffer in buffers)
         if self.endpoint is None:
             if flags & sockopt.MSG_FASTOPEN and self.tcb is None:
@@ -733,7 +642,7 @@ class Socket:
         if address is not None:
             target = pack_address(pair(address)[0]), check_port(address[1])
         count = self.stack.udp.send(self.endpoint, data, *target, source=source[0], source_port=source[1], l2=l2)
-        self._kick()
+        kick(self)
         return count
 
     def recv(self, limit: int, flags: int = 0) -> bytes:
@@ -742,7 +651,7 @@ class Socket:
         """
         if self.endpoint is not None:
             return self.recvfrom(limit, flags)[0]
-        tcb = self._connected()
+        tcb = connection_of(self)
         if limit < 0:
             raise InvalidArgument(f"{limit} is no number of bytes")
         if flags & sockopt.MSG_OOB:
@@ -763,10 +672,7 @@ class Socket:
 
     def recv_piece(self, limit: int) -> bytes:
         """As `recv` of a stream, but perhaps less than has arrived, if that saves a copy."""
-        tcb = self._connected()
-        if tcb.rcv_buf is None or tcb.rcv_buf.length == 0 or self.closed or tcb.urgent_in:
-            return self.recv(limit)
-        return take_received_piece(tcb, limit)
+        return read_piece(self, limit)
 
     def recv_into(self, buffer: Any, limit: int = 0, flags: int = 0) -> int:
         """As `recv`, into a writable buffer; how many bytes, 0 at the end of the stream."""
@@ -777,7 +683,7 @@ class Socket:
             data = self.recv(len(view), flags)
             view[: len(data)] = data
             return len(data)
-        tcb = self._connected()
+        tcb = connection_of(self)
         if tcb.rcv_buf is not None and tcb.rcv_buf.length and not self.closed:
             if tcb.urgent_in and self.config.oob_inline:
                 view = view[: self._to_mark(tcb, len(view))]
@@ -816,7 +722,7 @@ class Socket:
         """
         if self.endpoint is None:
             return self.recv(limit, flags), [], 0, self.getpeername()
-        self._check_open()
+        check_open(self)
         datagram = self.endpoint.peek() if flags & sockopt.MSG_PEEK else self.endpoint.receive()
         destination = unpack_address(datagram.destination), datagram.destination_port
         ancillary: list[tuple[int, int, Any]] = [(sockopt.IPPROTO_IP, sockopt.IP_ORIGDSTADDR, destination)]
@@ -831,10 +737,10 @@ class Socket:
 
         InvalidArgument, NotConnected.
         """
-        self._check_open()
+        check_open(self)
         if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
             raise InvalidArgument(f"{how!r} is no way to shut down")
-        tcb = self._connected()
+        tcb = connection_of(self)
         if tcb.state == CLOSED:
             raise NotConnected()
         if how != SHUT_WR:
@@ -846,42 +752,11 @@ class Socket:
 
     def close(self) -> None:
         """Lets go of the socket: what is queued is still sent, then FIN (see SO_LINGER). Again: nothing."""
-        if self.closed:
-            return
-        self.stack.tcp.refresh()
-        self.closed = True
-        if self.listener is not None:
-            self.stack.tcp.close_listener(self.listener)
-            self._place().listener = None  # they would keep each other alive
-        if self.endpoint is not None:
-            self.stack.udp.close(self.endpoint)
-            self.endpoint.notify = None
-        tcb = self.tcb
-        if tcb is not None:
-            close_connection(tcb, self.config.linger)
-            self._part(tcb)
-        self._kick()
+        close_socket(self)
 
     def abort(self) -> None:
         """Resets the connection now, even one that was closed and lingers; a listener is closed."""
-        tcb = self.tcb
-        if tcb is None:
-            self.close()
-            return
-        self.stack.tcp.refresh()
-        self.closed = True
-        tcb.orphan = True
-        if tcb.state != CLOSED:
-            abort_connection(tcb)
-        forget_unread(tcb)
-        self._part(tcb)
-        self._kick()
-
-    def _part(self, tcb: Tcb) -> None:
-        """Breaks the cycle with a connection that is over; one that has something to tell yet is parted after that."""
-        if tcb.state == CLOSED and not tcb.ready_queued:
-            tcb.owner = None
-            track(self)
+        abort_socket(self)
 
     def info(self) -> TcpInfo:
         """What is known of the connection, as TCP_INFO; NotConnected."""
@@ -902,28 +777,206 @@ class Socket:
         if not self.ready_queued:
             self.ready_queued = True
             self.stack.tcp.ready.append(self)
-            self._kick()
-
-    def _kick(self) -> None:
-        """Outside a batch: tells the event loop that there is something to flush."""
-        tcp = self.stack.tcp
-        if not tcp.busy and tcp.on_pending is not None:
-            tcp.on_pending()
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise BadSocket()
-        if self.stack.closed:
-            raise BadSocket("the stack is closed")
-        self.stack.tcp.refresh()
-
-    def _connected(self) -> Tcb:
-        if self.tcb is None:
-            raise self._unconnected()
-        return self.tcb
+            kick(self)
 
     def _unconnected(self) -> Exception:
         return BadSocket() if self.closed else NotConnected()
+
+
+def new_socket(stack: Stack, family: int, kind: int, config: Config) -> Socket:
+    """What a constructor makes, at less cost."""
+    sock = Socket.__new__(Socket)
+    sock.tcb = None
+    sock.stack = stack
+    sock.family = family
+    sock.type = kind
+    sock.config = config
+    sock.shared = True
+    sock.place = None
+    sock.on_event = None
+    sock.events = 0
+    sock.ready_queued = False
+    sock.listed = False
+    sock.closed = False
+    sock.user_context = None
+    return sock
+
+
+def accept_one(listening: Socket) -> Socket:
+    """See `Socket.accept`."""
+    check_open(listening)
+    listener = listening.place.listener if listening.place is not None else None
+    if listener is None:
+        raise InvalidArgument("the socket does not listen")
+    if listener.accepted is NO_QUEUE:
+        raise WouldBlock()
+    connection = listener.take()
+    listening.shared = True
+    if isinstance(connection, Reception):
+        return listening.stack.watched(listening, connection)
+    tcb: Tcb = connection
+    sock = new_socket(listening.stack, AF_INET if is_v4(tcb) else AF_INET6, listening.type, listening.config)
+    sock.tcb = tcb
+    extras = tcb.extras
+    if extras is not None:
+        sock.user_context = extras.user_context
+        extras.user_context = None
+    tcb.owner = untrack(sock)  # the stack holds it while the connection lasts
+    events = EV_CONNECTED | EV_WRITABLE
+    if tcb.rcv_buf is not None:
+        events |= EV_READABLE
+    if tcb.fin_received:
+        events |= EV_READABLE | EV_EOF
+    if tcb.state == CLOSED:
+        events |= EV_CLOSED | EV_READABLE
+    if extras is not None and extras.error is not None:
+        events |= EV_ERROR
+    notify(tcb, events)
+    kick(listening)
+    return sock
+
+
+def open_onward(sock: Socket, syn: Syn, interface: Interface) -> None:
+    """Opens the connection that a SYN asks for, by a promiscuous interface (see `Stack.connect_onward`)."""
+    tcp = sock.stack.tcp
+    tcp.refresh()
+    tcb = new_tcb(tcp)
+    configure(tcb, sock.config)
+    interned = tcp.interned
+    tcb.interface = interface
+    tcb.link_header = interned.one(take(syn.frame, 0, syn.header_end) if interface.layer == 2 else b"")
+    tcp.table.set_key(
+        tcb, interface.cdom, interned.one(syn.vids), syn.source_hi, syn.source_lo, syn.source_port,
+        syn.destination_hi, syn.destination_lo, syn.destination_port,
+    )
+    tcb.owner = sock
+    tcp.connect(tcb)
+    sock.tcb = tcb
+    untrack(sock)  # the stack holds it while the connection lasts
+    kick(sock)
+
+
+def is_readable(sock: Socket) -> bool:
+    """See `Socket.readable`."""
+    if sock.closed:
+        return False
+    place = sock.place
+    if place is not None and place.listener is not None:
+        return place.listener.accepted is not NO_QUEUE
+    if place is not None and place.endpoint is not None:
+        return place.endpoint.readable
+    tcb = sock.tcb
+    if tcb is None:
+        return False
+    held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
+    if held == 0:
+        return at_end(tcb)
+    low = sock.config.receive_low
+    return low <= 1 or held >= min(low, tcb.rcv_limit // 2) or tcb.fin_received or tcb.state == CLOSED
+
+
+def read_piece(sock: Socket, limit: int) -> bytes:
+    """See `Socket.recv_piece`."""
+    tcb = connection_of(sock)
+    if tcb.rcv_buf is None or tcb.rcv_buf.length == 0 or sock.closed or tcb.urgent_in:
+        return sock.recv(limit)
+    return take_received_piece(tcb, limit)
+
+
+def send_on(sock: Socket, data: bytes | bytearray | memoryview, flags: int) -> int:
+    """See `Socket.send`."""
+    if sock.place is not None and sock.place.endpoint is not None:
+        return sock.sendmsg([data], flags=flags)
+    check_open(sock)
+    tcb = connection_of(sock)
+    if tcb.error is not None:
+        raise calls.failure(tcb.error)
+    if tcb.closing or tcb.state == CLOSED:
+        raise BrokenPipe()
+    if tcb.state < ESTABLISHED and not takes_early(tcb):
+        raise WouldBlock()
+    if type(data) is not bytes and type(data) is not bytearray:
+        data = bytes(memoryview(data))  # a subclass may do what it likes with its length; an int is no data
+    if len(data) == 0:
+        return 0
+    if sock.config.not_sent_low and sock.unsent >= sock.config.not_sent_low:
+        tcb.wants_write = True
+        raise WouldBlock()
+    count = queue_to_send(tcb, data, 0, len(data))
+    if count == 0:
+        raise WouldBlock()
+    if flags & sockopt.MSG_OOB:
+        mark_urgent(tcb)
+    return count
+
+
+def close_socket(sock: Socket) -> None:
+    """See `Socket.close`."""
+    if sock.closed:
+        return
+    tcp = sock.stack.tcp
+    tcp.refresh()
+    sock.closed = True
+    place = sock.place
+    if place is not None and place.listener is not None:
+        sock.stack.tcp.close_listener(place.listener)
+        place.listener = None  # they would keep each other alive
+    if place is not None and place.endpoint is not None:
+        sock.stack.udp.close(place.endpoint)
+        place.endpoint.notify = None
+    tcb = sock.tcb
+    if tcb is not None:
+        close_connection(tcb, sock.config.linger)
+        part(sock, tcb)
+    kick(sock)
+
+
+def abort_socket(sock: Socket) -> None:
+    """See `Socket.abort`."""
+    tcb = sock.tcb
+    if tcb is None:
+        sock.close()
+        return
+    tcp = sock.stack.tcp
+    tcp.refresh()
+    sock.closed = True
+    tcb.orphan = True
+    if tcb.state != CLOSED:
+        abort_connection(tcb)
+    forget_unread(tcb)
+    part(sock, tcb)
+    kick(sock)
+
+
+def kick(sock: Socket) -> None:
+    """Outside a batch: tells the event loop that there is something to flush."""
+    tcp = sock.stack.tcp
+    if not tcp.busy and tcp.on_pending is not None:
+        tcp.on_pending()
+
+
+def check_open(sock: Socket) -> None:
+    """BadSocket if the socket, or its stack, is closed; brings the stack's time up to date."""
+    if sock.closed:
+        raise BadSocket()
+    tcp = sock.stack.tcp
+    if tcp.closed_down:
+        raise BadSocket("the stack is closed")
+    tcp.refresh()
+
+
+def connection_of(sock: Socket) -> Tcb:
+    """Its connection. BadSocket, NotConnected."""
+    if sock.tcb is None:
+        raise sock._unconnected()
+    return sock.tcb
+
+
+def part(sock: Socket, tcb: Tcb) -> None:
+    """Breaks the cycle with a connection that is over; one that has something to tell yet is parted after that."""
+    if tcb.state == CLOSED and not tcb.ready_queued:
+        tcb.owner = None
+        track(sock)
 
 
 def pair(address: Any) -> tuple[Any, Any]:

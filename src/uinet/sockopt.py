@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from uinet.config import Config as Config
 from uinet.errors import InvalidArgument, NotSupported
+from uinet.tcp.config import Config as Config
 from uinet.tcp.congestion.names import check_congestion
 from uinet.tcp.keys import Keys
 from uinet.units import MILLISECOND, SECOND

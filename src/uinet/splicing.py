@@ -12,7 +12,7 @@ from typing import Any
 
 from uinet.errors import InvalidArgument
 from uinet.events import EV_READABLE
-from uinet.socket import Socket
+from uinet.socket import Socket, close_socket
 from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.calls import at_end, shut_sending, was_read
 from uinet.tcp.close import abort
@@ -82,12 +82,13 @@ class Splice:
         """Passes on that `source` has ended: its FIN once all before it has moved, its failure at once, behind what the
         other side's windows let out of the bytes before it.
         """
-        if source.error is not None:
+        error = source.extras.error if source.extras is not None else None
+        if error is not None:
             if self.error is None:
-                self.error = source.error
+                self.error = error
             if target.state != CLOSED:
                 output(target)
-                abort(target, source.error)
+                abort(target, error)
         elif at_end(source) and not target.closing and target.state >= ESTABLISHED:
             shut_sending(target)
 
@@ -97,7 +98,7 @@ class Splice:
         for sock in (self.first, self.second):
             if sock.tcb is not None:
                 sock.tcb.splice = None
-            sock.close()
+            close_socket(sock)
         if self.on_done is not None:
             told, self.on_done = self.on_done, None
             try:
@@ -114,6 +115,25 @@ class Splice:
         self.first.stack.kick()
 
 
+def may_be_joined(sock: Socket) -> bool:
+    """Whether a socket is a connection that is whole, and nobody's yet."""
+    tcb = sock.tcb
+    if tcb is None or sock.closed or tcb.closing or tcb.receive_shut:
+        return False
+    extras = tcb.extras
+    return extras is None or extras.splice is None
+
+
+def begin_end(joined: Splice, sock: Socket) -> None:
+    """Makes a socket one of the two."""
+    tcb = sock.tcb
+    assert tcb is not None
+    tcb.more().splice = joined
+    tcb.no_delay = True  # whoever sends has applied Nagle's rule already
+    tcb.cork = False
+    notify(tcb, EV_READABLE)
+
+
 def splice(a: Socket, b: Socket) -> Splice:
     """Joins two connected sockets of one stack, which belong to the splice from then on. A socket joined to itself
     echoes.
@@ -121,17 +141,13 @@ def splice(a: Socket, b: Socket) -> Splice:
     InvalidArgument if one of them is no connection, was shut down, or is joined already.
     """
     for sock in (a, b):
-        tcb = sock.tcb
-        if tcb is None or sock.closed or tcb.splice is not None or tcb.closing or tcb.receive_shut:
+        if not isinstance(sock, Socket) or not may_be_joined(sock):
             raise InvalidArgument(f"{sock!r} can't be spliced")
     if a.stack is not b.stack:
         raise InvalidArgument("a splice joins two sockets of one stack")
     joined = Splice(a, b)
-    for sock in (a, b):
-        assert sock.tcb is not None
-        sock.tcb.splice = joined
-        sock.tcb.no_delay = True  # whoever sends has applied Nagle's rule already
-        sock.tcb.cork = False
-        notify(sock.tcb, EV_READABLE)
+    begin_end(joined, a)
+    if a is not b:
+        begin_end(joined, b)
     a.stack.kick()
     return joined

@@ -3,12 +3,17 @@ cimport cython
 from uinet.ip.input cimport Receiver
 from uinet.ip.interface cimport Interface
 from uinet.ip.network cimport Network
-from uinet.socket cimport Socket
+from uinet.socket cimport Socket, new_socket, open_onward
+from uinet.splicing cimport Splice
 from uinet.stats cimport Stats
+from uinet.tcp.config cimport Config
+from uinet.tcp.extras cimport Extras
 from uinet.tcp.protocol cimport Tcp
+from uinet.tcp.syn cimport Syn
 from uinet.tcp.tcb cimport Tcb
 from uinet.wheel cimport Wheel
 from uinet.wire.frame cimport Frame
+from uinet.wire.packet cimport is_mapped
 
 cdef unsigned int EV_CLOSED, EV_ERROR
 cdef unsigned char CLOSED, CHECKSUM_VALID
@@ -25,11 +30,15 @@ cdef class Stack:
     cdef public Receiver receiver
     cdef public object udp, dhcp, on_link_event
     cdef public list link_watchers, waiting, later, calls
+    cdef public dict _domains
     cdef public bint closed
     cdef unsigned long long counted_in, counted_out
     cdef tuple _config
     @cython.locals(deadline=cython.longlong)
     cpdef next_deadline(self)
+    @cython.locals(sock=Socket)
+    cpdef Socket connect_onward(self, Syn syn, Interface interface)
+    cdef Config _promiscuous(self, unsigned int cdom)
     cdef bint _has_work(self) except -1
     @cython.locals(time=cython.longlong)
     cdef _begin(self, object now)
@@ -41,8 +50,9 @@ cdef class Stack:
     cdef _loop_back(self)
     @cython.locals(ready=list, told=Py_ssize_t)
     cdef _deliver(self)
-    @cython.locals(events=cython.uint, tcb=Tcb, sock=Socket)
+    @cython.locals(events=cython.uint, tcb=Tcb, sock=Socket, extras=Extras, joined=Splice)
     cdef _deliver_one(self, object item)
+    @cython.locals(config=Config)
     cdef _tell(self, Socket sock, unsigned int events)
     cdef _call(self)
     cdef _tell_gone(self)

@@ -23,7 +23,7 @@ from uinet.ip.notice import LinkEvent
 from uinet.ip.routes import Routes
 from uinet.passive_socket import PassiveSocket
 from uinet.ping import Ping
-from uinet.socket import Socket, new_datagram_socket
+from uinet.socket import Socket, new_datagram_socket, new_socket, open_onward
 from uinet.sockopt import (
     AF_INET,
     AF_INET6,
@@ -42,19 +42,21 @@ from uinet.sockopt import (
     SOCK_STREAM,
     SOL_SOCKET,
     TCP_FASTOPEN,
-    Config,
 )
+from uinet.splicing import Splice
 from uinet.stats import Stats
+from uinet.tcp.config import Config
 from uinet.tcp.passive import Reception
 from uinet.tcp.protocol import Tcp, TcpInput
 from uinet.tcp.state import CLOSED
-from uinet.tcp.syn import Verdict
+from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.tcb import Tcb
 from uinet.udp.protocol import Udp
 from uinet.wheel import Wheel
 from uinet.wire.addresses import IPAddress, L2Info, pack_address, unpack_address
 from uinet.wire.frame import CHECKSUM_VALID, Frame
 from uinet.wire.kernels import track
+from uinet.wire.packet import is_mapped
 
 LATEST = 1 << 62  # ns: no time is later than this, so that every deadline fits 64 bits
 DATAGRAM_BUFFER = 512 * 1024  # the receive buffer of a datagram socket
@@ -92,10 +94,11 @@ class Stack:
         self.link_watchers: list[Callable[[LinkEvent], None]] = []  # who else wants to know
         self.network.on_link_event = self._link_event
         self.network.on_kick = self.kick
-        self.network.on_refresh = self.tcp.refresh
+        self.network.on_refresh = self._refresh
         self.closed = False
         self._config: tuple[tuple[int, ...], Config] | None = None
         self.counted_in = self.counted_out = 0  # frames in and segments out, when the counters were brought up to date
+        self._domains: dict[int, tuple[Config, Config]] = {}
         self.waiting: list[Socket] = []  # sockets with events for `events`
         self.later: list[tuple[Interface, list[Frame]]] = []  # what came in inside a batch
         self.calls: list[tuple[Callable[..., object], tuple[Any, ...]]] = []  # upcalls that wait for its end
@@ -346,12 +349,15 @@ class Stack:
         tcb.ready_queued = False
         events = tcb.events
         tcb.events = 0
-        if tcb.splice is not None:
-            tcb.splice.pump()
+        extras = tcb.extras
+        if extras is not None and extras.splice is not None:
+            joined: Splice = extras.splice
+            joined.pump()
         elif tcb.owner is not None:
             self._tell(tcb.owner, events)
         if tcb.state == CLOSED and not tcb.ready_queued:
-            owner, tcb.owner = tcb.owner, None  # the last word: connection and socket would keep each other alive
+            owner = tcb.owner
+            tcb.owner = None  # the last word: connection and socket would keep each other alive
             track(owner)
 
     def _tell(self, sock: Socket, events: int) -> None:
@@ -361,7 +367,8 @@ class Stack:
         """
         if sock.closed:
             events &= EV_CLOSED | EV_ERROR
-        if sock.config.receive_low > 1 or sock.config.not_sent_low:
+        config = sock.config
+        if config.receive_low > 1 or config.not_sent_low:
             events = sock.above_low_water(events)
         if events == 0:
             return
@@ -412,6 +419,9 @@ class Stack:
         for watcher in (*self.link_watchers, self.on_link_event):
             self.call_later(watcher, event)
         self.kick()
+
+    def _refresh(self) -> None:
+        self.tcp.refresh()
 
     def kick(self) -> None:
         """Tells whoever drives this stack that a poll has something to do; inside a batch there is no need."""
@@ -493,6 +503,27 @@ class Stack:
         sock.sendto(fast_open, address, MSG_FASTOPEN)
         return sock
 
+    def connect_onward(self, syn: Syn, interface: Interface) -> Socket:
+        """A connection that a SYN asks for, by another promiscuous interface than it came by: with the same addresses,
+        ports, MACs and tags, so that the server sees the client. AddressInUse."""
+        if self.closed:
+            raise BadSocket("the stack is closed")
+        family = AF_INET if is_mapped(syn.destination_hi, syn.destination_lo) else AF_INET6
+        sock = new_socket(self, family, SOCK_STREAM, self._promiscuous(interface.cdom))
+        open_onward(sock, syn, interface)
+        return sock
+
+    def _promiscuous(self, cdom: int) -> Config:
+        """What is set on promiscuous sockets of a domain: shared by all of them, as in `_defaults`."""
+        defaults = self._defaults()
+        found = self._domains.get(cdom)
+        if found is None or found[0] is not defaults:
+            config = defaults.copy()
+            config.promiscuous = True
+            config.cdom = cdom
+            found = self._domains[cdom] = (defaults, config)
+        return found[1]
+
     def ping(
         self, destination: Any, *, payload: bytes = b"uinet", on_reply: Callable[[Ping, int, int], None] | None = None
     ) -> Ping:
@@ -516,7 +547,7 @@ class Stack:
         """
         if self.closed:
             return
-        self.closed = True
+        self.closed = self.tcp.closed_down = True
         self.tcp.on_pending = None
         self.network.on_link_event = self.network.on_kick = self.network.on_refresh = None
         self.link_watchers = []

@@ -13,6 +13,7 @@ cdef class Timer:
     cdef public unsigned int mark
     cdef Timer wheel_next
     cdef Timer wheel_previous
+    cdef blank_timer(self)
     cpdef expire(self, long long now)
 
 

@@ -100,6 +100,45 @@ class Reference:
             target.append(byte)
         return 0
 
+    def join(self, hi: int, lo: int) -> bytes:
+        packed = bytes((hi << 64 | lo) >> 8 * index & 0xFF for index in reversed(range(16)))
+        return packed[12:] if packed.startswith(bytes(10) + b"\xff\xff") else packed
+
+    def summed(
+        self, head: bytearray, head_length: int, l4: int, field: int, initial: int, source: bytes, offset: int,
+        length: int,
+    ) -> bytes:
+        joined = bytearray(self.join2(head, head_length, source, offset, length))
+        if not 0 <= l4 <= field <= head_length - 2:
+            raise IndexError
+        self.store_u16(joined, field, self.checksum(bytes(joined), l4, len(joined) - l4, initial) ^ 0xFFFF)
+        return bytes(joined)
+
+    def put_v4(
+        self, scratch: bytearray, at: int, tos: int, ttl: int, proto: int, source: int, destination: int, size: int
+    ) -> int:
+        self.at(scratch, at, 20)
+        length = (20 + size & 0xFFFF).to_bytes(2, "big")
+        header = bytes((0x45, tos)) + length + b"\0\0\x40\0" + bytes((ttl, proto, 0, 0))
+        addresses = source.to_bytes(4, "big") + destination.to_bytes(4, "big")
+        scratch[at : at + 20] = header + addresses
+        self.store_u16(scratch, at + 10, self.checksum(scratch, at, 20, 0) ^ 0xFFFF)
+        return self.checksum(addresses, 0, 8, proto + size)
+
+    def put_v6(self, scratch: bytearray, at: int, tos: int, ttl: int, proto: int, *rest: int) -> int:
+        self.at(scratch, at, 40)
+        *halves, size = rest
+        first = (6 << 28 | tos << 20).to_bytes(4, "big")
+        addresses = b"".join(half.to_bytes(8, "big") for half in halves)
+        scratch[at : at + 40] = first + (size & 0xFFFF).to_bytes(2, "big") + bytes((proto, ttl)) + addresses
+        return self.checksum(addresses, 0, 32, proto + size)
+
+    def put_tcp(self, scratch: bytearray, at: int, ports: int, seq: int, ack: int, word: int, urgent: int) -> int:
+        self.at(scratch, at, 20)
+        for index, value in enumerate((ports, seq, ack, word, urgent & 0xFFFF)):
+            self.store_u32(scratch, at + 4 * index, value)
+        return 0
+
     def hash5(self, k0: int, k1: int, *words: int) -> int:
         return siphash13(b"".join(key.to_bytes(8, "little") for key in (k0, k1)),
                          b"".join(word.to_bytes(8, "little") for word in words))
@@ -173,3 +212,39 @@ def test_copies(source: bytes, offset: int, length: int, target: bytes, at: int)
 @given(*[U64] * 7)
 def test_hashes(k0: int, k1: int, a: int, b: int, c: int, d: int, e: int) -> None:
     agree(lambda k: k.hash5(k0, k1, a, b, c, d, e))
+
+
+def put(kernel: Any, name: str, scratch: bytes, at: int, *values: int) -> tuple[bytes, int]:
+    """What a header's writer leaves, and its answer: a sum, as far as it counts."""
+    copy = bytearray(scratch)
+    told = getattr(kernel, name)(copy, at, *values)
+    return bytes(copy), kernel.checksum(b"", 0, 0, told)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.binary(max_size=60), st.integers(-3, 43), st.integers(0, 255), st.integers(0, 255), st.integers(0, 255),
+    st.tuples(*[st.integers(0, 0xFFFFFFFF)] * 5), st.tuples(*[U64] * 4), st.integers(0, 65600),
+)
+def test_headers(
+    scratch: bytes, at: int, tos: int, ttl: int, proto: int, words: tuple[int, ...], halves: tuple[int, ...], size: int
+) -> None:
+    agree(lambda k: put(k, "put_v4", scratch, at, tos, ttl, proto, words[0], words[1], size))
+    agree(lambda k: put(k, "put_v6", scratch, at, tos, ttl, proto, *halves, size))
+    agree(lambda k: put(k, "put_tcp", scratch, at, *words))
+    agree(lambda k: k.join(halves[0], halves[1]))
+    agree(lambda k: k.join(0, 0xFFFF << 32 | words[0]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.binary(min_size=40, max_size=100), st.integers(-1, 41), st.integers(-1, 40), st.integers(-1, 40),
+    st.integers(0, 0xFFFFFFFF), BUFFER, ANYWHERE, ANYWHERE, st.integers(1, 40),
+)
+def test_packets_with_their_checksums(
+    head: bytes, half: int, l4: int, field: int, initial: int, source: bytes, offset: int, length: int, times: int
+) -> None:
+    size = l4 + 2 * (half // 2)  # an even number of bytes is summed of the head
+    agree(lambda k: k.summed(bytearray(head), size, l4, field, initial, source, offset, length))
+    large = bytes(source) * times
+    agree(lambda k: k.summed(bytearray(head), 40, 20, 36, initial, large, 0, len(large)))

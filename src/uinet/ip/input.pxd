@@ -2,12 +2,12 @@ cimport cython
 
 from uinet.ip.interface cimport Interface
 from uinet.ip.network cimport Network
-from uinet.wire.frame cimport Frame, SplitFrame, gathered
-from uinet.wire.kernels cimport load_u8, load_u16, take
+from uinet.wire.frame cimport Frame, SplitFrame, gathered, new_frame
+from uinet.wire.kernels cimport join, load_u8, load_u16, take
 from uinet.wire.packet cimport Packet
 
 cdef unsigned int ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, MORE_FRAGMENTS, OFFSET_MASK
-cdef unsigned int PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP, CHECKSUM_VALID
+cdef unsigned int PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP, CHECKSUM_UNKNOWN, CHECKSUM_VALID
 cdef int FRAGMENT, TRANSPORT
 
 

@@ -24,9 +24,9 @@ from uinet.wire.constants import (
     PROTO_TCP,
     PROTO_UDP,
 )
-from uinet.wire.frame import CHECKSUM_VALID, Frame, SplitFrame, gathered
+from uinet.wire.frame import CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame, SplitFrame, gathered, new_frame
 from uinet.wire.ipv4 import has_source_route, walk_options
-from uinet.wire.kernels import load_u8, load_u16, take
+from uinet.wire.kernels import join, load_u8, load_u16, take
 from uinet.wire.packet import DROP_COUNTERS, Packet
 
 NO_NEXT_HEADER = 59
@@ -176,13 +176,13 @@ class Receiver:
     def for_us(self, interface: Interface, packet: Packet) -> bool:
         """Whether the packet is for this stack and comes from where a packet may come from."""
         network = self.network
-        source = packet.src
+        source = join(packet.src_hi, packet.src_lo)
         if not interface.loopback and (
             not is_sender(source, packet.proto) or network.is_broadcast(source, interface) or network.is_local(source)
         ):
             network.stats.count("ip_martian_source")
             return False
-        if not network.is_ours(packet.dst, interface):
+        if not network.is_ours(join(packet.dst_hi, packet.dst_lo), interface):
             network.stats.count("ip_not_ours")
             return False
         self.seen_interface = interface
@@ -337,7 +337,7 @@ def as_frame(frame: Frame | bytes) -> Frame:
         return frame
     if not isinstance(frame, (bytes, bytearray, memoryview)):
         raise InvalidArgument(f"a frame is a Frame or bytes, not {type(frame).__name__}")
-    return Frame(bytes(frame))
+    return new_frame(bytes(frame), CHECKSUM_UNKNOWN)
 
 
 def is_sender(source: bytes, proto: int) -> bool:

@@ -1,5 +1,7 @@
 from uinet.wire.frame cimport Frame
 
+cdef int DEFAULT_HOP_LIMIT
+
 
 cdef class Interface:
     cdef public object network
@@ -19,3 +21,6 @@ cdef class Interface:
     cdef public unsigned long long rx_frames, rx_bytes, tx_frames, tx_bytes, tx_dropped, counted_frames, counted_bytes
     cpdef transmit(self, Frame frame)
     cpdef list take_output(self)
+
+
+cpdef int hop_limit(int chosen, Interface interface, bint version6) except -1

@@ -351,13 +351,14 @@ class Interface:
     def take_output(self) -> list[Frame]:
         """The frames that wait, oldest first; they are the caller's now."""
         frames = self.output
-        if frames:
-            self.output = []
-            stats = self.network.stats
-            stats.count("link_tx_frames", self.tx_frames - self.counted_frames)
-            stats.count("link_tx_bytes", self.tx_bytes - self.counted_bytes)
-            self.counted_frames = self.tx_frames
-            self.counted_bytes = self.tx_bytes
+        if not frames:
+            return []  # not the one that the next frames will go to
+        self.output = []
+        stats = self.network.stats
+        stats.count("link_tx_frames", self.tx_frames - self.counted_frames)
+        stats.count("link_tx_bytes", self.tx_bytes - self.counted_bytes)
+        self.counted_frames = self.tx_frames
+        self.counted_bytes = self.tx_bytes
         return frames
 
     def statistics(self) -> dict[str, int]:

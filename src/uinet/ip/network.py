@@ -29,6 +29,7 @@ from uinet.ip.settings import IpSettings
 from uinet.stats import Stats
 from uinet.wheel import Wheel
 from uinet.wire.addresses import BROADCAST_MAC, Mac, is_multicast, multicast_mac, unpack_address
+from uinet.wire.kernels import join
 from uinet.wire.nd import is_link_local
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 LOOPBACK_MTU = 65535
 ROUTE_CACHE_LIMIT = 4096  # routes; one more and all are looked up anew
+RECENT = 256
 MIN_MTU = 68  # RFC 791
 MAX_DOMAIN = 0xFFFFFFFF
 
@@ -70,10 +72,14 @@ class TransportHandler(Protocol):
 class Route:
     """How to reach a destination. Stale once `Network.generation` is no longer `generation`.
 
-    `source`: the address to send from. `mtu`: the path MTU as known, bytes of IP packet.
+    `source`: the address to send from. `mtu`: the path MTU as known, bytes of IP packet. `destination_hi` to
+    `source_lo`: the halves of both, of one that `Network.route_between` remembers.
     """
 
-    __slots__ = ("destination", "generation", "interface", "mtu", "next_hop", "source")
+    __slots__ = (
+        "destination", "destination_hi", "destination_lo", "generation", "interface", "mtu", "next_hop", "source",
+        "source_hi", "source_lo",
+    )
 
     def __init__(
         self,
@@ -90,6 +96,10 @@ class Route:
         self.interface = interface
         self.mtu = mtu
         self.generation = generation
+        self.destination_hi = 0
+        self.destination_lo = 0
+        self.source_hi = 0
+        self.source_lo = 0
 
 
 class Network:
@@ -122,6 +132,7 @@ class Network:
         self.next_index = 1
         self.route_cache: dict[tuple[bytes, bytes | None, Interface | None], Route] = {}
         self.route_cache_generation = 0
+        self.recent: list[Route | None] = [None] * RECENT  # of the cache, by a few bits of the addresses
         self.gateways = Gateways(self)
         self.routes = Routes(self)
         self.neighbors = Neighbors(self)
@@ -317,6 +328,24 @@ class Network:
         if found is None:
             found = self._route(destination, source, interface)
             self.route_cache[key] = found
+        return found
+
+    def route_between(self, destination_hi: int, destination_lo: int, source_hi: int, source_lo: int) -> Route:
+        """As `route`, for addresses in halves."""
+        place = (destination_lo ^ (destination_lo >> 8) ^ source_lo) & (RECENT - 1)
+        found = self.recent[place]
+        if (
+            found is not None and found.generation == self.generation and found.destination_lo == destination_lo
+            and found.source_lo == source_lo and found.destination_hi == destination_hi
+            and found.source_hi == source_hi
+        ):
+            return found
+        found = self.route(join(destination_hi, destination_lo), join(source_hi, source_lo))
+        found.destination_hi = destination_hi
+        found.destination_lo = destination_lo
+        found.source_hi = source_hi
+        found.source_lo = source_lo
+        self.recent[place] = found
         return found
 
     def _route(self, destination: bytes, source: bytes | None, interface: Interface | None) -> Route:

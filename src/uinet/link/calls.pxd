@@ -17,6 +17,7 @@ cdef class Batches:
     cpdef list receive(self, Py_ssize_t limit)
     cdef int collect(self, list found, Py_ssize_t index) except -1
     cpdef Py_ssize_t send(self, list headers, list packets, Py_ssize_t start) except? -1000
+    cpdef Py_ssize_t send_frames(self, list frames, Py_ssize_t start) except? -1000
 
 
 @cython.final

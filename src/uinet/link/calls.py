@@ -23,7 +23,7 @@ import mmap
 import socket
 import struct
 
-from uinet.wire.frame import CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame
+from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame
 
 Special = tuple[bytes, bytes, bytes, int]
 
@@ -148,6 +148,24 @@ class Batches(_Taker):
             except OSError as error:
                 return sent or -(error.errno or errno.EAGAIN)
             sent += 1
+        return sent
+
+
+    def send_frames(self, frames: list[Frame], start: int) -> int:
+        """Sends up to 64 of `frames` from `start` on, up to the first that is not finished: a frame of several
+        segments, or without its checksum.
+
+        How many went, of `octets` bytes together; 0 if the first is not finished; minus the errno if none went.
+        """
+        if start < 0 or start > len(frames):
+            raise IndexError(f"frame {start} of {len(frames)}")
+        packets: list[bytes] = []
+        for frame in frames[start : start + BATCH]:
+            if frame.gso_size or frame.checksum == CHECKSUM_NEEDED:
+                break
+            packets.append(frame.data)
+        sent = self.send([PLAIN] * len(packets) if self.headers else None, packets, 0)
+        self.octets = sum(map(len, packets[: max(0, sent)]))
         return sent
 
 

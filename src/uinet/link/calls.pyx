@@ -194,6 +194,7 @@ cdef enum:
     DEFAULT_TPID = 0x8100
     UNKNOWN = 0                # Frame.checksum
     VALID = 1
+    NEEDED = 2
     BLOCK_STATUS = 8           # offsets in a block's header
     BLOCK_PACKETS = 12
     BLOCK_FIRST = 16
@@ -201,6 +202,9 @@ cdef enum:
     BLOCK_HEADER = 48
     PACKET_HEADER = 48         # struct tpacket3_hdr; a sockaddr_ll of 20 bytes follows
     PACKET_WHOLE = 68
+
+
+cdef bytes PLAIN = bytes(VNET)
 
 
 cdef bytes with_tag(const unsigned char *data, Py_ssize_t length, unsigned int status, unsigned int tci,
@@ -386,6 +390,39 @@ cdef class Batches:
             return 0
         with nogil:
             sent = uinet_send(self.fd, out, <unsigned int>count)
+        return sent
+
+    cpdef Py_ssize_t send_frames(self, list frames, Py_ssize_t start) except? -1000:
+        """Sends up to 64 of `frames` from `start` on, up to the first that is not finished."""
+        cdef uinet_outgoing out[BATCH]
+        cdef list held = []  # what is sent, while the interpreter is released
+        cdef Frame frame
+        cdef bytes data
+        cdef Py_ssize_t count = 0, left, i
+        cdef int sent
+        left = len(frames) - start
+        if start < 0 or left < 0:
+            raise IndexError(f"frame {start} of {len(frames)}")
+        self.octets = 0
+        while count < left and count < BATCH:
+            frame = <Frame?>frames[start + count]
+            if frame.gso_size or frame.checksum == NEEDED:
+                break
+            data = frame.data
+            if data is None:
+                raise TypeError("want bytes, not None")
+            held.append(data)
+            out[count].data = PyBytes_AS_STRING(data)
+            out[count].size = PyBytes_GET_SIZE(data)
+            out[count].header = PyBytes_AS_STRING(PLAIN) if self.with_headers else NULL
+            out[count].header_size = VNET if self.with_headers else 0
+            count += 1
+        if count == 0:
+            return 0
+        with nogil:
+            sent = uinet_send(self.fd, out, <unsigned int>count)
+        for i in range(sent):
+            self.octets += <Py_ssize_t>out[i].size
         return sent
 
 

@@ -243,13 +243,26 @@ class PacketDevice(InterfaceDevice):
 
     def send(self, frames: Sequence[Frame]) -> int:
         self.require_open()
+        frames = frames if isinstance(frames, list) else list(frames)
+        io = self._io
         taken = 0
         while taken < len(frames):
-            batch = frames[taken : taken + BATCH]
-            done = self._send_batch(batch)
-            taken += done
-            if done < len(batch):
+            done = io.send_frames(frames, taken) if self._begun is None else 0
+            if done > 0:
+                self.counters["tx_frames"] += done
+                self.counters["tx_bytes"] += io.octets
+                taken += done
+            elif done == 0:  # one that is not finished
+                batch = frames[taken : taken + BATCH]
+                done = self._send_batch(batch)
+                taken += done
+                if done < len(batch):
+                    break
+            elif -done in _FULL:
                 break
+            else:
+                self._refused(-done)
+                taken += 1
         return taken
 
     def _send_batch(self, frames: Sequence[Frame]) -> int:

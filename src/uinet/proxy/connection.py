@@ -16,10 +16,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uinet.proxy.match import Flow
+from uinet.socket import Socket
+from uinet.tcp.syn import Syn
 from uinet.wheel import Timer
+from uinet.wire.addresses import VlanTag
 
 if TYPE_CHECKING:
-    from uinet.socket import Socket
+    from uinet.proxy.engine import Proxy
 
 HELD = "held"
 CONNECTING = "connecting"
@@ -64,35 +67,21 @@ class Joint(Protocol):
     def abort(self) -> None: ...
 
 
-class Deadline(Timer):
-    """A timer that calls a function."""
-
-    def __init__(self, action: Callable[[], None]) -> None:
-        super().__init__()
-        self.action = action
-
-    def expire(self, now: int) -> None:
-        self.action()
-
-
-class Connection:
+class Connection(Timer):
     """One connection, from its SYN on.
 
     `client` opened it and `server` is whom it asked for, whichever side of the proxy they are on
     (`flow.from_server`). `started`, `ended`: ns, as the stack counts. `outcome`: one of `OUTCOMES` once it is
-    finished, with the `error` behind it, if any.
+    finished, with the `error` behind it, if any. As a timer it is that of a server that stays silent.
     """
 
-    __slots__ = (
-        "_bytes", "client", "deadline", "ended", "error", "flow", "joint", "outcome", "phase", "serial",
-        "server", "started", "syn", "vlans",
-    )
-
-    def __init__(self, serial: int, flow: Flow, syn: Any, started: int) -> None:
+    def __init__(self, proxy: Proxy | None, serial: int, syn: Syn, from_server: bool, started: int) -> None:
+        self.blank_timer()
+        self.proxy = proxy
         self.serial = serial
-        self.flow = flow
-        self.vlans = () if syn.l2info is None else syn.l2info.vlans
-        self.syn = syn
+        self.first = syn  # whose addresses and MACs the `flow` has
+        self.from_server = from_server
+        self.syn: Syn | None = syn
         self.phase = HELD
         self.started = started
         self.ended = 0
@@ -101,24 +90,64 @@ class Connection:
         self.client: Socket | None = None
         self.server: Socket | None = None
         self.joint: Joint | None = None
-        self.deadline: Deadline | None = None
-        self._bytes = (0, 0)
+        self.told_client_bytes = 0
+        self.told_server_bytes = 0
+
+    @property
+    def flow(self) -> Flow:
+        """Who connects with whom."""
+        return Flow.of(self.first, self.from_server)
+
+    @property
+    def vlans(self) -> tuple[VlanTag, ...]:
+        """The VLAN stack of its SYN."""
+        l2 = self.first.l2info
+        return () if l2 is None else l2.vlans
+
+    # what the stack tells of it, for the proxy that it belongs to
+
+    def expire(self, now: int) -> None:
+        """The server has stayed silent for too long."""
+        if self.proxy is not None:
+            self.proxy.server_silent(self)
+
+    def on_server(self, server: Socket, events: int) -> None:
+        """Upcall of the socket towards the server, until it is joined."""
+        if self.proxy is not None:
+            self.proxy.on_server(self, server, events)
+
+    def on_client_gone(self, syn: Syn, why: str) -> None:
+        """The client has reset its attempt, or did not complete its handshake in time."""
+        if self.proxy is not None:
+            self.proxy.client_gone(self)
+
+    def on_joint_done(self, joint: Joint) -> None:
+        """Both streams have ended, or something has ended them."""
+        if self.proxy is not None:
+            self.proxy.joint_done(self, joint)
 
     @property
     def client_bytes(self) -> int:
         """Bytes that the client sent and the server's side took."""
-        return self._bytes[0] if self.joint is None else self.joint.bytes_ab
+        return self.told_client_bytes if self.joint is None else self.joint.bytes_ab
 
     @property
     def server_bytes(self) -> int:
         """Bytes that the server sent and the client's side took."""
-        return self._bytes[1] if self.joint is None else self.joint.bytes_ba
+        return self.told_server_bytes if self.joint is None else self.joint.bytes_ba
 
     def release(self) -> None:
-        """Keeps the counts and lets go of sockets and joint, so that no cycle keeps them alive."""
-        self._bytes = (self.client_bytes, self.server_bytes)
-        self.joint = None
-        self.client = self.server = self.syn = self.deadline = None
+        """Keeps the counts and lets go of sockets, joint and proxy, so that no cycle keeps them alive."""
+        joint = self.joint
+        if joint is not None:
+            self.told_client_bytes = joint.bytes_ab
+            self.told_server_bytes = joint.bytes_ba
+            self.joint = None
+        syn = self.first
+        syn.on_gone = None
+        if syn.context is self:
+            syn.context = None
+        self.client = self.server = self.syn = self.proxy = None
 
     def as_dict(self, epoch: int = 0) -> dict[str, Any]:
         """The record as JSON has it; `epoch` (ns) is added to the stack's times, which become seconds."""

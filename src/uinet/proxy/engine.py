@@ -22,23 +22,25 @@ from uinet.errors import (
     InvalidArgument,
     NetworkUnreachable,
     TimedOut,
-    WouldBlock,
 )
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_ERROR
-from uinet.proxy.connection import ACCEPTING, CONNECTING, FINISHED, HELD, OPEN, Connection, Deadline, Joint
+from uinet.proxy.connection import ACCEPTING, CONNECTING, FINISHED, HELD, OPEN, Connection, Joint
 from uinet.proxy.match import EVERYTHING, Flow, Match
 from uinet.proxy.policy import Policy, PolicyError, verdict_of
-from uinet.splicing import splice
-from uinet.tcp.syn import Verdict
+from uinet.socket import Socket, abort_socket, accept_one
+from uinet.splicing import Splice, splice
+from uinet.stack import Stack
+from uinet.tcp.syn import Syn, Verdict
 from uinet.units import SECOND
 from uinet.wire.addresses import ANY
 
 if TYPE_CHECKING:
     from uinet.ip.interface import Interface
-    from uinet.socket import Socket
-    from uinet.stack import Stack
 
 log = logging.getLogger("uinet")
+
+ACCEPT = Verdict.ACCEPT
+DEFER = Verdict.DEFER
 
 CONNECT_TIMEOUT = 30 * SECOND
 """How long a server may stay silent: Linux clients have sent their SYN five times by then."""
@@ -134,15 +136,17 @@ class Proxy:
 
     # The SYN.
 
-    def _on_syn(self, from_server: bool, syn: Any) -> Verdict:
+    def _on_syn(self, from_server: bool, syn: Syn) -> Verdict:
         """The SYN filter of both sides' listeners."""
+        return self._take(from_server, syn)
+
+    def _take(self, from_server: bool, syn: Syn) -> Verdict:
         self.counts["syns"] += 1
-        flow = Flow.of(syn, from_server)
-        if self.draining or not self.match(flow):
+        if self.draining or not (self.match is EVERYTHING or self.match(Flow.of(syn, from_server))):
             self.counts["draining" if self.draining else "excluded"] += 1
             return self._pass()
         self._serial += 1
-        connection = Connection(self._serial, flow, syn, self.stack.now)
+        connection = Connection(self, self._serial, syn, from_server, self.stack.tcp.now)
         if self.policy is None or self.policy.decide is None:
             return self._begin(connection)
         try:
@@ -174,7 +178,7 @@ class Proxy:
 
     def _decided(self, connection: Connection, result: object) -> None:
         """The end of an ``async def decide``; `result` is what it returned or raised."""
-        if connection.phase != HELD:
+        if connection.phase != HELD or connection.syn is None:
             return  # the client has gone, or the proxy has stopped
         self.stack.tcp.refresh()
         syn = connection.syn
@@ -198,42 +202,36 @@ class Proxy:
     def _hold(self, connection: Connection) -> None:
         if connection.serial not in self.active:
             self.active[connection.serial] = connection
-            connection.syn.context = connection
-            connection.syn.on_gone = partial(self._client_gone, connection)  # reset, or given up
+            syn = connection.first
+            syn.context = connection
+            syn.on_gone = connection.on_client_gone  # reset, or given up
             self._tell("held", connection)
 
     # The server's side.
 
     def _begin(self, connection: Connection) -> Verdict:
         """Connects onward as the client; the SYN waits for what the server says."""
-        flow = connection.flow
-        onward = self.sides[0 if flow.from_server else 1]
+        onward = self.sides[0 if connection.from_server else 1]
         try:
-            server = self.stack.connect(
-                (flow.destination, flow.destination_port),
-                source=(flow.source, flow.source_port),
-                l2=connection.syn.l2info,
-                cdom=onward.cdom,
-            )
+            server = self.stack.connect_onward(connection.first, onward)
         except AddressInUse as error:
             self._finish(connection, "busy", error)
             return Verdict.REJECT_SILENT
         self._hold(connection)
         connection.phase = CONNECTING
         connection.server = server
-        server.on_event = partial(self._on_server, connection)
-        connection.deadline = Deadline(partial(self._server_silent, connection))
-        self.stack.wheel.arm(connection.deadline, self.stack.now + self.connect_timeout)
-        return Verdict.DEFER
+        server.on_event = connection.on_server
+        self.stack.wheel.arm(connection, self.stack.tcp.now + self.connect_timeout)
+        return DEFER
 
-    def _on_server(self, connection: Connection, server: Socket, events: int) -> None:
+    def on_server(self, connection: Connection, server: Socket, events: int) -> None:
         """Upcall of the socket towards the server, until it is joined."""
         if events & (EV_ERROR | EV_CLOSED):
             self._server_failed(connection, server.error)
         elif events & EV_CONNECTED and connection.phase == CONNECTING:
             connection.phase = ACCEPTING
-            self._clear_deadline(connection)
-            if not connection.syn.deliver(Verdict.ACCEPT):
+            self.stack.wheel.disarm(connection)
+            if not connection.first.deliver(ACCEPT):
                 self._finish(connection, "client-gone")
 
     def _server_failed(self, connection: Connection, error: BaseException | None) -> None:
@@ -247,34 +245,33 @@ class Proxy:
         else:
             self._reject(connection, Verdict.REJECT_SILENT, "silent", error)
 
-    def _server_silent(self, connection: Connection) -> None:
+    def server_silent(self, connection: Connection) -> None:
+        """Its time to answer is over."""
         self._reject(connection, Verdict.REJECT_SILENT, "silent", None)
 
     def _reject(
         self, connection: Connection, verdict: Verdict, outcome: str, error: BaseException | None
     ) -> None:
-        syn = connection.syn
         self._finish(connection, outcome, error)
-        syn.deliver(verdict)
+        connection.first.deliver(verdict)
 
     # The client's side.
 
-    def _client_gone(self, connection: Connection, syn: Any, why: str) -> None:
+    def client_gone(self, connection: Connection) -> None:
         """The client has reset its attempt, or did not complete its handshake in time."""
         self._finish(connection, "handshake" if connection.phase == ACCEPTING else "client-gone")
 
     def _on_accept(self, listener: Socket, events: int) -> None:
         """Upcall of the listeners: clients whose handshake has completed."""
-        while True:
-            try:
-                client = listener.accept()
-            except WouldBlock:
-                return
-            connection = client.context
-            if not isinstance(connection, Connection) or connection.phase != ACCEPTING:
-                client.abort()  # finished meanwhile: its server has gone
-            else:
-                self._open(connection, client)
+        while listener.readable:
+            self._accept(accept_one(listener))
+
+    def _accept(self, client: Socket) -> None:
+        connection = client.user_context
+        if not isinstance(connection, Connection) or connection.phase != ACCEPTING:
+            abort_socket(client)  # finished meanwhile: its server has gone
+        else:
+            self._open(connection, client)
 
     def _open(self, connection: Connection, client: Socket) -> None:
         server = connection.server
@@ -288,18 +285,19 @@ class Proxy:
         self.counts["opened"] += 1
         server.on_event = None
         try:
-            connection.joint = joint = self.join(connection, client, server)
+            joint = connection.joint = self.join(connection, client, server)
         except Exception as error:  # an upcall that raises would cost the listener
             log.exception("joining %r failed", connection)
             self._finish(connection, "reset", error)
             return
         self._tell("open", connection)
         if joint.done:
-            self._joint_done(connection, joint)
+            self.joint_done(connection, joint)
         else:
-            joint.on_done = partial(self._joint_done, connection)
+            joint.on_done = connection.on_joint_done
 
-    def _joint_done(self, connection: Connection, joint: Joint) -> None:
+    def joint_done(self, connection: Connection, joint: Joint) -> None:
+        """Both streams have ended, or something has ended them."""
         error = joint.error
         if error is None:
             self._finish(connection, "closed")
@@ -319,21 +317,22 @@ class Proxy:
         connection.phase = FINISHED
         connection.outcome = outcome
         connection.error = error
-        connection.ended = self.stack.now
-        self._clear_deadline(connection)
+        connection.ended = self.stack.tcp.now
+        self.stack.wheel.disarm(connection)
         self.active.pop(connection.serial, None)
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         self.counts["client_bytes"] += connection.client_bytes
         self.counts["server_bytes"] += connection.server_bytes
-        joint, ends = connection.joint, (connection.client, connection.server)
+        joint = connection.joint
         if joint is not None:
             joint.on_done = None
-            joint.abort()
+            if type(joint) is not Splice or not joint.done:
+                joint.abort()
         else:
-            for end in ends:
+            for end in (connection.client, connection.server):
                 if end is not None:
                     end.on_event = None
-                    end.abort()
+                    abort_socket(end)
         connection.release()
         self._tell("finished", connection)
 
@@ -344,11 +343,6 @@ class Proxy:
                 self.on_event(what, connection)
             except Exception:
                 log.exception("on_event of the proxy raised for %r", connection)
-
-    def _clear_deadline(self, connection: Connection) -> None:
-        if connection.deadline is not None:
-            self.stack.wheel.disarm(connection.deadline)
-            connection.deadline = None
 
     # What an operator does and asks.
 

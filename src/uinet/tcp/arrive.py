@@ -167,7 +167,7 @@ def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
     tcb.snd_wl1 = seg.seq
     tcb.snd_wl2 = seg.ack
     if acceptable:
-        if tcb.fast_open is not None:
+        if tcb.extras is not None and tcb.extras.fast_open is not None:
             syn_acknowledged(tcb, packet, seg)
         tcb.snd_una = seg.ack
         time_of_syn(tcb, seg)
@@ -306,7 +306,7 @@ def second_check_rst(tcb: Tcb, seg: Segment) -> None:
         return
     context.stats.count("tcp_rst_in")
     if tcb.state == SYN_RECEIVED:
-        if tcb.fast_open is not None:
+        if tcb.extras is not None and tcb.extras.fast_open is not None:
             tcb.fast_open.was_reset = True
         finish(tcb, ConnectionReset() if tcb.passive_open else ConnectionRefused())
     elif tcb.state in (CLOSING, LAST_ACK, TIME_WAIT):
@@ -346,7 +346,7 @@ def become_established(tcb: Tcb, seg: Segment) -> None:
     time_of_syn(tcb, seg)
     tcb.rexmt_at = 0
     tcb.unanswered_since = 0
-    if tcb.fast_open is not None:
+    if tcb.extras is not None and tcb.extras.fast_open is not None:
         handshake_done(tcb)
     if tcb.accecn is not None and not seg.flags & SYN:
         take_last_ack(tcb, tcb.accecn, seg)
@@ -400,7 +400,7 @@ def closing_states(tcb: Tcb) -> bool:
     if state == FIN_WAIT_1:
         change(tcb, FIN_WAIT_2)
         if tcb.orphan:
-            tcb.close_at = tcb.context.now + tcb.context.settings.fin_wait_2_timeout
+            tcb.more().close_at = tcb.context.now + tcb.context.settings.fin_wait_2_timeout
     elif state == CLOSING:
         change(tcb, TIME_WAIT)
     elif state == LAST_ACK:

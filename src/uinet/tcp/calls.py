@@ -39,7 +39,7 @@ def open_active(context: Context, tcb: Tcb, floor: int) -> None:
     tcb.snd_una = tcb.snd_nxt = tcb.iss
     tcb.rcv_scale = scale_for(most_to_receive(tcb))
     change(tcb, SYN_SENT)
-    if tcb.fast_open is None:
+    if tcb.extras is None or tcb.extras.fast_open is None:
         begin_opening(tcb)
     elif not tcb.fast_open.held:
         wants_output(tcb)  # the SYN goes then, with the data that is there by then
@@ -166,10 +166,10 @@ def close(tcb: Tcb, linger: int) -> None:
     shut_sending(tcb)
     settings = tcb.context.settings
     if tcb.state == FIN_WAIT_2:
-        tcb.close_at = tcb.context.now + settings.fin_wait_2_timeout
+        tcb.more().close_at = tcb.context.now + settings.fin_wait_2_timeout
     else:
         tcb.lingering = linger > 0
-        tcb.close_at = tcb.context.now + (linger if linger > 0 else settings.orphan_timeout)
+        tcb.more().close_at = tcb.context.now + (linger if linger > 0 else settings.orphan_timeout)
     rearm(tcb)
 
 

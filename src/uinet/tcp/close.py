@@ -16,13 +16,15 @@ def release(tcb: Tcb) -> None:
     """Lets go of buffers and timers and takes the connection out of its tables; unread data stays readable."""
     context = tcb.context
     context.wheel.disarm(tcb)
-    if tcb.fast_open is not None:
-        ended(tcb)
-    forget(tcb)
+    extras = tcb.extras
+    if extras is not None:
+        if extras.fast_open is not None:
+            ended(tcb)
+        forget(tcb)
+        extras.close_at = 0
     tcb.rexmt_at = 0
     tcb.delack_at = 0
     tcb.keep_at = 0
-    tcb.close_at = 0
     forget_out_of_order(tcb)
     if tcb.snd_buf is not None:
         context.queued_bytes -= tcb.snd_buf.length
@@ -67,7 +69,7 @@ def finish(tcb: Tcb, error: BaseException | None) -> None:
     tcb.context.stats.count("tcp_closed")
     release(tcb)
     if error is not None:
-        tcb.error = error
+        tcb.more().error = error
         notify(tcb, EV_ERROR | EV_READABLE | EV_WRITABLE | EV_CLOSED)
     else:
         notify(tcb, EV_READABLE | EV_CLOSED)

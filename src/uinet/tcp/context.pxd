@@ -1,3 +1,5 @@
+cimport cython
+
 from uinet.ip.network cimport Network
 from uinet.stats cimport Stats
 from uinet.tcp.isn cimport Secrets
@@ -25,10 +27,12 @@ cdef class Context:
     cdef public unsigned long long segments_out
     cdef public object trace, rst_limit, fast_server, fast_client
     cdef public object on_pending, clock
-    cdef public bint busy
+    cdef public bint busy, closed_down
     cdef public unsigned long long serial
     cdef public Py_ssize_t time_waits
     cdef public Py_ssize_t syn_count
+    @cython.locals(now=cython.longlong)
+    cpdef refresh(self)
     cpdef timeout(self, Timer timer, long long now)
     cpdef closed(self, Entry entry)
     cpdef begin_time_wait(self, Entry entry)

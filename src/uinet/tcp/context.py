@@ -48,6 +48,7 @@ class Context:
         self.on_pending: Callable[[], None] | None = None
         self.clock: Callable[[], int] | None = None
         self.busy = False  # inside input or poll, which flush at their end
+        self.closed_down = False  # the stack is closed
         self.serial = 0
         self.time_waits = 0
         self.syn_count = 0

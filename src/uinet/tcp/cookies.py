@@ -1,11 +1,9 @@
-"""SYN cookies (RFC 4987, 3.6): answers to SYNs of which nothing is kept, as fast as a flood can bring them.
-
-What a listener offers is looked up ten times a second, not for each SYN.
-"""
+"""SYN cookies (RFC 4987, 3.6): answers to SYNs of which nothing is kept, as fast as a flood can bring them."""
 
 from __future__ import annotations
 
-from uinet.ip.interface import DEFAULT_HOP_LIMIT
+from uinet.ip.interface import hop_limit
+from uinet.tcp.config import first_window, largest_buffer
 from uinet.tcp.context import Context
 from uinet.tcp.layout import begin, headers_length, is_v4, mss_within, put_syn_options, transmit
 from uinet.tcp.listener import Listener
@@ -17,14 +15,13 @@ from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
 COOKIE_GRACE = 2 * MINUTE  # cookies are believed for this long after the last overflow
-OFFER_TIME = 100 * MILLISECOND
 EMPTY = b""
 
 
 def flooded(context: Context, listener: Listener) -> bool:
     """Whether there is no room for another half-open connection, and cookies may take its place."""
     settings = context.settings
-    if len(listener.half_open) < listener.backlog and context.syn_count < settings.syn_cache_limit:
+    if listener.half_open < listener.backlog and context.syn_count < settings.syn_cache_limit:
         return False
     return bool(settings.syn_cookies) and listener.syn_filter is None
 
@@ -40,28 +37,12 @@ def answer_flood(context: Context, listener: Listener, packet: Packet, seg: Segm
     entry.interface = interface
     entry.next_hop = None
     entry.link_header = packet.reply_header() if interface.promiscuous else None
-    look_up_offer(context, listener)
-    ttl = listener.offer_ttl
-    if ttl == DEFAULT_HOP_LIMIT and packet.version == 6:
-        ttl = interface.hop_limit
-    entry.ttl = ttl
-    entry.tos = listener.offer_tos
+    config = listener.config
+    entry.ttl = hop_limit(config.ttl, interface, packet.version == 6)
+    entry.tos = config.tos & ~3  # the ECN field is TCP's own
     send_cookie(
         context, listener, entry, seg.seq, seg.mss, seg.wscale, seg.sack_permitted, seg.has_timestamps, seg.tsval
     )
-
-
-def look_up_offer(context: Context, listener: Listener) -> None:
-    """Sees that what the listener offers was looked up not long ago."""
-    if context.now < listener.offer_until:
-        return
-    owner = listener.owner
-    listener.offer_until = context.now + OFFER_TIME
-    listener.offer_scale = scale_for(owner.receive_buffer_max)
-    listener.offer_window = min(owner.receive_window, 0xFFFF)
-    listener.offer_segment = owner.config.max_segment
-    listener.offer_ttl = owner.config.ttl
-    listener.offer_tos = owner.config.tos & ~3  # the ECN field is TCP's own
 
 
 def send_cookie(
@@ -71,8 +52,8 @@ def send_cookie(
     """Sends the SYN,ACK whose sequence number says what there is to know of a SYN; what the SYN offers comes as
     arguments."""
     context.stats.count("tcp_syncookie_sent")
-    look_up_offer(context, listener)
     settings = context.settings
+    config = listener.config
     now = context.now
     listener.cookies_until = now + COOKIE_GRACE
     at = begin(context, entry)
@@ -90,15 +71,16 @@ def send_cookie(
         tsval = (now // MILLISECOND + offset - 64) & MASK32 & ~63
         tsval |= (1 << 5 if sack else 0) | (wscale if wscale < 15 else 15)
     options = at + headers_length(entry)
+    scale = scale_for(largest_buffer(config, settings)) if wscale != NO_WSCALE else -1
     size = put_syn_options(
-        context.scratch, options, mss_within(entry, listener.offer_segment),
-        listener.offer_scale if wscale != NO_WSCALE else -1, sack, timestamps, tsval, tsecr,
+        context.scratch, options, mss_within(entry, config.max_segment), scale, sack, timestamps, tsval, tsecr
     )
     if peer_mss == 0:
         peer_mss = 536 if is_v4(entry) else 1220
     cookie = context.secrets.cookie(entry, irs, peer_mss, now)
     if entry.auth is not None:
         entry.auth.begin(cookie, irs)
-    transmit(
-        context, entry, at, cookie, (irs + 1) & MASK32, SYN | ACK, listener.offer_window, size, EMPTY, 0, 0
-    )
+    window = first_window(config)
+    if window > 0xFFFF:
+        window = 0xFFFF
+    transmit(context, entry, at, cookie, (irs + 1) & MASK32, SYN | ACK, window, size, EMPTY, 0, 0)

@@ -53,9 +53,8 @@ HELD = 2  # for later; no other connection is to know
 def path_mtu(tcb: Tcb) -> int:
     """The path's MTU as far as the network layer knows it: the interface's for a promiscuous connection."""
     if tcb.link_header is None and find_path(tcb.context, tcb) and tcb.mtu_discover != DISCOVER_PROBE:
-        return tcb.context.network.route(
-            join(tcb.raddr_hi, tcb.raddr_lo), join(tcb.laddr_hi, tcb.laddr_lo)
-        ).mtu
+        route = tcb.context.network.route_between(tcb.raddr_hi, tcb.raddr_lo, tcb.laddr_hi, tcb.laddr_lo)
+        return route.mtu
     return tcb.interface.mtu if tcb.interface is not None else 1500
 
 

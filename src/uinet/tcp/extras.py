@@ -36,4 +36,7 @@ class Extras:
         # urgent data (RFC 9293 3.8.5); the pointers count only while the TCB's flags are set
         self.snd_up = 0
         self.rcv_up = 0
+        # what came twice, for the next ACK to tell (RFC 2883); equal: nothing
+        self.dsack_left = 0
+        self.dsack_right = 0
         untrack(self)

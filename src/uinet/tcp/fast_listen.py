@@ -20,7 +20,7 @@ def may_open_early(tcp: Tcp, listener: Listener, entry: SynEntry, packet: Packet
     whether its SYN,ACK brings a cookie.
     """
     stats = tcp.stats
-    limit = listener.owner.config.fast_open
+    limit = listener.config.fast_open
     if limit == 0 or seg.cookie_length < 0 or entry.auth is not None:  # no room for both options
         return False
     if seg.cookie_length == 0:
@@ -28,7 +28,7 @@ def may_open_early(tcp: Tcp, listener: Listener, entry: SynEntry, packet: Packet
         stats.count("tcp_fastopen_cookie_asked")
         return False
     cookie = take(packet.data, seg.cookie_at, seg.cookie_length)
-    worth = tcp.fast_server.check(entry, cookie, tcp.now, listener.owner.config.fast_open_key)
+    worth = tcp.fast_server.check(entry, cookie, tcp.now, listener.config.fast_open_key)
     if worth == BAD:
         entry.gives_cookie = True
         stats.count("tcp_fastopen_bad_cookie")

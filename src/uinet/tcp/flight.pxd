@@ -1,7 +1,7 @@
 cimport cython
 
 from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
-from uinet.tcp.sent cimport Ack, Sent
+from uinet.tcp.sent cimport Ack, Sent, new_sent
 
 cdef unsigned int MASK32
 cdef Py_ssize_t MAX_RUNS, MIN_RANGES
@@ -25,7 +25,8 @@ cdef class Flight:
     cdef public unsigned int reo_wnd_mult, reo_wnd_persist
     cdef public long long prr_delivered, prr_out, recover_fs, undo_retrans, again_at
     cdef public unsigned int prior_cwnd, prior_ssthresh
-    cdef public long long max_flight, cwnd_used, cwnd_stamp, sent_at, ticked_at
+    cdef public long long max_flight, cwnd_used, cwnd_stamp, sent_at, ticked_at, paced_until
+    cdef blank(self, long long now)
     @cython.locals(newest=Sent)
     cdef link(self, Sent run)
     @cython.locals(older=Sent, newer=Sent)
@@ -85,3 +86,7 @@ cdef class Flight:
     cpdef note_rtt(self, long long rtt, long long now)
     @cython.locals(sending=cython.longlong, acking=cython.longlong)
     cpdef finish(self, Ack ack, long long now)
+
+
+@cython.locals(flight=Flight)
+cpdef Flight new_flight(long long now)

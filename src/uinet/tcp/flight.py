@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
-from uinet.tcp.sent import Ack, Sent
+from uinet.tcp.sent import Ack, Sent, new_sent
 from uinet.units import MASK32
 from uinet.wire.kernels import untrack
 
@@ -34,6 +34,10 @@ class Flight:
     """
 
     def __init__(self, now: int) -> None:
+        self.blank(now)
+
+    def blank(self, now: int) -> None:
+        """What a new one is."""
         self.runs: list[Any] = []
         self.first = 0  # index of the run at SND.UNA; those before it are spent
         self.oldest: Sent | None = None  # in order of transmission; neither SACKed nor lost
@@ -61,6 +65,7 @@ class Flight:
         self.reordered = False
         self.slow_clock = False  # timestamps tick slowly
         self.ticked_at = 0  # when they did last
+        self.paced_until = 0  # nothing is sent before
         self.reo_wnd_mult = 1
         self.reo_wnd_persist = 16
         self.dsack_round = 0
@@ -222,7 +227,7 @@ class Flight:
                     self.link(last)
                     self.stamp(last, now, in_flight)
                     return
-        run = Sent(start, end, now)
+        run = new_sent(start, end, now)
         self.stamp(run, now, in_flight)
         self.runs.append(run)
         self.link(run)
@@ -604,3 +609,10 @@ class Flight:
         if ack.interval <= 0 or ack.interval < self.min_rtt:
             return
         ack.rate = ack.rate_delivered * 1_000_000_000 // ack.interval
+
+
+def new_flight(now: int) -> Flight:
+    """Of a connection of which nothing was sent yet."""
+    flight = Flight.__new__(Flight)
+    flight.blank(now)
+    return flight

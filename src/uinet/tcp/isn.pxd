@@ -6,21 +6,21 @@ from uinet.wire.kernels cimport hash5, load_u16
 cdef unsigned int MASK32
 cdef long long ISN_TICK, COOKIE_PERIOD
 cdef tuple COOKIE_MSS
+cdef unsigned int LARGEST
 
 
 @cython.final
 cdef class Secrets:
     cdef public unsigned long long k0, k1
-    cdef unsigned long long isn_k0, isn_k1, time_k0, time_k1
-    @cython.locals(k0=cython.ulonglong, k1=cython.ulonglong)
+    cdef unsigned long long begin_k0, begin_k1, cookie_k0, cookie_k1
+    @cython.locals(k0=cython.ulonglong, k1=cython.ulonglong, value=cython.ulonglong, offset=Py_ssize_t,
+                   ports=cython.uint)
     cpdef unsigned long long tuple_hash(
         self, Entry entry, unsigned long long purpose, unsigned long long extra) except? 0xA5A5A5A5
-    @cython.locals(value=cython.ulonglong, offset=Py_ssize_t, ports=cython.uint)
-    cdef unsigned long long _keyed(
-        self, unsigned long long k0, unsigned long long k1, Entry entry, unsigned long long extra) except? 0xA5A5A5A5
+    cdef unsigned long long beginning(self, Entry entry) except? 0xA5A5A5A5
     cpdef unsigned int isn(self, Entry entry, long long now) except? 0xA5A5A5A5
     cpdef unsigned int timestamp_offset(self, Entry entry) except? 0xA5A5A5A5
-    @cython.locals(index=cython.uint, i=Py_ssize_t, most=cython.uint)
+    @cython.locals(index=cython.uint, most=cython.uint)
     cpdef unsigned int cookie(
         self, Entry entry, unsigned int irs, unsigned int mss, long long now) except? 0xA5A5A5A5
     @cython.locals(low=cython.ulonglong, mac=cython.ulonglong, turn=cython.uint)

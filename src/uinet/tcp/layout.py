@@ -11,10 +11,20 @@ from uinet.tcp.context import Context
 from uinet.tcp.signing import sign
 from uinet.tcp.table import Entry
 from uinet.units import MASK32
-from uinet.wire.addresses import join
 from uinet.wire.constants import PROTO_TCP
-from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame, LargeFrame, gathered
-from uinet.wire.kernels import checksum, join2, store_bytes, store_u16, store_u32, store_u64, take
+from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID, LargeFrame, gathered, new_frame
+from uinet.wire.kernels import (
+    checksum,
+    join2,
+    put_tcp,
+    put_v4,
+    put_v6,
+    store_bytes,
+    store_u16,
+    store_u32,
+    summed,
+    take,
+)
 from uinet.wire.packet import is_mapped
 
 NOP_NOP_TIMESTAMPS = 0x0101080A
@@ -37,7 +47,7 @@ def find_path(context: Context, entry: Entry) -> bool:
     if entry.next_hop is not None and entry.generation == network.generation:
         return True
     try:
-        route = network.route(join(entry.raddr_hi, entry.raddr_lo), join(entry.laddr_hi, entry.laddr_lo))
+        route = network.route_between(entry.raddr_hi, entry.raddr_lo, entry.laddr_hi, entry.laddr_lo)
     except Error:
         entry.next_hop = None
         return False
@@ -94,19 +104,16 @@ def transmit(
     assert interface is not None
     state = CHECKSUM_UNKNOWN
     if interface.checksums:
-        total = checksum(scratch, l4, header, pseudo)
-        if length:
-            total = checksum(source, offset, length, total)
-        store_u16(scratch, l4 + 16, total ^ 0xFFFF)
+        packet = summed(scratch, l4 + header, l4, l4 + 16, pseudo, source, offset, length)
     else:
         state = CHECKSUM_VALID
+        packet = join2(scratch, l4 + header, source, offset, length)
     context.segments_out += 1
     hop = unresolved(entry, at)
     if hop is not None:
-        packet = join2(scratch, l4 + header, source, offset, length)
         context.network.neighbors.send(hop, packet, state, 0)
         return
-    interface.transmit(Frame(join2(scratch, l4 + header, source, offset, length), state, 0, 0))
+    interface.transmit(new_frame(packet, state))
 
 
 def transmit_large(
@@ -140,29 +147,20 @@ def put_headers(
     """
     scratch = context.scratch
     size = header + length
+    tos = entry.tos | entry.ecn
     if is_v4(entry):
         l4 = at + 20
-        store_u32(scratch, at, 0x45000000 | ((entry.tos | entry.ecn) << 16) | (20 + size))
-        store_u32(scratch, at + 4, 0x4000)  # atomic datagram: ID 0, DF (RFC 6864, 4.1)
-        store_u32(scratch, at + 8, (entry.ttl << 24) | (PROTO_TCP << 16))
-        store_u32(scratch, at + 12, entry.laddr_lo & MASK32)
-        store_u32(scratch, at + 16, entry.raddr_lo & MASK32)
-        store_u16(scratch, at + 10, checksum(scratch, at, 20, 0) ^ 0xFFFF)
-        pseudo = checksum(scratch, at + 12, 8, PROTO_TCP + size)
+        pseudo = put_v4(
+            scratch, at, tos, entry.ttl, PROTO_TCP, entry.laddr_lo & MASK32, entry.raddr_lo & MASK32, size
+        )
     else:
         l4 = at + 40
-        store_u32(scratch, at, 0x60000000 | ((entry.tos | entry.ecn) << 20))
-        store_u32(scratch, at + 4, (size << 16) | (PROTO_TCP << 8) | entry.ttl)
-        store_u64(scratch, at + 8, entry.laddr_hi)
-        store_u64(scratch, at + 16, entry.laddr_lo)
-        store_u64(scratch, at + 24, entry.raddr_hi)
-        store_u64(scratch, at + 32, entry.raddr_lo)
-        pseudo = checksum(scratch, at + 8, 32, PROTO_TCP + size)
-    store_u32(scratch, l4, (entry.lport << 16) | entry.rport)
-    store_u32(scratch, l4 + 4, seq)
-    store_u32(scratch, l4 + 8, ack)
-    store_u32(scratch, l4 + 12, ((header // 4) << 28) | (flags << 16) | window)
-    store_u32(scratch, l4 + 16, context.urgent)  # and a checksum of 0 to begin with
+        pseudo = put_v6(
+            scratch, at, tos, entry.ttl, PROTO_TCP, entry.laddr_hi, entry.laddr_lo, entry.raddr_hi, entry.raddr_lo, size
+        )
+    ports = entry.lport
+    ports = (ports << 16) | entry.rport
+    put_tcp(scratch, l4, ports, seq, ack, ((header // 4) << 28) | (flags << 16) | window, context.urgent)
     return pseudo
 
 

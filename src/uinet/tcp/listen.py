@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uinet.ip.interface import Interface, hop_limit
 from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.accecn import HANDSHAKE_ACE
+from uinet.tcp.config import first_window, largest_buffer
 from uinet.tcp.constants import MODE_ACCURATE, MODE_CLASSIC, MODE_NONE
 from uinet.tcp.context import Context
 from uinet.tcp.cookies import flooded, send_cookie
@@ -20,7 +21,7 @@ from uinet.tcp.fast_open import put_cookie
 from uinet.tcp.feedback import is_mixed, mode_of_syn, put_first_option
 from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import begin, headers_length, mss_within, put_syn_options, transmit
-from uinet.tcp.listener import Listener
+from uinet.tcp.listener import NO_QUEUE, Listed, Listener
 from uinet.tcp.negotiate import scale_for
 from uinet.tcp.reset import path_back, send_reset
 from uinet.tcp.signing import GOOD, UNKNOWN, admitted
@@ -41,6 +42,7 @@ ACCURATE_TRIES = 2  # SYN,ACKs with accurate ECN, before others are tried
 MAX_OPTIONS = 40
 KEPT_SEGMENTS = 8  # of a connection whose SYN is deferred, and that may be watched
 KEPT_BYTES = 4 << 20  # the same, of all of them
+EMPTY = b""
 
 log = logging.getLogger("uinet")
 
@@ -52,11 +54,15 @@ DEFER = Verdict.DEFER
 REJECT_RST = Verdict.REJECT_RST
 
 
-class SynEntry(Entry):
+class SynEntry(Listed):
     """One half-open connection of the SYN cache. `deferred`: it waits for its filter's verdict, nothing was sent."""
 
     def __init__(self, context: Context, listener: Listener, seg: Segment) -> None:
-        super().__init__()
+        self.blank(context, listener, seg)
+
+    def blank(self, context: Context, listener: Listener, seg: Segment) -> None:
+        """What a new one is, for a SYN of which no more is taken than its numbers and options."""
+        self.blank_listed()
         self.context = context
         self.listener: Listener | None = listener
         self.syn: Syn | None = None
@@ -87,6 +93,13 @@ class SynEntry(Entry):
         self.context.timeout(self, now)
 
 
+def new_entry(context: Context, listener: Listener, seg: Segment) -> SynEntry:
+    """An entry without a key yet."""
+    entry = SynEntry.__new__(SynEntry)
+    entry.blank(context, listener, seg)
+    return entry
+
+
 def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floor: int) -> bool:
     """A SYN for a listener (RFC 9293 3.10.7.2); False if the flow is to be bridged.
 
@@ -99,7 +112,7 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
         stats.count("tcp_syn_dropped")
         return unbridged
     auth: Any = None
-    if listener.owner.config.keys is not NO_KEYS and not listener.passive:
+    if listener.config.keys is not NO_KEYS and not listener.passive:
         probe = Entry()
         path_back(tcp, probe, packet, seg)
         if not keyed_syn(tcp, listener, probe, packet, seg):
@@ -108,7 +121,7 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     elif seg.signed and tcp.settings.drop_unexpected_signatures and not listener.passive:
         stats.count("tcp_signature_unexpected")
         return unbridged
-    if len(listener.accepted) >= listener.backlog:
+    if listener.accepted is not NO_QUEUE and len(listener.accepted) >= listener.backlog:
         stats.count("passive_overflow" if listener.passive else "tcp_listen_overflow")
         return unbridged if listener.passive else True
     syn: Syn | None = None
@@ -123,13 +136,13 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     if verdict is ACCEPT_PASSIVE:
         tcp.watching().start(listener, packet, seg, syn)
         return unbridged
-    if verdict not in (ACCEPT, REJECT_RST, DEFER):
+    if verdict is not ACCEPT and verdict is not REJECT_RST and verdict is not DEFER:
         stats.count("tcp_syn_rejected_silent")
         return unbridged if listener.passive else True
-    entry = SynEntry(tcp, listener, seg)
+    entry = new_entry(tcp, listener, seg)
     path_back(tcp, entry, packet, seg)
-    entry.ttl = hop_limit(listener.owner.config.ttl, entry.interface, packet.version == 6)
-    entry.tos = listener.owner.config.tos & ~3  # the ECN field is TCP's own
+    entry.ttl = hop_limit(listener.config.ttl, entry.interface, packet.version == 6)
+    entry.tos = listener.config.tos & ~3  # the ECN field is TCP's own
     entry.auth = auth
     entry.syn = syn
     if verdict is REJECT_RST:
@@ -155,7 +168,7 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
 def keyed_syn(tcp: Tcp, listener: Listener, entry: Entry, packet: Packet, seg: Segment) -> bool:
     """Whether a SYN for a listener with keys is signed as it should be; `entry`, which has the key of its connection,
     gets what signs the answers (None: the peer has no key)."""
-    entry.auth = listener.owner.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
+    entry.auth = listener.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
     if entry.auth is None:
         if seg.signed and tcp.settings.drop_unexpected_signatures:
             tcp.stats.count("tcp_signature_unexpected")
@@ -255,7 +268,7 @@ def make_room(tcp: Tcp, listener: Listener, entry: SynEntry) -> bool:
     """Sees that the SYN cache stays bounded; False if `entry` can't be kept (it was answered with a cookie if that
     can be).
     """
-    if len(listener.half_open) < listener.backlog and tcp.syn_count < tcp.settings.syn_cache_limit:
+    if listener.half_open < listener.backlog and tcp.syn_count < tcp.settings.syn_cache_limit:
         return True
     if flooded(tcp, listener):
         send_cookie(
@@ -263,9 +276,10 @@ def make_room(tcp: Tcp, listener: Listener, entry: SynEntry) -> bool:
             entry.tsval,
         )
         return False
-    if listener.half_open:
+    oldest = listener.oldest
+    if oldest is not None:
         tcp.stats.count("tcp_syncache_evicted")
-        drop(tcp, next(iter(listener.half_open)), "evicted")
+        drop(tcp, oldest, "evicted")  # type: ignore[arg-type]  # nothing else is in that list
         return True
     tcp.stats.count("tcp_listen_overflow")  # others fill the cache
     if entry.syn is not None:
@@ -304,12 +318,14 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
             size += answer_user_timeout(tcp, entry, options + size)
         if entry.gives_cookie and entry.retries == 0:  # an option may be why the first was lost
             size += put_cookie(tcp.scratch, options + size, cookie_for(tcp, entry))
-        window = min(receive_limit(tcp, entry), 0xFFFF)
+        window = receive_limit(tcp, entry)
+        if window > 0xFFFF:
+            window = 0xFFFF
         flags = SYN | ACK | ecn_of_syn_ack(entry)
         if entry.ecn_mode == MODE_ACCURATE and entry.retries == 0 and entry.auth is None:
             if size + 12 <= MAX_OPTIONS:
                 size += put_first_option(tcp.scratch, options + size)
-        transmit(tcp, entry, at, entry.iss, (entry.irs + 1) & MASK32, flags, window, size, b"", 0, 0)
+        transmit(tcp, entry, at, entry.iss, (entry.irs + 1) & MASK32, flags, window, size, EMPTY, 0, 0)
     entry.sent_at = tcp.now
     tcp.wheel.arm(entry, tcp.now + (tcp.settings.rto_initial << entry.retries))
 
@@ -330,31 +346,34 @@ def ecn_of_syn_ack(entry: SynEntry) -> int:
 def answer_user_timeout(tcp: Tcp, entry: SynEntry, at: int) -> int:
     """Writes the user timeout option of a SYN,ACK, where the SYN had one and the listener has asked for it; its
     length."""
-    if entry.listener is None or not entry.listener.owner.config.user_timeout_option:
+    if entry.listener is None or not entry.listener.config.user_timeout_option:
         return 0
-    return put_user_timeout(tcp.scratch, at, advertised(entry.listener.owner.config, tcp.settings.user_timeout))
+    return put_user_timeout(tcp.scratch, at, advertised(entry.listener.config, tcp.settings.user_timeout))
 
 
 def receive_most(tcp: Tcp, entry: SynEntry) -> int:
     """The largest receive buffer that the connection may come to have."""
-    return int(entry.listener.owner.receive_buffer_max) if entry.listener is not None else receive_limit(tcp, entry)
+    listener = entry.listener
+    return largest_buffer(listener.config, tcp.settings) if listener is not None else receive_limit(tcp, entry)
 
 
 def cookie_for(tcp: Tcp, entry: SynEntry) -> bytes:
     """The Fast Open cookie for the entry's peer."""
-    keys = entry.listener.owner.config.fast_open_key if entry.listener is not None else b""
+    keys = entry.listener.config.fast_open_key if entry.listener is not None else b""
     cookie: bytes = tcp.fast_server.make(entry, tcp.now, keys)
     return cookie
 
 
 def segment_limit(entry: SynEntry) -> int:
     """The listener's limit of segments (TCP_MAXSEG)."""
-    return int(entry.listener.owner.config.max_segment) if entry.listener is not None else 0
+    listener = entry.listener
+    return listener.config.max_segment if listener is not None else 0
 
 
 def receive_limit(tcp: Tcp, entry: SynEntry) -> int:
     """The receive buffer that the connection will begin with."""
-    return int(entry.listener.owner.receive_window) if entry.listener is not None else tcp.settings.receive_buffer
+    listener = entry.listener
+    return first_window(listener.config) if listener is not None else tcp.settings.receive_buffer
 
 
 def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment) -> SynEntry | None:
@@ -364,7 +383,7 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
     if len(listener.accepted) >= listener.backlog:
         tcp.stats.count("tcp_listen_overflow")
         return None
-    entry = SynEntry(tcp, listener, seg)
+    entry = new_entry(tcp, listener, seg)
     path_back(tcp, entry, packet, seg)
     entry.irs = (seg.seq - 1) & MASK32
     entry.iss = (seg.ack - 1) & MASK32
@@ -372,7 +391,7 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
     if entry.peer_mss == 0:
         tcp.stats.count("tcp_syncookie_bad")
         return None
-    entry.auth = listener.owner.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
+    entry.auth = listener.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
     if entry.auth is not None:
         entry.auth.begin(entry.iss, entry.irs)
         answer = entry.auth.check(entry, packet, seg)
@@ -441,7 +460,7 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
         challenge(tcp, entry)
         return False
     listener = entry.listener
-    if listener is None or len(listener.accepted) >= listener.backlog:
+    if listener is None or (listener.accepted is not NO_QUEUE and len(listener.accepted) >= listener.backlog):
         stats.count("tcp_listen_overflow")  # the peer sends again; meanwhile somebody may accept
         return False
     return not waits_for_data(tcp, entry, listener, seg)
@@ -450,7 +469,7 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
 def waits_for_data(tcp: Tcp, entry: SynEntry, listener: Listener, seg: Segment) -> bool:
     """TCP_DEFER_ACCEPT: whether the connection has to bring data first. If none comes in time the SYN,ACK goes again,
     and what answers it completes the handshake."""
-    wait = listener.owner.config.defer_accept
+    wait = listener.config.defer_accept
     if wait == 0 or seg.length or seg.flags & FIN:
         return False
     if entry.deferred_until == 0:
@@ -520,7 +539,7 @@ def unfile(tcp: Tcp, entry: SynEntry) -> None:
     if tcp.table.remove(entry) and not entry.deferred:
         tcp.syn_count -= 1
     if listener is not None:
-        listener.forget(entry)
+        listener.forget_entry(entry)
     if entry.deferred:
         entry.deferred = False
         tcp.deferred -= 1
@@ -565,19 +584,19 @@ def decide(tcp: Tcp, entry: SynEntry, verdict: Verdict) -> None:
     syn.entry = None
     if listener.passive:
         verdict = as_passive(verdict)
-    if verdict is Verdict.ACCEPT:
+    if verdict is ACCEPT:
         if make_room(tcp, listener, entry):
             entry.listener = listener
             file(tcp, entry)
             send_syn_ack(tcp, entry)
         return
     entry.syn = None
-    if verdict is Verdict.ACCEPT_PASSIVE:
+    if verdict is ACCEPT_PASSIVE:
         watch(tcp, listener, entry.interface, syn, kept)
-    elif verdict is Verdict.REJECT_RST:
+    elif verdict is REJECT_RST:
         tcp.stats.count("tcp_syn_rejected_rst")
         reject(tcp, entry)
-    elif verdict is Verdict.BRIDGE and entry.interface.bridge is not None and not listener.passive:
+    elif verdict is BRIDGE and entry.interface.bridge is not None and not listener.passive:
         tcp.stats.count("link_bridged")
         entry.interface.bridge.transmit(syn.original)
     else:

@@ -1,5 +1,6 @@
 cimport cython
 
+from uinet.tcp.config cimport Config
 from uinet.tcp.table cimport Entry, Table
 from uinet.wire.packet cimport is_mapped
 
@@ -9,14 +10,30 @@ cdef unsigned long long V4_MAPPED
 cdef bytes NO_TAGS
 
 
+cdef class Listed(Entry):
+    cdef public Listed before, behind
+    cdef public bint listed
+    cdef blank_listed(self)
+
+
+@cython.final
 cdef class Listener(Entry):
-    cdef public object owner, accepted, half_open, deferred, embryos, syn_filter, fast_resets
-    cdef public Py_ssize_t backlog, fast_pending
+    cdef public object owner, accepted, deferred, embryos, syn_filter, fast_resets
+    cdef public Config config
+    cdef public Listed oldest, newest
+    cdef public Py_ssize_t backlog, fast_pending, half_open
     cdef public int pattern
     cdef public Listener older
-    cdef public long long cookies_until, quiet_until, offer_until
-    cdef public unsigned int offer_scale, offer_window, offer_segment, offer_ttl, offer_tos
+    cdef public long long cookies_until, quiet_until
     cdef public bint reuse, open, passive
+    cpdef queue(self, object connection)
+    cpdef take(self)
+    @cython.locals(newest=Listed)
+    cpdef begin(self, Listed entry)
+    @cython.locals(before=Listed, behind=Listed)
+    cdef _unlist(self, Listed entry)
+    cpdef forget_entry(self, Listed entry)
+    cpdef forget(self, object item)
 
 
 @cython.final

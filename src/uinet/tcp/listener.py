@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from uinet.errors import AddressInUse
+from uinet.tcp.config import Config
 from uinet.tcp.constants import IP_ANY, IP_EXACT, IP_FAMILY
 from uinet.tcp.table import Entry, Table
 from uinet.wire.constants import V4_MAPPED
@@ -30,26 +31,40 @@ NO_QUEUE: deque[Any] = deque(maxlen=0)  # these stay empty
 NO_ENTRIES: OrderedDict[Any, None] = OrderedDict()
 
 
+class Listed(Entry):
+    """What a listener has in its list of half-open connections: `before` and `behind` are its neighbours there."""
+
+    def blank_listed(self) -> None:
+        """What a new one is (see `Timer.blank_timer`)."""
+        self.blank_entry()
+        self.listed = False
+        self.before: Listed | None = None
+        self.behind: Listed | None = None
+
+
 class Listener(Entry):
     """A listening socket's half of TCP.
 
-    `owner`: the Socket. `accepted`: connections (TCBs) that wait to be accepted, at most `backlog`. `half_open`:
-    its entries of the SYN cache that have had their SYN,ACK, oldest first; `deferred`: those that wait for a verdict.
-    `passive`: it watches connections, and sends nothing; `embryos`: watched ones of which only SYNs were seen.
-    These hold shared, empty containers while nothing is in them, as there may be a million listeners: what changes them
-    are the methods here.
+    `owner`: the Socket, `config`: its options. `accepted`: connections (TCBs) that wait to be accepted, at most
+    `backlog`. `half_open`: how many entries of the SYN cache have had their SYN,ACK, `oldest` and `newest` are the ends
+    of their list; `deferred`: those that wait for a verdict. `passive`: it watches connections, and sends nothing;
+    `embryos`: watched ones of which only SYNs were seen. These hold shared, empty containers while nothing is in them,
+    as there may be a million listeners: what changes them are the methods here.
     `older`: the listener with the same pattern that this one hides. `fast_pending`: connections that Fast Open has made
     and whose handshake is not complete; `fast_resets`: until when (ns) those that a RST has ended count as well.
     """
 
-    def __init__(self, owner: Any, backlog: int) -> None:
-        super().__init__()
+    def __init__(self, owner: Any, config: Config, backlog: int) -> None:
+        self.blank_entry()
         self.owner = owner
+        self.config = config
         self.backlog = backlog
         self.pattern = 0
         self.older: Listener | None = None
         self.accepted = NO_QUEUE
-        self.half_open = NO_ENTRIES
+        self.half_open = 0
+        self.oldest: Listed | None = None
+        self.newest: Listed | None = None
         self.deferred = NO_ENTRIES
         self.embryos = NO_ENTRIES
         self.passive = False
@@ -60,13 +75,6 @@ class Listener(Entry):
         self.fast_resets = NO_QUEUE
         self.reuse = False
         self.open = True
-        # what SYN cookies offer (`cookies`), looked up again from `offer_until` on
-        self.offer_until = -(1 << 62)
-        self.offer_scale = 0
-        self.offer_window = 0
-        self.offer_segment = 0
-        self.offer_ttl = 0
-        self.offer_tos = 0
 
     def queue(self, connection: Any) -> None:
         """A connection waits to be accepted."""
@@ -81,11 +89,33 @@ class Listener(Entry):
             self.accepted = NO_QUEUE
         return connection
 
-    def begin(self, entry: Any) -> None:
+    def begin(self, entry: Listed) -> None:
         """An entry of the SYN cache is ours, and has its SYN,ACK."""
-        if self.half_open is NO_ENTRIES:
-            self.half_open = OrderedDict()
-        self.half_open[entry] = None
+        newest = self.newest
+        entry.listed = True
+        entry.before = newest
+        if newest is None:
+            self.oldest = entry
+        else:
+            newest.behind = entry
+        self.newest = entry
+        self.half_open += 1
+
+    def _unlist(self, entry: Listed) -> None:
+        before = entry.before
+        behind = entry.behind
+        if before is None:
+            self.oldest = behind
+        else:
+            before.behind = behind
+        if behind is None:
+            self.newest = before
+        else:
+            behind.before = before
+        entry.before = None
+        entry.behind = None
+        entry.listed = False
+        self.half_open -= 1
 
     def defer(self, entry: Any) -> None:
         """An entry waits for its verdict."""
@@ -99,12 +129,15 @@ class Listener(Entry):
             self.embryos = OrderedDict()
         self.embryos[reception] = None
 
+    def forget_entry(self, entry: Listed) -> None:
+        """An entry of the SYN cache is no longer one, or no longer deferred; again: nothing."""
+        if entry.listed:
+            self._unlist(entry)
+        elif self.deferred is not NO_ENTRIES:
+            self.forget(entry)
+
     def forget(self, item: Any) -> None:
-        """An entry, or the beginning of a watched connection, is no longer one; again: nothing."""
-        if self.half_open is not NO_ENTRIES:
-            self.half_open.pop(item, None)
-            if not self.half_open:
-                self.half_open = NO_ENTRIES
+        """A deferred entry, or the beginning of a watched connection, is no longer one; again: nothing."""
         if self.deferred is not NO_ENTRIES:
             self.deferred.pop(item, None)
             if not self.deferred:

@@ -56,18 +56,22 @@ def set_mss(tcb: Tcb, peer_mss: int) -> None:
     """The effective send MSS (RFC 9293 3.7.1, MUST-16): what the peer takes and the path carries, less our options."""
     settings = tcb.context.settings
     floor = settings.min_mss
-    tcb.peer_mss = max(peer_mss, floor)
-    if tcb.max_segment and tcb.peer_mss > tcb.max_segment:
-        tcb.peer_mss = tcb.max_segment
+    tcb.peer_mss = peer_mss if peer_mss > floor else floor
+    limit = tcb.extras.max_segment if tcb.extras is not None else 0
+    if limit and tcb.peer_mss > limit:
+        tcb.peer_mss = limit
     headers = headers_length(tcb)
-    mss = min(tcb.peer_mss, path_mtu(tcb) - headers)
+    mss = path_mtu(tcb) - headers
+    if mss > tcb.peer_mss:
+        mss = tcb.peer_mss
     tcb.mss = mss - (overhead(tcb) - headers)
-    tcb.rcv_mss = min(536, tcb.mss)
+    tcb.rcv_mss = tcb.mss if tcb.mss < 536 else 536
 
 
 def established(tcb: Tcb) -> None:
     """The connection has become ESTABLISHED: congestion control and keepalive begin."""
-    tcb.soft_error = None
+    if tcb.extras is not None:
+        tcb.extras.soft_error = None
     begin(tcb)
     tcb.cwnd = initial_window(tcb.mss, tcb.context.settings.initial_window_segments)
     if tcb.accecn is not None and tcb.accecn.ce_on_syn:

@@ -351,7 +351,7 @@ class Watch(Engine):
     def admitted(self, listener: Listener, packet: Packet, seg: Segment, syn: Syn | None) -> bool:
         """Makes the connection and takes its first segment; False if its tuple is taken."""
         self.tick()
-        conn = self.begin(self.path_of(listener.owner.config))
+        conn = self.begin(self.path_of(listener.config))
         answer = seg.flags & ACK != 0
         conn.client_hi, conn.client_lo, conn.client_port = packet.src_hi, packet.src_lo, seg.source_port
         conn.server_hi, conn.server_lo, conn.server_port = packet.dst_hi, packet.dst_lo, seg.destination_port
@@ -601,7 +601,7 @@ class Watch(Engine):
         )
         if listener is None or not (listener.passive or listener.syn_filter is not None) or self.full(listener):
             return
-        conn.path = self.path_of(listener.owner.config)
+        conn.path = self.path_of(listener.config)
         same = conn.client_lo == ending.raddr_lo and conn.client_port == ending.rport
         header = header_of(ending if same else ending.other)
         self.attach(conn, listener, ending.cdom, ending.vids, header)

@@ -12,11 +12,13 @@ from uinet.events import EV_ACCEPT, EV_CLOSED
 from uinet.interning import Interned
 from uinet.ip.icmp import PORT_UNREACHABLE, PROHIBITED, PROTOCOL_UNREACHABLE, TOO_BIG, exception_of
 from uinet.ip.input import SegmentInput
+from uinet.ip.interface import Interface
 from uinet.ip.network import Network
 from uinet.seq import seq_geq, seq_lt
 from uinet.tcp.arrive import segment_arrives
 from uinet.tcp.calls import open_active
 from uinet.tcp.close import abort, finish, forget_unread, release
+from uinet.tcp.config import configure
 from uinet.tcp.congestion.growth import initial_window
 from uinet.tcp.context import Context
 from uinet.tcp.cookies import answer_flood, flooded
@@ -38,7 +40,7 @@ from uinet.tcp.listen import (
     syn_arrives,
     unfile,
 )
-from uinet.tcp.listener import Listener, Listeners
+from uinet.tcp.listener import NO_QUEUE, Listener, Listeners
 from uinet.tcp.negotiate import agree, established
 from uinet.tcp.notify import note_soft_error, notify
 from uinet.tcp.passive import Reception, Watch
@@ -53,8 +55,8 @@ from uinet.tcp.sound import source_is_sound
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.table import Entry, Table
-from uinet.tcp.tcb import Tcb
-from uinet.tcp.time_wait import TimeWait, segment_for
+from uinet.tcp.tcb import Tcb, new_tcb
+from uinet.tcp.time_wait import TimeWait, remains_of, segment_for
 from uinet.tcp.timeout import expire
 from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit
 from uinet.tcp.user_timeout import adopt
@@ -106,7 +108,7 @@ class Tcp(Context):
             packet.src_lo, seg.source_port,
         )
         if packet.beyond and (not isinstance(entry, Tcb) or entry.auth is not None):
-            packet.join()
+            packet.gather()
         if entry is None:
             return self.without_connection(packet, seg, -1)
         if isinstance(entry, Tcb):
@@ -171,7 +173,7 @@ class Tcp(Context):
                     self.stats.count("tcp_no_ack")  # RFC 9293 3.10.7.2, fourth
                     return True
                 if seg.flags & ACK and listener.cookies_until > self.now:
-                    if len(listener.accepted) >= listener.backlog:
+                    if listener.accepted is not NO_QUEUE and len(listener.accepted) >= listener.backlog:
                         self.stats.count("tcp_listen_overflow")
                         return True
                     entry = entry_from_cookie(self, listener, packet, seg)
@@ -194,7 +196,8 @@ class Tcp(Context):
         """Whether a SYN is one of so many that only a cookie can answer it, and nothing else about it matters."""
         return (
             flooded(self, listener) and not self.keyed and not listener.passive and seg.cookie_length < 0
-            and not seg.signed and not seg.flags & (FIN | RST) and len(listener.accepted) < listener.backlog
+            and not seg.signed and not seg.flags & (FIN | RST)
+            and (listener.accepted is NO_QUEUE or len(listener.accepted) < listener.backlog)
             and source_is_sound(packet, seg)
         )
 
@@ -203,10 +206,10 @@ class Tcp(Context):
         and the RST is: with TCP-AO nothing can sign one for who has no connection (RFC 5925, 7.7)."""
         auth = None
         listener = self.listener_for(packet, seg) if self.keyed else None
-        if listener is not None and listener.owner.config.keys is not NO_KEYS:
+        if listener is not None and listener.config.keys is not NO_KEYS:
             probe = Entry()
             path_back(self, probe, packet, seg)
-            auth = probe.auth = listener.owner.config.keys.signer(probe.raddr_hi, probe.raddr_lo, probe.rport)
+            auth = probe.auth = listener.config.keys.signer(probe.raddr_hi, probe.raddr_lo, probe.rport)
             if auth is not None:
                 if not auth.stateless:
                     self.stats.count("tcp_rst_unsigned")
@@ -257,7 +260,8 @@ class Tcp(Context):
         listener = entry.listener
         assert listener is not None
         tcb = self.connection_of(entry)
-        if packet.interface.promiscuous:
+        interface: Interface = packet.interface
+        if interface.promiscuous:
             tcb.link_header = self.interned.one(packet.reply_header())  # of the handshake's final ACK
         tcb.snd_wnd = seg.window << tcb.snd_scale
         tcb.max_snd_wnd = tcb.snd_wnd
@@ -321,7 +325,7 @@ class Tcp(Context):
         """The connection of a SYN that a listener has taken: key, numbers, and what the SYNs agree on."""
         listener = entry.listener
         assert listener is not None
-        tcb = Tcb(self)
+        tcb = new_tcb(self)
         tcb.copy_key(entry)
         tcb.vids = self.interned.one(entry.vids)
         tcb.passive_open = True
@@ -330,7 +334,7 @@ class Tcp(Context):
         tcb.snd_una = tcb.snd_nxt = (entry.iss + 1) & MASK32
         tcb.rcv_nxt = (entry.irs + 1) & MASK32
         tcb.ts_offset = entry.ts_offset
-        listener.owner.configure(tcb)
+        configure(tcb, listener.config)
         tcb.rcv_adv = (tcb.rcv_nxt + min(tcb.rcv_limit, 0xFFFF)) & MASK32
         tcb.last_ack_sent = tcb.rcv_nxt
         tcb.rcv_scale = entry.rcv_scale
@@ -341,7 +345,7 @@ class Tcp(Context):
         if tcb.accecn is not None:
             tcb.accecn.ect = not entry.not_ect
             tcb.accecn.offer = entry.retries == 0
-        adopt(tcb, listener.owner.config, entry.user_timeout)
+        adopt(tcb, listener.config, entry.user_timeout)
         syn = entry.syn
         if syn is not None:
             tcb.user_context = syn.context
@@ -390,7 +394,9 @@ class Tcp(Context):
         self.listeners.remove(listener)
         track(listener)
         listener.owner.let_go()
-        for entry in [*listener.half_open, *listener.deferred]:
+        while listener.oldest is not None:
+            drop(self, listener.oldest, "closed")  # type: ignore[arg-type]  # nothing else is in that list
+        for entry in list(listener.deferred):
             drop(self, entry, "closed")
         for entry in list(listener.embryos):
             self.watching().abandon(entry, "closed")
@@ -411,7 +417,7 @@ class Tcp(Context):
     def begin_time_wait(self, entry: Entry) -> None:
         """Keeps only what TIME-WAIT needs of a connection, for 2 MSL; the user is told that it is over."""
         assert isinstance(entry, Tcb)
-        remains = TimeWait(entry)
+        remains = remains_of(entry)
         change(entry, CLOSED)
         self.stats.count("tcp_closed")
         release(entry)

@@ -6,7 +6,8 @@ from uinet.tcp.context cimport Context
 from uinet.tcp.notify cimport notify
 from uinet.tcp.reassembly cimport Reassembly
 from uinet.tcp.layout cimport mss_to_offer
-from uinet.tcp.send cimport send_ack
+from uinet.tcp.extras cimport Extras
+from uinet.tcp.send cimport send_ack, tells_of_twice
 from uinet.tcp.tcb cimport Tcb
 
 cdef Py_ssize_t ROOM_OF_ISLAND
@@ -27,4 +28,5 @@ cpdef keep_out_of_order(Tcb tcb, unsigned int seq, bytes data, Py_ssize_t offset
 @cython.locals(state=cython.uchar)
 cpdef take_fin(Tcb tcb, unsigned int fin_seq)
 cpdef Py_ssize_t window_left(Tcb tcb) except -1
+@cython.locals(extras=Extras)
 cpdef came_twice(Tcb tcb, unsigned int seq, Py_ssize_t length)

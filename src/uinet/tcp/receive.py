@@ -8,7 +8,7 @@ from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.layout import mss_to_offer
 from uinet.tcp.notify import notify
 from uinet.tcp.reassembly import Reassembly
-from uinet.tcp.send import send_ack
+from uinet.tcp.send import send_ack, tells_of_twice
 from uinet.tcp.state import (
     CLOSE_WAIT,
     CLOSING,
@@ -58,7 +58,7 @@ def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None
     if tcb.reassembly is not None:
         gap = tcb.reassembly.gap_after(seq)
         if gap < length:
-            if tcb.dsack_left == tcb.dsack_right:  # the first of a segment's duplicates is told
+            if not tells_of_twice(tcb):  # the first of a segment's duplicates is told
                 came_twice(tcb, (seq + gap) & MASK32, tcb.reassembly.overlap(end))
             length = gap  # what is held already came first, and stays
     tcb.rcv_buf.append(data, offset, length)
@@ -92,8 +92,9 @@ def came_twice(tcb: Tcb, seq: int, length: int) -> None:
     """`length` octets at `seq` were here already: the next ACK tells (RFC 2883, 4)."""
     if tcb.sack_ok and tcb.context.settings.dsack:
         tcb.ack_now = True
-        tcb.dsack_left = seq
-        tcb.dsack_right = (seq + length) & MASK32
+        extras = tcb.more()
+        extras.dsack_left = seq
+        extras.dsack_right = (seq + length) & MASK32
 
 
 def fin_reached(tcb: Tcb) -> None:

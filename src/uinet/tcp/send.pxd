@@ -7,6 +7,7 @@ from uinet.tcp.context cimport Context
 from uinet.tcp.discovery cimport probe_length, probe_sent, route_changed
 from uinet.tcp.accecn cimport AccEcn
 from uinet.tcp.feedback cimport feedback_flags, put_option
+from uinet.tcp.extras cimport Extras
 from uinet.tcp.flight cimport Flight
 from uinet.tcp.layout cimport (
     begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit, transmit_large,
@@ -32,9 +33,10 @@ cdef bytes EMPTY
 
 @cython.locals(now=cython.longlong, flight=Flight)
 cpdef unsigned int timestamp_now(Tcb tcb)
+cpdef bint tells_of_twice(Tcb tcb) except -1
 @cython.locals(count=Py_ssize_t, most=Py_ssize_t)
 cpdef Py_ssize_t sack_length(Tcb tcb) except -1
-@cython.locals(length=Py_ssize_t, count=Py_ssize_t)
+@cython.locals(length=Py_ssize_t, count=Py_ssize_t, extras=Extras)
 cpdef Py_ssize_t put_sack(Tcb tcb, bytearray scratch, Py_ssize_t at) except -1
 @cython.locals(context=Context, free=Py_ssize_t, most=Py_ssize_t)
 cpdef Py_ssize_t window_free(Tcb tcb) except -1
@@ -53,8 +55,11 @@ cpdef send_ack(Tcb tcb)
 cpdef challenge_ack(Tcb tcb)
 @cython.locals(context=Context, at=Py_ssize_t, size=Py_ssize_t)
 cpdef send_rst(Tcb tcb)
-@cython.locals(context=Context, settings=Settings, scratch=bytearray)
+@cython.locals(context=Context, settings=Settings, scratch=bytearray, at=Py_ssize_t, options=Py_ssize_t,
+               offer_ts=bint, offer_sack=bint, wscale=cython.int, flags=cython.uint, ack=cython.uint, mss=Py_ssize_t,
+               size=Py_ssize_t, window=cython.uint)
 cpdef send_syn(Tcb tcb)
+cpdef Py_ssize_t syn_user_timeout(Tcb tcb, Py_ssize_t at) except -1
 cpdef send_fast_syn(Tcb tcb, Py_ssize_t at, unsigned int ack, unsigned int flags, Py_ssize_t size)
 cpdef begin_opening(Tcb tcb)
 cpdef output_early(Tcb tcb)
@@ -75,9 +80,9 @@ cpdef Py_ssize_t several(Tcb tcb, Py_ssize_t full, Py_ssize_t most, Py_ssize_t a
                          long long room, Py_ssize_t offset) except -1
 @cython.locals(sack=Py_ssize_t, length=Py_ssize_t, seq=cython.uint)
 cpdef Py_ssize_t send_larger(Tcb tcb, Flight flight, Py_ssize_t offset, Py_ssize_t available, long long room) except -2
-cpdef bint must_wait(Tcb tcb) except -1
+cpdef bint must_wait(Tcb tcb, Flight flight) except -1
 @cython.locals(earliest=cython.longlong)
-cpdef pace(Tcb tcb, long long length)
+cpdef pace(Tcb tcb, Flight flight, long long length)
 cpdef Py_ssize_t window_allows(Tcb tcb, Py_ssize_t wanted, Py_ssize_t usable, Py_ssize_t full) except -1
 cpdef bint may_send_small(Tcb tcb, Py_ssize_t offset) except -1
 @cython.locals(seq=cython.uint, end=cython.uint, now=cython.longlong)

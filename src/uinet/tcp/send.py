@@ -59,12 +59,17 @@ def timestamp_now(tcb: Tcb) -> int:
     return (now // TS_TICK + tcb.ts_offset) & MASK32
 
 
+def tells_of_twice(tcb: Tcb) -> bool:
+    """Whether the next ACK has a duplicate to tell of."""
+    return tcb.extras is not None and tcb.extras.dsack_left != tcb.extras.dsack_right
+
+
 def sack_length(tcb: Tcb) -> int:
     """Bytes of SACK option that go into the next segment."""
     count = 0
     if tcb.reassembly is not None:
         count = len(tcb.reassembly.recent)
-    if tcb.dsack_left != tcb.dsack_right:
+    if tells_of_twice(tcb):
         count += 1
     if count == 0 or not tcb.sack_ok:
         return 0
@@ -87,10 +92,11 @@ def put_sack(tcb: Tcb, scratch: bytearray, at: int) -> int:
     store_u8(scratch, at + 2, 5)
     store_u8(scratch, at + 3, 2 + 8 * count)
     at += 4
-    if tcb.dsack_left != tcb.dsack_right:
-        store_u32(scratch, at, tcb.dsack_left)
-        store_u32(scratch, at + 4, tcb.dsack_right)
-        tcb.dsack_left = tcb.dsack_right
+    if tells_of_twice(tcb):
+        extras = tcb.more()
+        store_u32(scratch, at, extras.dsack_left)
+        store_u32(scratch, at + 4, extras.dsack_right)
+        extras.dsack_left = extras.dsack_right
         at += 8
         count -= 1
     if tcb.reassembly is not None:
@@ -154,7 +160,7 @@ def emit(tcb: Tcb, seq: int, flags: int, position: int, length: int, segment: in
     size = 0
     if tcb.ts_ok:
         size = put_timestamps(scratch, options, timestamp_now(tcb), tcb.ts_recent)
-    if tcb.reassembly is not None or tcb.dsack_left != tcb.dsack_right:
+    if tcb.reassembly is not None or tells_of_twice(tcb):
         size += put_sack(tcb, scratch, options + size)
     if tcb.accecn is not None:
         accurate = tcb.accecn
@@ -256,14 +262,14 @@ def send_syn(tcb: Tcb) -> None:
         offer_ts = tcb.ts_ok
         offer_sack = tcb.sack_ok
         wscale = tcb.rcv_scale if tcb.rcv_scale or tcb.snd_scale else -1
+    mss = mss_within(tcb, tcb.extras.max_segment if tcb.extras is not None else 0)
     size = put_syn_options(
-        scratch, options, mss_within(tcb, tcb.max_segment), wscale, offer_sack, offer_ts, timestamp_now(tcb),
-        tcb.ts_recent,
+        scratch, options, mss, wscale, offer_sack, offer_ts, timestamp_now(tcb), tcb.ts_recent
     )
     window = tcb.rcv_limit if tcb.rcv_limit < 0xFFFF else 0xFFFF
     tcb.segments_out += 1
     size += syn_user_timeout(tcb, options + size)
-    if tcb.fast_open is not None:
+    if tcb.extras is not None and tcb.extras.fast_open is not None:
         send_fast_syn(tcb, at, ack, flags, size)
         return
     transmit(context, tcb, at, tcb.iss, ack, flags, window, size, EMPTY, 0, 0)
@@ -306,7 +312,7 @@ def send_fast_syn(tcb: Tcb, at: int, ack: int, flags: int, size: int) -> None:
 
 def begin_opening(tcb: Tcb) -> None:
     """Sends the first SYN of an active open."""
-    if tcb.fast_open is not None:
+    if tcb.extras is not None and tcb.extras.fast_open is not None:
         tcb.fast_open.waiting = False
     tcb.snd_nxt = (tcb.iss + 1) & MASK32
     tcb.timing = True
@@ -321,7 +327,7 @@ def output_early(tcb: Tcb) -> None:
     if tcb.state == SYN_RECEIVED and tcb.ack_now:
         tcb.ack_now = False
         send_syn(tcb)
-    fast = tcb.fast_open
+    fast = tcb.extras.fast_open if tcb.extras is not None else None
     if fast is None:
         return
     if fast.waiting and tcb.state == SYN_SENT:
@@ -429,7 +435,7 @@ def send_new(tcb: Tcb) -> bool:
         last = length == available
         if last and length < full and not may_send_small(tcb, offset):
             break
-        if tcb.pacing_rate and must_wait(tcb):
+        if tcb.pacing_rate and must_wait(tcb, flight):
             limited = room < full
             break
         flags = 0
@@ -501,18 +507,18 @@ def send_larger(tcb: Tcb, flight: Flight, offset: int, available: int, room: int
     return length
 
 
-def must_wait(tcb: Tcb) -> bool:
+def must_wait(tcb: Tcb, flight: Flight) -> bool:
     """Whether pacing says to wait before the next segment; a timer sends it then."""
-    tcb.pacing = tcb.paced_until > tcb.context.now
+    tcb.pacing = flight.paced_until > tcb.context.now
     return tcb.pacing
 
 
-def pace(tcb: Tcb, length: int) -> None:
+def pace(tcb: Tcb, flight: Flight, length: int) -> None:
     """`length` bytes go out: the next not before their time at the pacing rate has passed."""
     earliest = tcb.context.now - PACING_SLACK
-    if tcb.paced_until < earliest:
-        tcb.paced_until = earliest
-    tcb.paced_until += length * 1_000_000_000 // tcb.pacing_rate
+    if flight.paced_until < earliest:
+        flight.paced_until = earliest
+    flight.paced_until += length * 1_000_000_000 // tcb.pacing_rate
 
 
 def window_allows(tcb: Tcb, wanted: int, usable: int, full: int) -> int:
@@ -555,7 +561,7 @@ def send_segment(tcb: Tcb, flight: Flight, flags: int, offset: int, length: int,
     if tcb.recovering:
         flight.prr_out += length
     if tcb.pacing_rate:
-        pace(tcb, length)
+        pace(tcb, flight, length)
     if tcb.rexmt_at == 0:
         start_retransmit(tcb)
 
@@ -572,7 +578,7 @@ def retransmit(tcb: Tcb, flight: Flight) -> bool:
         length = seq_diff(flight.lost_end(run, full), seq)
         if length > full:
             length = full
-        if window_room(tcb) < length or (tcb.pacing_rate and must_wait(tcb)):
+        if window_room(tcb) < length or (tcb.pacing_rate and must_wait(tcb, flight)):
             return sent
         resend(tcb, flight, seq, (seq + length) & MASK32)
         sent = True
@@ -601,7 +607,7 @@ def resend(tcb: Tcb, flight: Flight, seq: int, end: int) -> None:
     if tcb.recovering:
         flight.prr_out += covered
     if tcb.pacing_rate:
-        pace(tcb, length)
+        pace(tcb, flight, length)
     tcb.retransmits += 1
     context.stats.count("tcp_retransmit")
     if tcb.rexmt_at == 0:

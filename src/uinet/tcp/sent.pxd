@@ -12,8 +12,13 @@ cdef class Sent:
     cdef public long long in_flight
     cdef public bint sacked, lost, again, app_limited
     cdef public Sent older, newer
+    cdef blank(self, unsigned int start, unsigned int end, long long sent_at)
     @cython.locals(rest=Sent)
     cdef Sent tail(self, unsigned int at)
+
+
+@cython.locals(run=Sent)
+cpdef Sent new_sent(unsigned int start, unsigned int end, long long sent_at)
 
 
 @cython.final

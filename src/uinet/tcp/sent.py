@@ -18,6 +18,10 @@ class Sent:
     """
 
     def __init__(self, start: int, end: int, sent_at: int) -> None:
+        self.blank(start, end, sent_at)
+
+    def blank(self, start: int, end: int, sent_at: int) -> None:
+        """What a new one is."""
         self.start = start
         self.end = end
         self.sent_at = sent_at
@@ -36,7 +40,7 @@ class Sent:
 
     def tail(self, at: int) -> Sent:
         """Splits this run at `at`, which lies inside; the new run behind it."""
-        rest = Sent(at, self.end, self.sent_at)
+        rest = new_sent(at, self.end, self.sent_at)
         rest.sacked = self.sacked
         rest.lost = self.lost
         rest.again = self.again
@@ -49,6 +53,13 @@ class Sent:
         self.in_flight -= seq_diff(self.end, at)
         self.end = at
         return rest
+
+
+def new_sent(start: int, end: int, sent_at: int) -> Sent:
+    """A run that was sent once."""
+    run = Sent.__new__(Sent)
+    run.blank(start, end, sent_at)
+    return run
 
 
 class Ack:

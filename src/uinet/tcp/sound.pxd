@@ -1,6 +1,7 @@
 cimport cython
 
 from uinet.ip.interface cimport Interface
+from uinet.wire.kernels cimport join
 from uinet.wire.packet cimport Packet, is_mapped
 from uinet.wire.segment cimport Segment
 

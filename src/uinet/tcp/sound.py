@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from uinet.units import MASK32
+from uinet.wire.kernels import join
 from uinet.wire.packet import Packet, is_mapped
 from uinet.wire.segment import Segment
 
@@ -16,8 +17,9 @@ def source_is_sound(packet: Packet, seg: Segment) -> bool:
     if packet.src_hi == packet.dst_hi and packet.src_lo == packet.dst_lo and seg.source_port == seg.destination_port:
         return False  # LAND
     interface = packet.interface
-    if not interface.promiscuous and packet.dst in interface.broadcasts:
-        return False
+    if not interface.promiscuous and interface.broadcasts:
+        if join(packet.dst_hi, packet.dst_lo) in interface.broadcasts:
+            return False
     return is_single(packet.src_hi, packet.src_lo) and is_single(packet.dst_hi, packet.dst_lo)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from uinet.errors import InvalidArgument
-from uinet.wire.addresses import L2Info, join, unpack_address
+from uinet.ip.interface import Interface
+from uinet.tcp.verdict import SynOptions as SynOptions
+from uinet.tcp.verdict import Verdict as Verdict
+from uinet.wire.addresses import L2Info, unpack_address
 from uinet.wire.constants import NO_WSCALE
-from uinet.wire.packet import Packet
+from uinet.wire.kernels import join, take
+from uinet.wire.packet import Packet, l2info_of
 from uinet.wire.segment import Segment
 
 if TYPE_CHECKING:
@@ -18,53 +21,36 @@ if TYPE_CHECKING:
     from uinet.tcp.listen import SynEntry
 
 
-class Verdict(enum.Enum):
-    """What a SYN filter decides."""
-
-    ACCEPT = "accept"  # go on with the handshake
-    ACCEPT_PASSIVE = "accept-passive"  # watch the connection without taking part: the accepted socket is passive
-    REJECT_RST = "reject-rst"  # answer with a RST
-    REJECT_SILENT = "reject-silent"  # drop it without a word
-    DEFER = "defer"  # decide later, with Syn.deliver
-    BRIDGE = "bridge"  # hand the SYN to the interface's bridge peer, untouched; without one it is dropped
-
-
-class SynOptions(NamedTuple):
-    """The options of a SYN. `mss` and `window_scale` are None, `timestamp` is None, if absent."""
-
-    mss: int | None
-    window_scale: int | None
-    sack_permitted: bool
-    timestamp: int | None
-    window: int
-    raw: bytes
-
-
 class Syn:
     """A SYN before there is any state for it.
 
-    `context` is the filter's own and becomes `Socket.context` of the connection. `frame`: the raw bytes. `on_gone`:
-    called with this object and a word ("reset", "timeout", "evicted", "closed"), once and after the batch, if a SYN
-    that the filter has deferred or accepted comes to nothing.
+    What it says is taken apart when somebody asks. `context` is the filter's own and becomes `Socket.context` of the
+    connection. `frame`: the raw bytes. `on_gone`: called with this object and a word ("reset", "timeout", "evicted",
+    "closed"), once and after the batch, if a SYN that the filter has deferred or accepted comes to nothing.
     """
 
     def __init__(self, packet: Packet, seg: Segment) -> None:
-        self.source: tuple[IPv4Address | IPv6Address, int] = (
-            unpack_address(join(packet.src_hi, packet.src_lo)), seg.source_port,
-        )
-        self.destination: tuple[IPv4Address | IPv6Address, int] = (
-            unpack_address(join(packet.dst_hi, packet.dst_lo)), seg.destination_port,
-        )
-        self.l2info: L2Info | None = packet.l2info
-        self.interface: Any = packet.interface
-        self.cdom: int = packet.interface.cdom
-        self.frame: bytes = packet.data
+        interface: Interface = packet.interface
+        self.interface = interface
+        self.cdom = interface.cdom
+        self.frame = packet.data
         self.original = packet.frame  # as the device gave it, to be bridged
-        self.options = SynOptions(
-            seg.mss or None, None if seg.wscale == NO_WSCALE else seg.wscale, seg.sack_permitted,
-            seg.tsval if seg.has_timestamps else None, seg.window,
-            packet.data[seg.options_offset : seg.options_end],
-        )
+        self.source_hi = packet.src_hi
+        self.source_lo = packet.src_lo
+        self.source_port = seg.source_port
+        self.destination_hi = packet.dst_hi
+        self.destination_lo = packet.dst_lo
+        self.destination_port = seg.destination_port
+        self.vids = packet.vids
+        self.header_end = packet.l3  # of the link header
+        self.mss = seg.mss
+        self.wscale = seg.wscale
+        self.sack_permitted = seg.sack_permitted
+        self.has_timestamps = seg.has_timestamps
+        self.tsval = seg.tsval
+        self.window = seg.window
+        self.options_offset = seg.options_offset
+        self.options_end = seg.options_end
         self.context: Any = None
         self.on_gone: Callable[[Syn, str], None] | None = None
         self.entry: SynEntry | None = None
@@ -72,8 +58,38 @@ class Syn:
         self.asking = False  # the filter is being asked
         self.early: Verdict | None = None  # what was delivered meanwhile
 
+    @property
+    def source(self) -> tuple[IPv4Address | IPv6Address, int]:
+        """Who opens the connection: address and port."""
+        return unpack_address(join(self.source_hi, self.source_lo)), self.source_port
+
+    @property
+    def destination(self) -> tuple[IPv4Address | IPv6Address, int]:
+        """With whom."""
+        return unpack_address(join(self.destination_hi, self.destination_lo)), self.destination_port
+
+    @property
+    def link_header(self) -> bytes:
+        """The link header, verbatim; empty on layer 3."""
+        return take(self.frame, 0, self.header_end)
+
+    @property
+    def l2info(self) -> L2Info | None:
+        """MACs and VLAN stack; None on layer 3."""
+        return l2info_of(self.link_header)
+
+    @property
+    def options(self) -> SynOptions:
+        """The options of the SYN, and its window."""
+        return SynOptions(
+            self.mss or None, None if self.wscale == NO_WSCALE else self.wscale, self.sack_permitted,
+            self.tsval if self.has_timestamps else None, self.window,
+            take(self.frame, self.options_offset, self.options_end - self.options_offset),
+        )
+
     def __repr__(self) -> str:
-        return f"<Syn {self.source[0]}.{self.source[1]} > {self.destination[0]}.{self.destination[1]}>"
+        source, destination = self.source, self.destination
+        return f"<Syn {source[0]}.{source[1]} > {destination[0]}.{destination[1]}>"
 
     @property
     def waiting(self) -> bool:

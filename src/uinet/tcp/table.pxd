@@ -16,6 +16,7 @@ cdef class Entry(Node):
     cdef public unsigned short lport, rport
     cdef public unsigned char ttl, tos, ecn
     cdef public object auth
+    cdef blank_entry(self)
     cpdef copy_key(self, Entry other)
 
 

@@ -19,7 +19,11 @@ class Entry(Node):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self.blank_entry()
+
+    def blank_entry(self) -> None:
+        """What a new one is (see `Timer.blank_timer`)."""
+        self.blank_node()
         self.cdom = 0
         self.vids = b""
         self.laddr_hi = 0

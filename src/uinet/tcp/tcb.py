@@ -24,7 +24,12 @@ class Tcb(Entry):
     """One connection. Times in ns, 0 for "off"; sequence numbers modulo 2**32; sizes in bytes."""
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
+        self.blank(context)
+
+    def blank(self, context: Context) -> None:
+        """What a new one is: CLOSED, with the defaults of the stack's settings."""
+        self.blank_entry()
+        settings = context.settings
         self.context = context
         self.owner: Any = None  # the Socket, or what else is told of events
         self.state = 0
@@ -39,7 +44,7 @@ class Tcb(Entry):
         self.max_snd_wnd = 0
         self.mss = 536  # effective send MSS: payload bytes of a full segment, options allowed for
         self.peer_mss = 536  # what the peer takes, options not allowed for
-        self.mtu_probing = context.settings.mtu_probing
+        self.mtu_probing = settings.mtu_probing
         self.mtu_discover = 1  # IP_MTU_DISCOVER
         # receive sequence space
         self.irs = 0
@@ -60,8 +65,8 @@ class Tcb(Entry):
         self.snd_buf: ByteQueue | None = None  # from snd_una on, SYN and FIN not counted
         self.rcv_buf: ByteQueue | None = None
         self.reassembly: Reassembly | None = None
-        self.snd_limit = context.settings.send_buffer
-        self.rcv_limit = context.settings.receive_buffer
+        self.snd_limit = settings.send_buffer
+        self.rcv_limit = settings.receive_buffer
         self.send_auto = True  # the limit grows with what the connection can use (`autotune`)
         self.receive_auto = True
         self.tuning: Tuning | None = None
@@ -71,13 +76,10 @@ class Tcb(Entry):
         self.cwnd = 0
         self.ssthresh = 0x7FFFFFFF
         self.pacing_rate = 0  # bytes a second; 0: not paced
-        self.paced_until = 0  # nothing is sent before
-        self.pacing = False  # something waits for that
+        self.pacing = False  # something waits for `flight.paced_until`
         self.dup_acks = 0
         self.recovering = 0  # the state of recovery (`recovery`: OPEN, FAST, ...); until snd_una reaches `recover`
         self.recover = 0
-        self.dsack_left = 0  # what came twice, for the next ACK to tell (RFC 2883); equal to dsack_right: nothing
-        self.dsack_right = 0
         # explicit congestion notification (RFC 3168)
         self.ecn_ok = False  # of either kind
         self.accecn: AccEcn | None = None  # accurate feedback (RFC 9768) is in use
@@ -87,7 +89,7 @@ class Tcb(Entry):
         # round trips and retransmission timer (RFC 6298)
         self.srtt = 0
         self.rttvar = 0
-        self.rto = context.settings.rto_initial
+        self.rto = settings.rto_initial
         self.backoff = 0
         self.timing = False  # our SYN, sent once at `unanswered_since`
         self.unanswered_since = 0  # when what is now unacknowledged (or the zero window) began; 0: nothing is
@@ -330,3 +332,10 @@ class Tcb(Entry):
     def rcv_up(self, value: int) -> None:
         if value or self.extras is not None:
             self.more().rcv_up = value
+
+
+def new_tcb(context: Context) -> Tcb:
+    """A connection with no key yet."""
+    tcb = Tcb.__new__(Tcb)
+    tcb.blank(context)
+    return tcb

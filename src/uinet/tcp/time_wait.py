@@ -11,12 +11,18 @@ from uinet.units import MASK32, MILLISECOND
 from uinet.wire.constants import ACK, FIN, RST, SYN
 from uinet.wire.segment import Segment
 
+EMPTY = b""
+
 
 class TimeWait(Entry):
     """A connection in TIME-WAIT: its key and path, and the numbers that an ACK needs."""
 
     def __init__(self, tcb: Tcb) -> None:
-        super().__init__()
+        self.blank(tcb)
+
+    def blank(self, tcb: Tcb) -> None:
+        """What is left of `tcb`."""
+        self.blank_entry()
         self.context: Context = tcb.context
         self.copy_key(tcb)
         self.snd_nxt = tcb.snd_nxt
@@ -34,13 +40,20 @@ class TimeWait(Entry):
         self.context.timeout(self, now)
 
 
+def remains_of(tcb: Tcb) -> TimeWait:
+    """What TIME-WAIT keeps of a connection."""
+    entry = TimeWait.__new__(TimeWait)
+    entry.blank(tcb)
+    return entry
+
+
 def segment_for(entry: TimeWait, seg: Segment, wanted: bool) -> bool:
     """A segment for a connection in TIME-WAIT; True if it is a SYN for which the entry may give way, as somebody wants
     it (`wanted`: there is a listener)."""
     context = entry.context
     if seg.flags & RST:
         return False  # RFC 1337: TIME-WAIT is not assassinated
-    if not seg.flags & (SYN | ACK) and 0 <= seq_diff(seg.seq, entry.rcv_nxt) < max(1, entry.space):
+    if not seg.flags & (SYN | ACK) and in_space(entry, seg):
         context.stats.count("tcp_no_ack")  # RFC 9293 3.10.7.4, fifth
         return False
     if seg.flags & (SYN | ACK) == SYN and wanted and gives_way(entry, seg):
@@ -56,6 +69,13 @@ def segment_for(entry: TimeWait, seg: Segment, wanted: bool) -> bool:
         entry.challenge_after = context.now + context.settings.challenge_ack_interval
         acknowledge(entry)
     return False
+
+
+def in_space(entry: TimeWait, seg: Segment) -> bool:
+    """Whether a segment begins in what was left of the window."""
+    ahead = seq_diff(seg.seq, entry.rcv_nxt)
+    space = entry.space if entry.space > 1 else 1
+    return 0 <= ahead < space
 
 
 def gives_way(entry: TimeWait, seg: Segment) -> bool:
@@ -79,4 +99,4 @@ def acknowledge(entry: TimeWait) -> None:
         options = at + headers_length(entry)
         tsval = (context.now // MILLISECOND + entry.ts_offset) & MASK32
         size = put_timestamps(context.scratch, options, tsval, entry.ts_recent)
-    transmit(context, entry, at, entry.snd_nxt, entry.rcv_nxt, ACK, entry.window, size, b"", 0, 0)
+    transmit(context, entry, at, entry.snd_nxt, entry.rcv_nxt, ACK, entry.window, size, EMPTY, 0, 0)

@@ -25,7 +25,7 @@ def expire(tcb: Tcb, now: int) -> None:
         retransmission_due(tcb, now)
     if tcb.state != CLOSED and tcb.loss_at and now >= tcb.loss_at:
         loss_due(tcb)
-    if tcb.state != CLOSED and tcb.pacing and now >= tcb.paced_until:
+    if tcb.state != CLOSED and tcb.pacing and tcb.flight is not None and now >= tcb.flight.paced_until:
         tcb.pacing = False
         output(tcb)
     if tcb.state != CLOSED and tcb.keep_at and now >= tcb.keep_at:

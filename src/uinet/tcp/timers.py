@@ -26,8 +26,8 @@ def rearm(tcb: Tcb) -> None:
     extras = tcb.extras
     if extras is not None and extras.close_at and extras.close_at < deadline:
         deadline = extras.close_at
-    if tcb.pacing and tcb.paced_until < deadline:
-        deadline = tcb.paced_until
+    if tcb.pacing and tcb.flight is not None and tcb.flight.paced_until < deadline:
+        deadline = tcb.flight.paced_until
     if deadline == FAR:
         tcb.deadline = 0  # a node that is filed stays where it is, and is dropped when its slot is opened
     elif deadline != tcb.deadline:

@@ -2,9 +2,10 @@ cimport cython
 
 from uinet.seq cimport seq_diff, seq_geq
 from uinet.tcp.congestion.base cimport CongestionControl
+from uinet.tcp.congestion.choice cimport make
 from uinet.tcp.congestion.growth cimport initial_window
 from uinet.tcp.context cimport Context
-from uinet.tcp.flight cimport Flight
+from uinet.tcp.flight cimport Flight, new_flight
 from uinet.tcp.tcb cimport Tcb
 
 cdef long long PACING_SLOW_START, PACING_AVOIDANCE

@@ -6,7 +6,7 @@ from __future__ import annotations
 from uinet.seq import seq_diff, seq_geq
 from uinet.tcp.congestion.choice import make
 from uinet.tcp.congestion.growth import initial_window
-from uinet.tcp.flight import Flight
+from uinet.tcp.flight import Flight, new_flight
 from uinet.tcp.tcb import Tcb
 
 PACING_SLOW_START = 200  # percent of cwnd / srtt
@@ -16,12 +16,13 @@ PACING_AVOIDANCE = 120
 def begin_flight(tcb: Tcb) -> Flight:
     """There is something to send for the first time: makes what keeps track of it, and congestion control."""
     context = tcb.context
-    flight = Flight(context.now)
+    flight = new_flight(context.now)
     flight.usage_seq = tcb.snd_nxt
     if tcb.srtt:
         flight.note_rtt(tcb.srtt, context.now)  # that of the handshake
     tcb.flight = flight
-    use(tcb, tcb.algorithm if tcb.algorithm is not None else context.settings.congestion)
+    algorithm = tcb.extras.algorithm if tcb.extras is not None else None
+    use(tcb, algorithm if algorithm is not None else context.settings._congestion)
     return flight
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
 
 from uinet.errors import AddressError, VlanError
+from uinet.wire.kernels import join as join
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 AddressLike = str | bytes | IPAddress
@@ -27,7 +28,6 @@ TPIDS = (0x8100, 0x88A8, 0x9100, 0x9200, 0x9300)
 
 V4_MAPPED = 0x0000FFFF_00000000
 MASK32 = 0xFFFFFFFF
-MASK64 = 0xFFFFFFFF_FFFFFFFF
 
 _MAC_TEXT = re.compile(r"[0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(?:\1[0-9a-fA-F]{2}){4}")
 _PREFIX_LENGTH = re.compile(r"[0-9]{1,3}")
@@ -167,13 +167,6 @@ def split(packed: bytes) -> tuple[int, int]:
     if len(packed) == 16:
         return int.from_bytes(packed[:8], "big"), int.from_bytes(packed[8:], "big")
     raise AddressError(f"a packed IP address has 4 or 16 bytes, not {len(packed)}")
-
-
-def join(hi: int, lo: int) -> bytes:
-    """The packed address of (hi, lo): 4 bytes if it is IPv4-mapped, else 16."""
-    if hi == 0 and lo >> 32 == 0xFFFF:
-        return (lo & MASK32).to_bytes(4, "big")
-    return struct.pack(">QQ", hi & MASK64, lo & MASK64)
 
 
 def is_v4_mapped(packed: bytes) -> bool:

@@ -20,4 +20,6 @@ cdef class SplitFrame(Frame):
 
 @cython.locals(frame=SplitFrame)
 cpdef SplitFrame split_frame(bytes data, bytes payload, unsigned char checksum, unsigned int gso_size)
+@cython.locals(frame=Frame)
+cpdef Frame new_frame(bytes data, unsigned char checksum)
 cpdef Frame gathered(Frame frame)

@@ -128,11 +128,71 @@ def take(source: Buffer, offset: int, length: int) -> bytes:
     return bytes(source[offset : offset + length])
 
 
+def join(hi: int, lo: int) -> bytes:
+    """The packed address of two 64-bit halves: 4 bytes if it is IPv4-mapped, else 16."""
+    if hi == 0 and lo >> 32 == 0xFFFF:
+        return (lo & 0xFFFFFFFF).to_bytes(4, "big")
+    return (hi << 64 | lo).to_bytes(16, "big")
+
+
 def join2(head: bytearray, head_length: int, source: Buffer, offset: int, length: int) -> bytes:
     """The first `head_length` bytes of `head` followed by `length` bytes of `source` at `offset`."""
     _check(len(head), 0, head_length)
     _check(len(source), offset, length)
     return bytes(head[:head_length]) + source[offset : offset + length]
+
+
+def summed(
+    head: bytearray, head_length: int, l4: int, field: int, initial: int, source: Buffer, offset: int, length: int
+) -> bytes:
+    """As `join2`, with the checksum of all from `l4` on, inverted, at `field`, where there are zeros in `head`.
+
+    `initial` is added to the sum. What stands between `l4` and `head_length` has an even length.
+    """
+    joined = join2(head, head_length, source, offset, length)
+    if l4 < 0 or l4 > head_length or field < l4 or field > head_length - 2:
+        raise IndexError(f"2 bytes at {field} of {head_length}")
+    total = checksum(joined, l4, len(joined) - l4, initial)
+    return joined[:field] + _U16.pack(total ^ 0xFFFF) + joined[field + 2 :]
+
+
+def put_v4(
+    scratch: bytearray, at: int, tos: int, ttl: int, proto: int, source: int, destination: int, size: int
+) -> int:
+    """Writes an IPv4 header at `at`, of an atomic datagram (RFC 6864, 4.1: ID 0, DF) with `size` bytes of payload.
+
+    The sum of the pseudo header of its transport protocol.
+    """
+    _check(len(scratch), at, 20)
+    tos, ttl, proto = tos & 0xFF, ttl & 0xFF, proto & 0xFF
+    struct.pack_into(
+        ">IIBBHII", scratch, at, 0x45000000 | tos << 16 | (20 + size) & 0xFFFF, 0x4000, ttl, proto, 0, source,
+        destination,
+    )
+    _U16.pack_into(scratch, at + 10, checksum(scratch, at, 20, 0) ^ 0xFFFF)
+    addresses = (source >> 16) + (source & 0xFFFF) + (destination >> 16) + (destination & 0xFFFF)
+    return addresses + proto + size
+
+
+def put_v6(
+    scratch: bytearray, at: int, tos: int, ttl: int, proto: int, source_hi: int, source_lo: int, destination_hi: int,
+    destination_lo: int, size: int,
+) -> int:
+    """Writes an IPv6 header at `at`, with `size` bytes of payload. The sum of the pseudo header, as `put_v4`."""
+    _check(len(scratch), at, 40)
+    tos, ttl, proto = tos & 0xFF, ttl & 0xFF, proto & 0xFF
+    struct.pack_into(
+        ">IHBBQQQQ", scratch, at, 0x60000000 | tos << 20, size & 0xFFFF, proto, ttl, source_hi, source_lo,
+        destination_hi, destination_lo,
+    )
+    return checksum(scratch, at + 8, 32, 0) + proto + size
+
+
+def put_tcp(scratch: bytearray, at: int, ports: int, seq: int, ack: int, word: int, urgent: int) -> int:
+    """Writes the 20 bytes of a TCP header at `at`, with a checksum of 0. `word`: data offset, flags and window."""
+    _check(len(scratch), at, 20)
+    struct.pack_into(">IIIII", scratch, at, ports, seq, ack, word, urgent & 0xFFFF)
+    return 0
 
 
 def extend(target: bytearray, source: Buffer, offset: int, length: int) -> int:

@@ -36,9 +36,23 @@ cdef extern from *:
         return sum;
     }
 
-    static uint32_t uinet_checksum(const unsigned char *p, size_t n, uint32_t initial)
+    /* The same while it is copied: in one pass. */
+    UINET_CLONES static uint64_t uinet_copy_sum32(
+        unsigned char *restrict to, const unsigned char *restrict p, size_t words)
     {
-        uint64_t sum = uinet_sum32(p, n / 4);
+        uint64_t sum = 0;
+        for (size_t i = 0; i < words; i++) {
+            uint32_t w;
+            memcpy(&w, p + 4 * i, 4);
+            memcpy(to + 4 * i, &w, 4);
+            sum += w;
+        }
+        return sum;
+    }
+
+    /* Of `n` bytes whose whole words have the sum `sum`; the tail is that of `p`. */
+    static uint32_t uinet_folded(uint64_t sum, const unsigned char *p, size_t n, uint32_t initial)
+    {
         uint32_t tail = 0;
         if (n & 3)
             memcpy(&tail, p + (n & ~(size_t)3), n & 3);
@@ -56,6 +70,21 @@ cdef extern from *:
         sum = (sum & 0xffffu) + (sum >> 16);
         return (uint32_t)sum;
     }
+
+    static uint32_t uinet_checksum(const unsigned char *p, size_t n, uint32_t initial)
+    {
+        return uinet_folded(uinet_sum32(p, n / 4), p, n, initial);
+    }
+
+    static uint32_t uinet_copy_checksum(unsigned char *to, const unsigned char *p, size_t n, uint32_t initial)
+    {
+        uint64_t sum = uinet_copy_sum32(to, p, n / 4);
+        size_t whole = n & ~(size_t)3;
+        memcpy(to + whole, p + whole, n - whole);
+        return uinet_folded(sum, p, n, initial);
+    }
+
+    static uint32_t uinet_halves(uint32_t v) { return (v >> 16) + (v & 0xffffu); }
 
     static void uinet_prefetch_line(const void *p)
     {
@@ -93,6 +122,7 @@ cdef extern from *:
     }
     static void uinet_store16(unsigned char *p, uint32_t v) { p[0] = v >> 8; p[1] = v; }
     static void uinet_store32(unsigned char *p, uint32_t v) { p[0] = v >> 24; p[1] = v >> 16; p[2] = v >> 8; p[3] = v; }
+    static void uinet_store64(unsigned char *p, uint64_t v) { uinet_store32(p, v >> 32); uinet_store32(p + 4, v); }
 
     #define UINET_ROTL(x, b) (uint64_t)(((x) << (b)) | ((x) >> (64 - (b))))
     #define UINET_SIPROUND do { \
@@ -118,6 +148,9 @@ cdef extern from *:
     }
     """
     unsigned int uinet_checksum(const unsigned char *p, size_t n, unsigned int initial) noexcept nogil
+    unsigned int uinet_copy_checksum(
+        unsigned char *to, const unsigned char *p, size_t n, unsigned int initial) noexcept nogil
+    unsigned int uinet_halves(unsigned int v) noexcept nogil
     void uinet_prefetch(const void *p) noexcept nogil
     void uinet_prefetch_line(const void *p) noexcept nogil
     unsigned int uinet_load16(const unsigned char *p) noexcept nogil
@@ -127,6 +160,7 @@ cdef extern from *:
     unsigned int uinet_load32_le(const unsigned char *p) noexcept nogil
     void uinet_store16(unsigned char *p, unsigned int v) noexcept nogil
     void uinet_store32(unsigned char *p, unsigned int v) noexcept nogil
+    void uinet_store64(unsigned char *p, unsigned long long v) noexcept nogil
     unsigned long long uinet_siphash5(
         unsigned long long k0, unsigned long long k1, const unsigned long long *m) noexcept nogil
 
@@ -230,9 +264,7 @@ cpdef int store_u32(bytearray data, Py_ssize_t offset, unsigned int value) excep
 
 cpdef int store_u64(bytearray data, Py_ssize_t offset, unsigned long long value) except -1:
     """Stores `value`, 64 bits big-endian, at `offset`."""
-    cdef unsigned char *at = writable(data, offset, 8)
-    uinet_store32(at, <unsigned int>(value >> 32))
-    uinet_store32(at + 4, <unsigned int>value)
+    uinet_store64(writable(data, offset, 8), value)
     return 0
 
 
@@ -264,6 +296,18 @@ cpdef bytes take(object source, Py_ssize_t offset, Py_ssize_t length):
     return PyBytes_FromStringAndSize(<char *>base, length)
 
 
+cpdef bytes join(unsigned long long hi, unsigned long long lo):
+    """The packed address of two 64-bit halves: 4 bytes if it is IPv4-mapped, else 16."""
+    cdef unsigned char packed[16]
+    uinet_store32(packed + 12, <unsigned int>lo)
+    if hi == 0 and lo >> 32 == 0xFFFF:
+        return PyBytes_FromStringAndSize(<char *>packed + 12, 4)
+    uinet_store32(packed + 8, <unsigned int>(lo >> 32))
+    uinet_store32(packed + 4, <unsigned int>hi)
+    uinet_store32(packed, <unsigned int>(hi >> 32))
+    return PyBytes_FromStringAndSize(<char *>packed, 16)
+
+
 cpdef bytes join2(bytearray head, Py_ssize_t head_length, object source, Py_ssize_t offset, Py_ssize_t length):
     """The first `head_length` bytes of `head` followed by `length` bytes of `source` at `offset`, in one allocation."""
     cdef unsigned char *first = writable(head, 0, head_length)
@@ -273,6 +317,78 @@ cpdef bytes join2(bytearray head, Py_ssize_t head_length, object source, Py_ssiz
     memcpy(into, first, head_length)
     memcpy(into + head_length, second, length)
     return joined
+
+
+cpdef bytes summed(
+        bytearray head, Py_ssize_t head_length, Py_ssize_t l4, Py_ssize_t field, unsigned int initial, object source,
+        Py_ssize_t offset, Py_ssize_t length):
+    """As `join2`, with the checksum of all from `l4` on, inverted, at `field`, where there are zeros in `head`.
+
+    `initial` is added to the sum. What stands between `l4` and `head_length` has an even length.
+    """
+    cdef unsigned char *first = writable(head, 0, head_length)
+    cdef unsigned char *second = readable(source, offset, length)
+    cdef unsigned int total
+    cdef bytes joined
+    cdef unsigned char *into
+    if l4 < 0 or l4 > head_length or field < l4 or field > head_length - 2:
+        out_of_range(field, 2, head_length)
+    joined = PyBytes_FromStringAndSize(NULL, head_length + length)
+    into = <unsigned char *>PyBytes_AS_STRING(joined)
+    memcpy(into, first, head_length)
+    total = uinet_checksum(first + l4, head_length - l4, uinet_halves(initial))
+    if length:
+        total = uinet_copy_checksum(into + head_length, second, length, total)
+    uinet_store16(into + field, total ^ 0xffff)
+    return joined
+
+
+cpdef unsigned int put_v4(
+        bytearray scratch, Py_ssize_t at, unsigned int tos, unsigned int ttl, unsigned int proto, unsigned int source,
+        unsigned int destination, unsigned int size) except? 0x1A5A5:
+    """Writes an IPv4 header at `at`, of an atomic datagram (RFC 6864, 4.1: ID 0, DF) with `size` bytes of payload.
+
+    The sum of the pseudo header of its transport protocol.
+    """
+    cdef unsigned char *to = writable(scratch, at, 20)
+    cdef unsigned int addresses = uinet_halves(source) + uinet_halves(destination)
+    cdef unsigned int total = 0x4500 + (tos & 0xff) + (20 + size & 0xffff) + 0x4000 + ((ttl & 0xff) << 8 | proto & 0xff)
+    total += addresses
+    total = uinet_halves(uinet_halves(total))
+    uinet_store32(to, 0x45000000 | (tos & 0xff) << 16 | (20 + size & 0xffff))
+    uinet_store32(to + 4, 0x4000)
+    uinet_store32(to + 8, (ttl & 0xff) << 24 | (proto & 0xff) << 16 | total ^ 0xffff)
+    uinet_store32(to + 12, source)
+    uinet_store32(to + 16, destination)
+    return addresses + (proto & 0xff) + size
+
+
+cpdef unsigned int put_v6(
+        bytearray scratch, Py_ssize_t at, unsigned int tos, unsigned int ttl, unsigned int proto,
+        unsigned long long source_hi, unsigned long long source_lo, unsigned long long destination_hi,
+        unsigned long long destination_lo, unsigned int size) except? 0x1A5A5:
+    """Writes an IPv6 header at `at`, with `size` bytes of payload. The sum of the pseudo header, as `put_v4`."""
+    cdef unsigned char *to = writable(scratch, at, 40)
+    uinet_store32(to, 0x60000000 | (tos & 0xff) << 20)
+    uinet_store32(to + 4, (size & 0xffff) << 16 | (proto & 0xff) << 8 | ttl & 0xff)
+    uinet_store64(to + 8, source_hi)
+    uinet_store64(to + 16, source_lo)
+    uinet_store64(to + 24, destination_hi)
+    uinet_store64(to + 32, destination_lo)
+    return uinet_checksum(to + 8, 32, 0) + (proto & 0xff) + size
+
+
+cpdef int put_tcp(
+        bytearray scratch, Py_ssize_t at, unsigned int ports, unsigned int seq, unsigned int ack, unsigned int word,
+        unsigned int urgent) except -1:
+    """Writes the 20 bytes of a TCP header at `at`, with a checksum of 0. `word`: data offset, flags and window."""
+    cdef unsigned char *to = writable(scratch, at, 20)
+    uinet_store32(to, ports)
+    uinet_store32(to + 4, seq)
+    uinet_store32(to + 8, ack)
+    uinet_store32(to + 12, word)
+    uinet_store32(to + 16, urgent & 0xffff)
+    return 0
 
 
 cpdef int extend(bytearray target, object source, Py_ssize_t offset, Py_ssize_t length) except -1:

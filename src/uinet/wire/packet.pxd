@@ -1,7 +1,7 @@
 cimport cython
 
 from uinet.wire.frame cimport Frame, SplitFrame, gathered
-from uinet.wire.kernels cimport checksum, load_u8, load_u16, load_u32, load_u64, take
+from uinet.wire.kernels cimport checksum, join, load_u8, load_u16, load_u32, load_u64, take
 
 cdef unsigned int ETHERTYPE_IPV4, ETHERTYPE_IPV6, MORE_FRAGMENTS, OFFSET_MASK, PROTO_TCP
 cdef unsigned char CHECKSUM_UNKNOWN
@@ -34,7 +34,7 @@ cdef class Packet:
     cpdef int parse_ipv6(self) except -1
     @cython.locals(data=bytes, size=Py_ssize_t, l3=Py_ssize_t)
     cpdef bint parse_split(self, SplitFrame frame, int layer) except -1
-    cpdef join(self)
+    cpdef gather(self)
     cpdef unsigned int pseudo_sum(self, unsigned int length) except? 0x1A5A5
     cpdef bint for_me(self, bytes mac) except -1
     @cython.locals(data=bytes)

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from uinet.wire.addresses import L2Info, Mac, VlanTag, join
+from uinet.wire.addresses import L2Info, Mac, VlanTag
 from uinet.wire.constants import (
     ETHERTYPE_IPV4,
     ETHERTYPE_IPV6,
@@ -42,7 +42,7 @@ from uinet.wire.constants import (
     V4_MAPPED,
 )
 from uinet.wire.frame import CHECKSUM_UNKNOWN, Frame, SplitFrame, gathered
-from uinet.wire.kernels import checksum, load_u8, load_u16, load_u32, load_u64, take
+from uinet.wire.kernels import checksum, join, load_u8, load_u16, load_u32, load_u64, take
 
 OK = 0
 SHORT = 1
@@ -244,7 +244,7 @@ class Packet:
         self.text_start = size
         return True
 
-    def join(self) -> None:
+    def gather(self) -> None:
         """Brings a packet that is in two places into one."""
         if self.beyond:
             self.frame = gathered(self.frame)

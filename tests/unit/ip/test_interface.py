@@ -137,3 +137,11 @@ def test_interface_statistics_tell_what_passed(bench: Bench) -> None:
     assert bench.eth0.statistics() == {
         "rx_frames": 0, "rx_bytes": 0, "tx_frames": 1, "tx_bytes": 5, "tx_dropped": 0, "output": 1,
     }
+
+
+def test_output_that_was_taken_is_the_callers_even_where_it_was_empty() -> None:
+    eth0 = Network(b"s").add_interface("eth0")
+    taken = eth0.take_output()
+    eth0.transmit(Frame(bytes(60)))
+    assert taken == []
+    assert len(eth0.take_output()) == 1

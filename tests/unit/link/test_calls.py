@@ -15,7 +15,7 @@ import pytest
 
 from tests.unit.link.twins import compiled, interpreted
 from uinet.link import calls
-from uinet.wire.frame import CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame
+from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux packet sockets")
 
@@ -159,6 +159,37 @@ def test_send_of_what_is_not_there_is_an_error(twin: ModuleType, pair: tuple[soc
         batches.send([b""], [b"x"], -1)
     with pytest.raises(TypeError):
         batches.send([None], [7], 0)
+
+
+@twins
+@pytest.mark.parametrize("headers", [True, False])
+def test_frames_are_sent_up_to_the_first_that_is_not_finished(
+    twin: ModuleType, pair: tuple[socket.socket, socket.socket], headers: bool
+) -> None:
+    batches = twin.Batches(pair[0], headers)
+    frames = [Frame(bytes([n]) * (n + 1)) for n in range(100)]
+    frames[70].checksum = CHECKSUM_NEEDED
+    frames[71].gso_size = 10
+    assert batches.send_frames(frames, 0) == 64
+    assert batches.octets == sum(range(1, 65))
+    assert batches.send_frames(frames, 64) == 6
+    assert batches.send_frames(frames, 70) == batches.send_frames(frames, 71) == 0
+    assert batches.octets == 0
+    assert batches.send_frames(frames, 72) == 28
+    got = [pair[1].recv(70_000) for _ in range(98)]
+    assert got == [(PLAIN if headers else b"") + frame.data for frame in frames[:70] + frames[72:]]
+    assert batches.send_frames(frames, 100) == 0
+    for start in (-1, 101):
+        with pytest.raises(IndexError):
+            batches.send_frames(frames, start)
+
+
+@twins
+def test_send_frames_says_why_nothing_went(twin: ModuleType, pair: tuple[socket.socket, socket.socket]) -> None:
+    batches = twin.Batches(pair[0], False)
+    frames = [Frame(b"x"), Frame(bytes(8 << 20)), Frame(b"y")]
+    assert batches.send_frames(frames, 0) == 1
+    assert batches.send_frames(frames, 1) == -errno.EMSGSIZE
 
 
 # the ring

@@ -187,7 +187,7 @@ def test_syn_cache_of_all_listeners_is_bounded() -> None:
     peer.port = 81
     flood(peer, 40)
     assert peer.stack.tcp.syn_count <= 31
-    assert other.listener is not None and len(other.listener.half_open) <= 16
+    assert other.listener is not None and other.listener.half_open <= 16
 
 
 @pytest.mark.threat(3)

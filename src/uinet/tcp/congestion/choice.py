@@ -25,7 +25,8 @@ def choose(what: str | Factory) -> Factory:
 
 def make(what: str | Factory) -> CongestionControl:
     """One for a connection; InvalidArgument if what is made is none."""
-    made: Any = choose(what)()
+    factory = ALGORITHMS.get(what) if type(what) is str else None
+    made: Any = factory() if factory is not None else choose(what)()
     if not isinstance(made, CongestionControl):
         raise InvalidArgument(f"{made!r} is no CongestionControl")
     return made

@@ -2,7 +2,7 @@ cimport cython
 
 from uinet.tcp.congestion.base cimport CongestionControl
 from uinet.tcp.congestion.growth cimport slow_start
-from uinet.tcp.congestion.hystart cimport HyStart
+from uinet.tcp.congestion.hystart cimport HyStart, new_hystart
 from uinet.tcp.sent cimport Ack
 from uinet.tcp.tcb cimport Tcb
 
@@ -15,6 +15,8 @@ cdef class Cubic(CongestionControl):
     cdef public bint first
     cdef public long long epoch_start, before_epoch
     cdef public double w_max, w_est, k, cwnd_prior, cwnd, before_w_max, before_k
+    @cython.locals(connection=Tcb)
+    cpdef start(self, object tcb)
     @cython.locals(connection=Tcb, told=Ack, acked=cython.longlong)
     cpdef on_ack(self, object tcb, object ack)
     @cython.locals(now=cython.longlong, cwnd=double, mss=double, elapsed=double, offset=double, cubic=double,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from uinet.tcp.congestion.base import CongestionControl
 from uinet.tcp.congestion.growth import slow_start
-from uinet.tcp.congestion.hystart import HyStart
+from uinet.tcp.congestion.hystart import HyStart, new_hystart
 from uinet.tcp.constants import MAX_CWND
 from uinet.tcp.sent import Ack
 from uinet.tcp.tcb import Tcb
@@ -39,8 +39,9 @@ class Cubic(CongestionControl):
         self.before_hystart: HyStart | None = None
 
     def start(self, tcb: Tcb) -> None:
-        if self.first and tcb.context.settings.hystart:
-            self.hystart = HyStart(tcb)
+        connection = tcb
+        if self.first and connection.context.settings.hystart:
+            self.hystart = new_hystart(connection)
 
     def on_ack(self, tcb: Tcb, ack: Ack) -> None:
         connection = tcb

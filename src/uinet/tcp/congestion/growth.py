@@ -8,7 +8,9 @@ from uinet.tcp.tcb import Tcb
 
 def initial_window(mss: int, segments: int) -> int:
     """The initial window (RFC 6928, 2), in bytes."""
-    return min(segments * mss, max(2 * mss, 14600))
+    window = segments * mss
+    most = 2 * mss if 2 * mss > 14600 else 14600
+    return window if window < most else most
 
 
 def slow_start(tcb: Tcb, acked: int) -> int:

@@ -15,6 +15,7 @@ cdef class HyStart:
     cdef public unsigned int window_end, train_end, samples, css_rounds
     cdef public long long last_round_min_rtt, current_round_min_rtt, css_baseline_min_rtt, rest, train_start, last_ack
     cdef public bint css
+    cdef blank(self, Tcb tcb)
     @cython.locals(left=cython.longlong, grow=cython.longlong)
     cpdef Py_ssize_t on_ack(self, Tcb tcb, Ack ack) except -1
     cdef enter_css(self, long long baseline, unsigned int rounds)
@@ -23,3 +24,7 @@ cdef class HyStart:
     @cython.locals(last=cython.longlong, threshold=cython.longlong)
     cpdef look_for_delay(self)
     cpdef end_round(self, Tcb tcb)
+
+
+@cython.locals(made=HyStart)
+cpdef HyStart new_hystart(Tcb tcb)

@@ -32,6 +32,10 @@ class HyStart:
     """Slow start, and the conservative slow start (CSS) that tries whether the delay was there to stay."""
 
     def __init__(self, tcb: Tcb) -> None:
+        self.blank(tcb)
+
+    def blank(self, tcb: Tcb) -> None:
+        """What a new one is."""
         self.window_end = tcb.snd_nxt
         self.last_round_min_rtt = FAR
         self.current_round_min_rtt = FAR
@@ -120,3 +124,10 @@ class HyStart:
             self.css_rounds += 1
             if self.css_rounds >= CSS_ROUNDS:
                 tcb.ssthresh = tcb.cwnd
+
+
+def new_hystart(tcb: Tcb) -> HyStart:
+    """For a slow start that begins."""
+    made = HyStart.__new__(HyStart)
+    made.blank(tcb)
+    return made

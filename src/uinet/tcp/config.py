@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from uinet.ip.interface import hop_limit
 from uinet.tcp.keys import NO_KEYS
+from uinet.tcp.layout import is_v4
+from uinet.tcp.settings import Settings
+from uinet.tcp.state import ESTABLISHED
+from uinet.tcp.tcb import Tcb
 from uinet.units import SECOND
 from uinet.wire.addresses import Any as AnyType
 from uinet.wire.addresses import VlanTag
@@ -24,7 +29,8 @@ ATTRIBUTES = (
 class Config:
     """What is set on a socket. Accepted sockets share their listener's until one of them sets something."""
 
-    __slots__ = (*ATTRIBUTES, "variants")  # a dictionary of so many shares no keys with others, and takes a kilobyte more a socket
+    # a dictionary of so many shares no keys with others, and takes a kilobyte more a socket
+    __slots__ = (*ATTRIBUTES, "variants")
 
     def __init__(self, receive_buffer: int, send_buffer: int, max_buffer: int) -> None:
         self.receive_buffer = receive_buffer
@@ -77,3 +83,60 @@ class Config:
         for name in ATTRIBUTES:
             setattr(fresh, name, getattr(self, name))
         return fresh
+
+
+def first_window(config: Config) -> int:
+    """The largest window to advertise to begin with: the receive buffer's size, or TCP_WINDOW_CLAMP."""
+    size = config.receive_buffer
+    return config.window_clamp if 0 < config.window_clamp < size else size
+
+
+def largest_buffer(config: Config, settings: Settings) -> int:
+    """How large the receive buffer may become."""
+    if not config.receive_auto or config.window_clamp:
+        return first_window(config)
+    size = config.receive_buffer
+    return size if size > settings.receive_buffer_max else settings.receive_buffer_max
+
+
+def configure(tcb: Tcb, config: Config) -> None:
+    """Gives a connection the options of its socket."""
+    tcb.no_delay = config.no_delay
+    tcb.cork = config.cork
+    tcb.quick_ack = config.quick_ack
+    tcb.keepalive = config.keepalive
+    if tcb.state < ESTABLISHED or not config.send_auto:
+        tcb.snd_limit = config.send_buffer
+    tcb.send_auto = config.send_auto
+    window = first_window(config)
+    if tcb.state < ESTABLISHED or window > tcb.rcv_limit or config.window_clamp:
+        tcb.rcv_limit = window  # a window that was offered is not taken back
+    tcb.receive_auto = config.receive_auto and not config.window_clamp
+    tcb.ttl = hop_limit(config.ttl, tcb.interface, not is_v4(tcb))
+    tcb.tos = config.tos & ~3  # the ECN field is TCP's own (RFC 3168, 6.1)
+    tcb.report_soft = config.receive_errors
+    tcb.mtu_discover = config.mtu_discover
+    tcb.mtu_probing = config.mtu_probing if config.mtu_probing >= 0 else tcb.context.settings.mtu_probing
+    if tcb.extras is not None or is_special(config):
+        configure_extras(tcb, config)
+
+
+def is_special(config: Config) -> bool:
+    """Whether a socket has options that few have."""
+    return (
+        config.keep_idle != 0 or config.keep_interval != 0 or config.keep_count != 0 or config.user_timeout != 0
+        or config.max_segment != 0 or config.max_pacing_rate != 0 or config.congestion is not None
+    )
+
+
+def configure_extras(tcb: Tcb, config: Config) -> None:
+    """Gives it those that few have."""
+    extras = tcb.more()
+    extras.keep_idle = config.keep_idle
+    extras.keep_interval = config.keep_interval
+    extras.keep_count = config.keep_count
+    if config.user_timeout or not config.user_timeout_option:
+        extras.user_timeout = config.user_timeout  # else what was agreed on stays
+    extras.max_segment = config.max_segment
+    extras.algorithm = config.congestion
+    extras.max_pacing_rate = config.max_pacing_rate

@@ -1,5 +1,13 @@
 cimport cython
 
+from uinet.ip.interface cimport hop_limit
+from uinet.tcp.extras cimport Extras
+from uinet.tcp.layout cimport is_v4
+from uinet.tcp.settings cimport Settings
+from uinet.tcp.tcb cimport Tcb
+
+cdef unsigned char ESTABLISHED
+
 
 @cython.final
 cdef class Config:
@@ -12,3 +20,14 @@ cdef class Config:
     cdef public long long receive_buffer, receive_low, send_buffer, tos, ttl, user_timeout, window_clamp
     cdef public object congestion, fast_open_key, keys, syn_filter, vlans
     cdef public dict variants
+
+
+@cython.locals(size=cython.longlong)
+cpdef long long first_window(Config config) except? -1
+@cython.locals(size=cython.longlong)
+cpdef long long largest_buffer(Config config, Settings settings) except? -1
+@cython.locals(window=cython.longlong)
+cpdef configure(Tcb tcb, Config config)
+cdef bint is_special(Config config)
+@cython.locals(extras=Extras)
+cdef configure_extras(Tcb tcb, Config config)

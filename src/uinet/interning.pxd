@@ -1,0 +1,8 @@
+cimport cython
+
+
+@cython.final
+cdef class Interned:
+    cdef dict _known
+    @cython.locals(known=dict)
+    cpdef bytes one(self, bytes value)

@@ -1,0 +1,3 @@
+from uinet.tcp.congestion.base cimport CongestionControl
+
+cpdef CongestionControl make(object what)
