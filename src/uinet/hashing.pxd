@@ -17,9 +17,9 @@ cdef class Buckets:
     cdef readonly list heads
     @cython.locals(bucket=cython.ulonglong)
     cdef Py_ssize_t bucket(self, unsigned long long key)
-    @cython.locals(bucket=Py_ssize_t)
+    @cython.locals(bucket=Py_ssize_t, left=cython.int)
     cpdef insert(self, Node node)
-    @cython.locals(bucket=Py_ssize_t, at=Node, before=Node)
+    @cython.locals(bucket=Py_ssize_t, at=Node, before=Node, left=cython.int)
     cpdef bint remove(self, Node node)
     cpdef replace(self, Node old, Node new)
     @cython.locals(found=list, node=Node)

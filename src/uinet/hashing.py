@@ -55,9 +55,9 @@ class Buckets:
         node.hash_next = self.heads[bucket]
         self.heads[bucket] = node
         self.count += 1
-        for _ in range(SPLITS):
-            if self.count * 2 <= len(self.heads):
-                break
+        left = SPLITS
+        while left and self.count * 2 > len(self.heads):
+            left -= 1
             self._split()
 
     def remove(self, node: Node) -> bool:
@@ -76,9 +76,9 @@ class Buckets:
             before.hash_next = node.hash_next
         node.hash_next = None
         self.count -= 1
-        for _ in range(JOINS):
-            if self.count * 8 >= len(self.heads) or len(self.heads) <= MINIMUM:
-                break
+        left = JOINS
+        while left and self.count * 8 < len(self.heads) and len(self.heads) > MINIMUM:
+            left -= 1
             self._join()
         return True
 

@@ -97,7 +97,7 @@ class Splice:
         self.done = True
         for sock in (self.first, self.second):
             if sock.tcb is not None:
-                sock.tcb.splice = None
+                sock.tcb.more().splice = None
             close_socket(sock)
         if self.on_done is not None:
             told, self.on_done = self.on_done, None

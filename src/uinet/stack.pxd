@@ -32,7 +32,6 @@ cdef class Stack:
     cdef public list link_watchers, waiting, later, calls
     cdef public dict _domains
     cdef public bint closed
-    cdef unsigned long long counted_in, counted_out
     cdef tuple _config
     @cython.locals(deadline=cython.longlong)
     cpdef next_deadline(self)
@@ -44,8 +43,6 @@ cdef class Stack:
     cdef _begin(self, object now)
     @cython.locals(tcp=Tcp, network=Network, _=cython.int)
     cdef _finish(self)
-    @cython.locals(values=dict)
-    cdef _count(self)
     @cython.locals(interface=Interface)
     cdef _loop_back(self)
     @cython.locals(ready=list, told=Py_ssize_t)

@@ -97,7 +97,7 @@ class Stack:
         self.network.on_refresh = self._refresh
         self.closed = False
         self._config: tuple[tuple[int, ...], Config] | None = None
-        self.counted_in = self.counted_out = 0  # frames in and segments out, when the counters were brought up to date
+        self.stats.refresh = self._count
         self._domains: dict[int, tuple[Config, Config]] = {}
         self.waiting: list[Socket] = []  # sockets with events for `events`
         self.later: list[tuple[Interface, list[Frame]]] = []  # what came in inside a batch
@@ -301,19 +301,19 @@ class Stack:
                     self._loop_back()
         finally:
             tcp.busy = False
-            self._count()
 
     def _count(self) -> None:
         """Brings the counters up to date that the hot path keeps as plain integers."""
-        if self.receiver.frames == self.counted_in and self.tcp.segments_out == self.counted_out:
-            return
-        self.counted_in = self.receiver.frames
-        self.counted_out = self.tcp.segments_out
         values = self.stats.values
         values["link_rx_frames"] = self.receiver.frames
         values["link_rx_bytes"] = self.receiver.octets
-        values["tcp_rx"] = self.tcp.rx
-        values["tcp_tx"] = self.tcp.segments_out
+        tcp = self.tcp
+        values["tcp_rx"] = tcp.rx
+        values["tcp_tx"] = tcp.segments_out
+        values["tcp_syncookie_sent"] = tcp.cookies_sent
+        values["tcp_syncache_added"] = tcp.entries_added
+        values["tcp_accepted"] = tcp.accepted
+        values["tcp_closed"] = tcp.ended
 
     def _loop_back(self) -> None:
         """Takes in what this stack has sent to itself."""
@@ -550,6 +550,8 @@ class Stack:
         self.closed = self.tcp.closed_down = True
         self.tcp.on_pending = None
         self.network.on_link_event = self.network.on_kick = self.network.on_refresh = None
+        self._count()
+        self.stats.refresh = None
         self.link_watchers = []
         self.tcp.busy = True
         self.tcp.shut_down()

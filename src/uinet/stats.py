@@ -6,6 +6,8 @@ error, so that a misspelt counter fails its first test.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 COUNTERS: dict[str, str] = {
     # link
     "link_rx_frames": "frames received",
@@ -202,20 +204,28 @@ COUNTERS: dict[str, str] = {
 
 
 class Stats:
-    """The counters of one stack. `count` adds, ``stats["name"]`` reads, `as_dict` tells those that are not zero."""
+    """The counters of one stack. `count` adds, ``stats["name"]`` reads, `as_dict` tells those that are not zero.
 
-    __slots__ = ("values",)
+    `refresh`: None, or called before counters are read: who counts in plain integers brings them up to date then.
+    """
+
+    __slots__ = ("refresh", "values")
 
     def __init__(self) -> None:
         self.values: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+        self.refresh: Callable[[], None] | None = None
 
     def count(self, name: str, n: int = 1) -> None:
         """Adds `n` to the counter `name`; KeyError if there is no such counter."""
         self.values[name] = self.values[name] + n
 
     def __getitem__(self, name: str) -> int:
+        if self.refresh is not None:
+            self.refresh()
         return self.values[name]
 
     def as_dict(self, *, zeros: bool = False) -> dict[str, int]:
         """The counters by name; those at zero only if `zeros`."""
+        if self.refresh is not None:
+            self.refresh()
         return {name: value for name, value in self.values.items() if value or zeros}

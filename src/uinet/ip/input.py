@@ -331,6 +331,8 @@ class Receiver:
 
 def as_frame(frame: Frame | bytes) -> Frame:
     """`frame` itself, or its bytes as one; InvalidArgument for what is neither."""
+    if type(frame) is bytes:
+        return new_frame(frame, CHECKSUM_UNKNOWN)
     if isinstance(frame, Frame):
         if type(frame.data) is not bytes:
             raise InvalidArgument(f"the data of a frame is bytes, not {type(frame.data).__name__}")

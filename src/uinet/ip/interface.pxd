@@ -1,3 +1,6 @@
+cimport cython
+
+from uinet.stats cimport Stats
 from uinet.wire.frame cimport Frame
 
 cdef int DEFAULT_HOP_LIMIT
@@ -20,6 +23,7 @@ cdef class Interface:
     cdef public dict owned, broadcasts, groups, tentative
     cdef public unsigned long long rx_frames, rx_bytes, tx_frames, tx_bytes, tx_dropped, counted_frames, counted_bytes
     cpdef transmit(self, Frame frame)
+    @cython.locals(frames=list, stats=Stats)
     cpdef list take_output(self)
 
 

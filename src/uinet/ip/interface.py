@@ -13,6 +13,7 @@ from uinet.ip.address import (
     in_prefix,
     link_local_of,
 )
+from uinet.stats import Stats
 from uinet.units import SECOND
 from uinet.wire.addresses import IPAddress, is_multicast, network_of, parse_prefix, unpack_address
 from uinet.wire.frame import Frame
@@ -354,7 +355,7 @@ class Interface:
         if not frames:
             return []  # not the one that the next frames will go to
         self.output = []
-        stats = self.network.stats
+        stats: Stats = self.network.stats
         stats.count("link_tx_frames", self.tx_frames - self.counted_frames)
         stats.count("link_tx_bytes", self.tx_bytes - self.counted_bytes)
         self.counted_frames = self.tx_frames

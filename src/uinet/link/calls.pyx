@@ -144,6 +144,43 @@ cdef extern from *:
     static uint32_t uinet_native16(const unsigned char *p) { uint16_t v; memcpy(&v, p, 2); return v; }
     static uint32_t uinet_native32(const unsigned char *p) { uint32_t v; memcpy(&v, p, 4); return v; }
 
+    static int uinet_is_tpid(unsigned int type)
+    {
+        return type == 0x8100 || type == 0x88a8 || type == 0x9100 || type == 0x9200 || type == 0x9300;
+    }
+
+    /* Whether a frame is a whole TCP segment in an IP packet without options or extension headers, and the checksum that
+       its virtio-net header says is to be computed is that segment's. (What is not said here is looked at in Python.) */
+    static int uinet_own_checksum(const unsigned char *header, const unsigned char *p, size_t n)
+    {
+        uint16_t fields[4]; /* hdr_len, gso_size, csum_start, csum_offset */
+        size_t l3 = 14, l4, end, length;
+        if (header[0] != 1 || header[1] != 0)
+            return 0;
+        memcpy(fields, header + 2, sizeof fields);
+        for (int tags = 0; tags <= 16; tags++, l3 += 4) {
+            unsigned int type;
+            if (n < l3 + 40)
+                return 0;
+            type = (unsigned int)p[l3 - 2] << 8 | p[l3 - 1];
+            if (uinet_is_tpid(type))
+                continue;
+            length = (size_t)p[l3 + 2] << 8 | p[l3 + 3];
+            if (type == 0x0800 && p[l3] == 0x45 && p[l3 + 9] == 6 && !(p[l3 + 6] & 0x3f) && !p[l3 + 7]) {
+                l4 = l3 + 20;
+                end = l3 + length;
+            } else if (type == 0x86dd && p[l3] >> 4 == 6 && p[l3 + 6] == 6) {
+                l4 = l3 + 40;
+                end = l4 + ((size_t)p[l3 + 4] << 8 | p[l3 + 5]);
+            } else {
+                return 0;
+            }
+            return end <= n && l4 + 20 <= end && p[l4 + 12] >> 4 >= 5 && l4 + (size_t)(p[l4 + 12] >> 4) * 4 <= end
+                && fields[2] == l4 && fields[3] == 16;
+        }
+        return 0;
+    }
+
     /* Blocks are whole pages, so their status words are aligned. */
     static uint32_t uinet_acquire(const unsigned char *p)
     {
@@ -166,6 +203,7 @@ cdef extern from *:
     int uinet_receive(int fd, uinet_batch *b, unsigned int count) noexcept nogil
     void uinet_look(uinet_batch *b, size_t i, uinet_seen *seen) noexcept nogil
     int uinet_send(int fd, const uinet_outgoing *out, unsigned int count) noexcept nogil
+    int uinet_own_checksum(const unsigned char *header, const unsigned char *p, size_t n) noexcept nogil
     unsigned int uinet_native16(const unsigned char *p) noexcept nogil
     unsigned int uinet_native32(const unsigned char *p) noexcept nogil
     unsigned int uinet_acquire(const unsigned char *p) noexcept nogil
@@ -248,7 +286,8 @@ cdef Frame frame_of(bytes data, unsigned int checksum):
     return frame
 
 
-cdef int state_of(const unsigned char *header, unsigned int status) noexcept:
+cdef int state_of(
+        const unsigned char *header, unsigned int status, const unsigned char *data, Py_ssize_t length) noexcept:
     """The checksum state of a frame that has nothing else to say; -1 if it has. `header`: NULL if there is none."""
     cdef Py_ssize_t i
     if header == NULL:
@@ -257,7 +296,7 @@ cdef int state_of(const unsigned char *header, unsigned int status) noexcept:
         return VALID if status & CSUM_VALID else UNKNOWN
     for i in range(1, VNET):
         if header[i]:
-            return -1
+            return NEEDED if uinet_own_checksum(header, data, length) else -1
     if header[0] == 0:
         return UNKNOWN
     return VALID if header[0] == F_DATA_VALID else -1
@@ -333,7 +372,7 @@ cdef class Batches:
         if seen.flags or length < 0 or length > SLOT:
             self.truncated += 1
             return 0
-        state = state_of(header, seen.status)
+        state = state_of(header, seen.status, <unsigned char *>PyBytes_AS_STRING(slot), length)
         if length >= WHOLE and not seen.status & VLAN_VALID:
             self.slots[index] = None
             moved = <PyObject *>slot
@@ -524,7 +563,7 @@ cdef class BlockRing:
         tpid = uinet_native16(block + at + 36)
         if self.with_headers:
             header = block + start - VNET
-        state = state_of(header, status)
+        state = state_of(header, status, block + start, captured)
         if state >= 0:
             data = with_tag(block + start, captured, status, tci, tpid)
             found.append(frame_of(data, <unsigned int>state))

@@ -1,7 +1,7 @@
 cimport cython
 
 from uinet.link.offload cimport locate_tcp
-from uinet.link.vectors cimport FrameReader, write_packet
+from uinet.link.vectors cimport FrameReader, write_frames, write_packet
 from uinet.link.vnet cimport decode_fields, encode, segments
 from uinet.wire.frame cimport Frame, LargeFrame, SplitFrame, new_frame, split_frame
 from uinet.wire.kernels cimport load_u8
@@ -32,5 +32,5 @@ cdef class Tunnel:
     @cython.locals(l4=Py_ssize_t)
     cdef _learn(self, bytes data)
     @cython.locals(count=Py_ssize_t, frame=Frame, header=bytes, data=bytes, encoded=tuple, pieces=list,
-                   size=Py_ssize_t, large=LargeFrame)
+                   size=Py_ssize_t, large=LargeFrame, written=Py_ssize_t)
     cpdef Py_ssize_t send(self, list frames, Py_ssize_t index) except -1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from uinet.link.constants import F_NEEDS_CSUM, TCP_CHECKSUM
 from uinet.link.offload import locate_tcp
-from uinet.link.vectors import FrameReader, write_packet
+from uinet.link.vectors import FrameReader, write_frames, write_packet
 from uinet.link.vnet import PLAIN, decode_fields, encode, segments
 from uinet.wire.frame import (
     CHECKSUM_NEEDED,
@@ -136,8 +136,17 @@ class Tunnel:
         self.oversize = 0
         count = len(frames)
         while index < count:
-            frame: Frame = frames[index]
             header = PLAIN if self.vnet else NOTHING
+            written = write_frames(self.fd, header, frames, index, self.largest_out)
+            if written:
+                self.packets += written
+                written += index
+                while index < written:
+                    frame = frames[index]
+                    self.octets += len(frame.data)
+                    index += 1
+                continue
+            frame = frames[index]
             data = frame.data
             pieces = None
             size = len(data)

@@ -18,3 +18,4 @@ cdef class FrameReader:
     cdef bytes _take(self, Py_ssize_t size)
 
 cpdef int write_packet(int fd, bytes header, bytes data, list pieces) except -1
+cpdef Py_ssize_t write_frames(int fd, bytes header, list frames, Py_ssize_t index, Py_ssize_t largest) except -1

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import struct
 
+from uinet.wire.frame import CHECKSUM_NEEDED, Frame
+
 HEADER = struct.Struct("=BBHHHH")  # struct virtio_net_hdr
 PIECES = 62
 SMALL = 8192  # bytes: a packet up to this is never split
 HEADS = 256
 GSO_TCP = (1, 4)  # IPv4, IPv6
 GSO_ECN = 0x80
+BATCH = 64  # packets while the interpreter is released once
 
 
 class FrameReader:
@@ -67,3 +70,19 @@ def write_packet(fd: int, header: bytes, data: bytes, pieces: list[memoryview] |
     except OSError as error:
         return error.errno or 5
     return 0
+
+
+def write_frames(fd: int, header: bytes, frames: list[Frame], index: int, largest: int) -> int:
+    """Writes up to 64 of `frames` from `index` on, each behind `header` (may be empty), up to the first that is not
+    finished, is longer than `largest` bytes, or can't be written; how many. IndexError.
+    """
+    if index < 0 or index > len(frames):
+        raise IndexError(f"frame {index} of {len(frames)}")
+    written = 0
+    for frame in frames[index : index + BATCH]:
+        if frame.gso_size or frame.checksum == CHECKSUM_NEEDED or len(frame.data) > largest:
+            break
+        if write_packet(fd, header, frame.data, None):
+            break
+        written += 1
+    return written

@@ -10,6 +10,8 @@ from cpython.ref cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memcpy
 
+from uinet.wire.frame cimport Frame
+
 cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject **bytes_object, Py_ssize_t size) except -1
     PyObject *PyBytes_FromSize "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
@@ -69,6 +71,8 @@ cdef enum:
     GSO_TCPV6 = 4
     GSO_ECN = 0x80
     PIECES = 62
+    BATCH = 64  # packets while the interpreter is released once
+    NEEDED = 2  # Frame.checksum
 
 
 cdef void settle() noexcept:
@@ -212,3 +216,33 @@ cpdef int write_packet(int fd, bytes header, bytes data, list pieces) except -1:
         for index in range(held):
             PyBuffer_Release(&views[index])
     return failed
+
+
+cpdef Py_ssize_t write_frames(int fd, bytes header, list frames, Py_ssize_t index, Py_ssize_t largest) except -1:
+    """Writes `frames` from `index` on, each behind `header`; see ``vectors.py``."""
+    cdef iovec[BATCH][2] vectors
+    cdef list held = []  # what is written, while the interpreter is released
+    cdef Frame frame
+    cdef bytes data
+    cdef int parts = 0, count = 0, written = 0
+    if index < 0 or index > len(frames):
+        raise IndexError(f"frame {index} of {len(frames)}")
+    if PyBytes_GET_SIZE(header):
+        parts = 1
+    while count < BATCH and index + count < len(frames):
+        frame = <Frame?>frames[index + count]
+        data = frame.data
+        if data is None:
+            raise TypeError("want bytes, not None")
+        if frame.gso_size or frame.checksum == NEEDED or PyBytes_GET_SIZE(data) > largest:
+            break
+        held.append(data)
+        vectors[count][0].iov_base = PyBytes_AS_STRING(header)
+        vectors[count][0].iov_len = PyBytes_GET_SIZE(header)
+        vectors[count][parts].iov_base = PyBytes_AS_STRING(data)
+        vectors[count][parts].iov_len = PyBytes_GET_SIZE(data)
+        count += 1
+    with nogil:
+        while written < count and writev(fd, vectors[written], parts + 1) >= 0:
+            written += 1
+    return written

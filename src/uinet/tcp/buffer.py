@@ -211,7 +211,7 @@ class ByteQueue:
         while count > 0:
             block = self.blocks[self.first]
             held = block.end - block.start
-            if held <= count and (held >= 1024 or block.room == 0):
+            if held <= count and (held >= 1024 or block.room == 0 or other.length == 0):
                 # a block of ours is closed when it moves: its new owner may hold on to it while we start another
                 block.room = 0
                 self.first += 1

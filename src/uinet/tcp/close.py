@@ -66,7 +66,7 @@ def finish(tcb: Tcb, error: BaseException | None) -> None:
     if tcb.state == CLOSED:
         return
     change(tcb, CLOSED)
-    tcb.context.stats.count("tcp_closed")
+    tcb.context.ended += 1
     release(tcb)
     if error is not None:
         tcb.more().error = error

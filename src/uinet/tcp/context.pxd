@@ -24,7 +24,7 @@ cdef class Context:
     cdef public bytearray scratch
     cdef public Py_ssize_t received_bytes, queued_bytes
     cdef public unsigned int urgent
-    cdef public unsigned long long segments_out
+    cdef public unsigned long long segments_out, cookies_sent, entries_added, accepted, ended
     cdef public object trace, rst_limit, fast_server, fast_client
     cdef public object on_pending, clock
     cdef public bint busy, closed_down

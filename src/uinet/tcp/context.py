@@ -41,6 +41,11 @@ class Context:
         self.received_bytes = 0
         self.queued_bytes = 0
         self.segments_out = 0
+        # counters that nearly every connection counts, as plain integers (`Stack` gives them to `stats`)
+        self.cookies_sent = 0
+        self.entries_added = 0
+        self.accepted = 0
+        self.ended = 0
         self.rst_limit: Any = None  # a reset.RstLimit
         self.fast_server: Any = None  # a fast_open.ServerCookies
         self.fast_client: Any = None  # a fast_open.ClientCookies

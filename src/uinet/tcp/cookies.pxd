@@ -6,6 +6,7 @@ from uinet.tcp.context cimport Context
 from uinet.tcp.isn cimport Secrets
 from uinet.tcp.layout cimport begin, headers_length, is_v4, mss_within, put_syn_options, transmit
 from uinet.tcp.listener cimport Listener
+from uinet.tcp.negotiate cimport scale_for
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.table cimport Entry
 from uinet.wire.packet cimport Packet

@@ -51,7 +51,7 @@ def send_cookie(
 ) -> None:
     """Sends the SYN,ACK whose sequence number says what there is to know of a SYN; what the SYN offers comes as
     arguments."""
-    context.stats.count("tcp_syncookie_sent")
+    context.cookies_sent += 1
     settings = context.settings
     config = listener.config
     now = context.now

@@ -1,6 +1,7 @@
 cimport cython
 
 from uinet.tcp.path cimport Path
+from uinet.wire.kernels cimport untrack
 
 
 @cython.final

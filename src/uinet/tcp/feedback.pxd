@@ -11,6 +11,7 @@ cdef unsigned char CE, ECT_0, MODE_NONE, MODE_CLASSIC, MODE_ACCURATE
 cdef long long ECN_NEVER, ECN_ASK, ECN_ACCURATE, MASK24, LONG_STRETCH, TIMESTAMPS_LENGTH, MOST_OPTIONS
 cdef tuple HANDSHAKE_ACE
 
+cpdef enter(Tcb tcb, unsigned int mode, unsigned int syn_ecn)
 cpdef note_received(Tcb tcb, AccEcn accurate, unsigned int ecn, long long length)
 @cython.locals(ace=cython.uint)
 cpdef unsigned int feedback_flags(Tcb tcb, AccEcn accurate, unsigned int seq, long long length,

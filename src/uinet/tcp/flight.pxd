@@ -2,6 +2,7 @@ cimport cython
 
 from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.sent cimport Ack, Sent, new_sent
+from uinet.wire.kernels cimport untrack
 
 cdef unsigned int MASK32
 cdef Py_ssize_t MAX_RUNS, MIN_RANGES

@@ -261,7 +261,7 @@ def file(tcp: Tcp, entry: SynEntry) -> None:
     tcp.table.insert(entry)
     tcp.syn_count += 1
     entry.listener.begin(entry)
-    tcp.stats.count("tcp_syncache_added")
+    tcp.entries_added += 1
 
 
 def make_room(tcp: Tcp, listener: Listener, entry: SynEntry) -> bool:

@@ -11,6 +11,7 @@ from uinet.tcp.congestion.growth cimport initial_window
 from uinet.tcp.context cimport Context
 from uinet.tcp.calls cimport open_active
 from uinet.tcp.cookies cimport answer_flood, flooded
+from uinet.tcp.feedback cimport enter
 from uinet.tcp.listen cimport (
     SynEntry, decide, drop, entry_due, entry_from_cookie, segment_for_entry, syn_arrives, unfile
 )
@@ -47,6 +48,7 @@ cdef class Tcp(Context):
     cdef public bint keyed
     @cython.locals(seg=Segment, code=cython.int, interface=Interface, entry=Entry)
     cpdef bint input(self, Packet packet) except -1
+    @cython.locals(interface=Interface)
     cpdef Listener listener_for(self, Packet packet, Segment seg)
     @cython.locals(interface=Interface, passes=bint)
     cpdef bint for_half_open(self, SynEntry entry, Packet packet, Segment seg) except -1

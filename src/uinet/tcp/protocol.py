@@ -128,8 +128,9 @@ class Tcp(Context):
 
     def listener_for(self, packet: Packet, seg: Segment) -> Listener | None:
         """Who listens where the segment wants to go."""
+        interface: Interface = packet.interface
         return self.listeners.find(
-            packet.interface.cdom, packet.vids, packet.dst_hi, packet.dst_lo, seg.destination_port
+            interface.cdom, packet.vids, packet.dst_hi, packet.dst_lo, seg.destination_port
         )
 
     def has_listener(self, packet: Packet, seg: Segment) -> bool:
@@ -319,7 +320,7 @@ class Tcp(Context):
         """Queues a connection for accept."""
         listener.queue(tcb)
         listener.owner.mark(EV_ACCEPT)
-        self.stats.count("tcp_accepted")
+        self.accepted += 1
 
     def connection_of(self, entry: SynEntry) -> Tcb:
         """The connection of a SYN that a listener has taken: key, numbers, and what the SYNs agree on."""
@@ -345,7 +346,8 @@ class Tcp(Context):
         if tcb.accecn is not None:
             tcb.accecn.ect = not entry.not_ect
             tcb.accecn.offer = entry.retries == 0
-        adopt(tcb, listener.config, entry.user_timeout)
+        if entry.user_timeout > 0:
+            adopt(tcb, listener.config, entry.user_timeout)
         syn = entry.syn
         if syn is not None:
             tcb.user_context = syn.context
@@ -419,7 +421,7 @@ class Tcp(Context):
         assert isinstance(entry, Tcb)
         remains = remains_of(entry)
         change(entry, CLOSED)
-        self.stats.count("tcp_closed")
+        self.ended += 1
         release(entry)
         while len(self.time_wait) >= self.settings.time_wait_limit:
             oldest = next(iter(self.time_wait))

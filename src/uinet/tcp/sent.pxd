@@ -1,6 +1,7 @@
 cimport cython
 
 from uinet.seq cimport seq_diff
+from uinet.wire.kernels cimport untrack
 
 
 @cython.final

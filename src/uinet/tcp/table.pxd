@@ -3,7 +3,7 @@ cimport cython
 from uinet.hashing cimport Buckets, Node
 from uinet.ip.interface cimport Interface
 from uinet.ip.neighbors cimport NextHop
-from uinet.wire.kernels cimport hash5, load_u16
+from uinet.wire.kernels cimport hash5, hash_short
 
 
 cdef class Entry(Node):
@@ -22,12 +22,13 @@ cdef class Entry(Node):
 
 @cython.final
 cdef class Table(Buckets):
+    cdef bytes last_vids
+    cdef unsigned long long last_laddr_hi, last_laddr_lo, last_raddr_hi, last_raddr_lo, last_hash
+    cdef unsigned int last_cdom, last_lport, last_rport
     @cython.locals(high=cython.ulonglong, word=cython.ulonglong)
     cpdef unsigned long long hash_key(
         self, unsigned int cdom, bytes vids, unsigned long long laddr_hi, unsigned long long laddr_lo,
         unsigned int lport, unsigned long long raddr_hi, unsigned long long raddr_lo, unsigned int rport)
-    @cython.locals(value=cython.ulonglong, offset=Py_ssize_t)
-    cdef unsigned long long _hash_vids(self, bytes vids)
     @cython.locals(key=cython.ulonglong, entry=Entry)
     cpdef Entry find(
         self, unsigned int cdom, bytes vids, unsigned long long laddr_hi, unsigned long long laddr_lo,

@@ -7,7 +7,7 @@ from typing import Any
 from uinet.hashing import Buckets, Node
 from uinet.ip.interface import Interface
 from uinet.ip.neighbors import NextHop
-from uinet.wire.kernels import hash5, load_u16
+from uinet.wire.kernels import hash5, hash_short
 
 
 class Entry(Node):
@@ -62,7 +62,22 @@ class Entry(Node):
 
 
 class Table(Buckets):
-    """Entries by (domain, VLAN stack, local address and port, remote address and port)."""
+    """Entries by (domain, VLAN stack, local address and port, remote address and port).
+
+    The key that was looked for last is remembered with its hash (`last_*`): what is made for it next has the same.
+    """
+
+    def __init__(self, k0: int, k1: int) -> None:
+        super().__init__(k0, k1)
+        self.last_vids: bytes | None = None
+        self.last_cdom = 0
+        self.last_laddr_hi = 0
+        self.last_laddr_lo = 0
+        self.last_raddr_hi = 0
+        self.last_raddr_lo = 0
+        self.last_lport = 0
+        self.last_rport = 0
+        self.last_hash = 0
 
     def hash_key(
         self, cdom: int, vids: bytes, laddr_hi: int, laddr_lo: int, lport: int, raddr_hi: int, raddr_lo: int, rport: int
@@ -72,20 +87,23 @@ class Table(Buckets):
         word = (word << 32) | (lport << 16) | rport
         high = raddr_hi
         if len(vids):
-            high ^= self._hash_vids(vids)
+            high ^= hash_short(self.k1, self.k0, vids)
         return hash5(self.k0, self.k1, high, raddr_lo, laddr_hi, laddr_lo, word)
-
-    def _hash_vids(self, vids: bytes) -> int:
-        value = len(vids)
-        for offset in range(0, len(vids), 2):
-            value = hash5(self.k1, self.k0, value, load_u16(vids, offset), 0, 0, 0)
-        return value
 
     def find(
         self, cdom: int, vids: bytes, laddr_hi: int, laddr_lo: int, lport: int, raddr_hi: int, raddr_lo: int, rport: int
     ) -> Entry | None:
         """The entry of the tuple, or None."""
         key = self.hash_key(cdom, vids, laddr_hi, laddr_lo, lport, raddr_hi, raddr_lo, rport)
+        self.last_hash = key
+        self.last_vids = vids
+        self.last_cdom = cdom
+        self.last_laddr_hi = laddr_hi
+        self.last_laddr_lo = laddr_lo
+        self.last_raddr_hi = raddr_hi
+        self.last_raddr_lo = raddr_lo
+        self.last_lport = lport
+        self.last_rport = rport
         entry: Entry | None = self.heads[self.bucket(key)]
         while entry is not None:
             if (
@@ -110,4 +128,11 @@ class Table(Buckets):
         entry.raddr_hi = raddr_hi
         entry.raddr_lo = raddr_lo
         entry.rport = rport
+        if (
+            self.last_vids is vids and self.last_rport == rport and self.last_raddr_lo == raddr_lo
+            and self.last_lport == lport and self.last_laddr_lo == laddr_lo and self.last_raddr_hi == raddr_hi
+            and self.last_laddr_hi == laddr_hi and self.last_cdom == cdom
+        ):
+            entry.hash = self.last_hash
+            return
         entry.hash = self.hash_key(cdom, vids, laddr_hi, laddr_lo, lport, raddr_hi, raddr_lo, rport)

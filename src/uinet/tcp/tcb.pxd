@@ -11,6 +11,7 @@ from uinet.tcp.reassembly cimport Reassembly
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.table cimport Entry
 from uinet.tcp.tuning cimport Tuning
+from uinet.wire.kernels cimport untrack
 
 
 @cython.final

@@ -12,6 +12,8 @@ cpdef int store_bytes(bytearray target, Py_ssize_t at, object source, Py_ssize_t
 cpdef unsigned int checksum(object data, Py_ssize_t offset, Py_ssize_t length, unsigned int initial) except? 0x1A5A5
 cpdef bytes take(object source, Py_ssize_t offset, Py_ssize_t length)
 cpdef bytes join(unsigned long long hi, unsigned long long lo)
+cpdef bytes turned(bytes data, Py_ssize_t length)
+cpdef bytes vids(bytes data, Py_ssize_t tags)
 cpdef bytes join2(bytearray head, Py_ssize_t head_length, object source, Py_ssize_t offset, Py_ssize_t length)
 cpdef bytes summed(
     bytearray head, Py_ssize_t head_length, Py_ssize_t l4, Py_ssize_t field, unsigned int initial, object source,
@@ -33,5 +35,7 @@ cpdef int prefetch_slot(list objects, Py_ssize_t index) except -1
 cpdef unsigned long long hash5(
     unsigned long long k0, unsigned long long k1, unsigned long long a, unsigned long long b,
     unsigned long long c, unsigned long long d, unsigned long long e)
+cpdef unsigned long long hash_short(
+    unsigned long long k0, unsigned long long k1, bytes data) except? 0xA5A5A5A5A5A5A5A5
 cpdef object untrack(object value)
 cpdef object track(object value)

@@ -135,6 +135,21 @@ def join(hi: int, lo: int) -> bytes:
     return (hi << 64 | lo).to_bytes(16, "big")
 
 
+def turned(data: bytes, length: int) -> bytes:
+    """The first `length` bytes of `data`, an Ethernet header, with its two MACs exchanged."""
+    _check(len(data), 0, length)
+    _check(length, 0, 12)
+    return data[6:12] + data[:6] + data[12:length]
+
+
+def vids(data: bytes, tags: int) -> bytes:
+    """The VIDs of the first `tags` VLAN tags (at most 16) of an Ethernet header, 2 bytes each; those of 0 left out."""
+    _check(16, 0, tags)
+    _check(len(data), 14, 4 * tags)
+    found = [load_u16(data, 14 + 4 * index) & 0x0FFF for index in range(tags)]
+    return b"".join(_U16.pack(vid) for vid in found if vid)
+
+
 def join2(head: bytearray, head_length: int, source: Buffer, offset: int, length: int) -> bytes:
     """The first `head_length` bytes of `head` followed by `length` bytes of `source` at `offset`."""
     _check(len(head), 0, head_length)
@@ -252,6 +267,12 @@ def hash5(k0: int, k1: int, a: int, b: int, c: int, d: int, e: int) -> int:
     for _ in range(3):
         v0, v1, v2, v3 = _sipround(v0, v1, v2, v3)
     return v0 ^ v1 ^ v2 ^ v3
+
+
+def hash_short(k0: int, k1: int, data: bytes) -> int:
+    """SipHash-1-3 of the length of `data`, at most 32 bytes, and of `data` with zeros behind it."""
+    _check(32, 0, len(data))
+    return hash5(k0, k1, len(data), *struct.unpack(">QQQQ", data.ljust(32, b"\0")))
 
 
 def untrack(value: T) -> T:

@@ -9,7 +9,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_CheckExact, Py
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_SIZE
 from cpython.ref cimport PyObject
-from libc.string cimport memcmp, memcpy, memmove
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 cdef extern from *:
     """
@@ -71,8 +71,22 @@ cdef extern from *:
         return (uint32_t)sum;
     }
 
+    /* Of few words: without the vectors' beginning and end. */
+    static uint64_t uinet_few32(const unsigned char *p, size_t words)
+    {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < words; i++) {
+            uint32_t w;
+            memcpy(&w, p + 4 * i, 4);
+            sum += w;
+        }
+        return sum;
+    }
+
     static uint32_t uinet_checksum(const unsigned char *p, size_t n, uint32_t initial)
     {
+        if (n <= 64)
+            return uinet_folded(uinet_few32(p, n / 4), p, n, initial);
         return uinet_folded(uinet_sum32(p, n / 4), p, n, initial);
     }
 
@@ -308,6 +322,38 @@ cpdef bytes join(unsigned long long hi, unsigned long long lo):
     return PyBytes_FromStringAndSize(<char *>packed, 16)
 
 
+cpdef bytes turned(bytes data, Py_ssize_t length):
+    """The first `length` bytes of `data`, an Ethernet header, with its two MACs exchanged."""
+    cdef unsigned char *header = readable(data, 0, length)
+    cdef bytes made
+    cdef unsigned char *into
+    if length < 12:
+        out_of_range(0, 12, length)
+    made = PyBytes_FromStringAndSize(NULL, length)
+    into = <unsigned char *>PyBytes_AS_STRING(made)
+    memcpy(into, header + 6, 6)
+    memcpy(into + 6, header, 6)
+    memcpy(into + 12, header + 12, length - 12)
+    return made
+
+
+cpdef bytes vids(bytes data, Py_ssize_t tags):
+    """The VIDs of the first `tags` VLAN tags (at most 16) of an Ethernet header, 2 bytes each; those of 0 left out."""
+    cdef unsigned char *tci
+    cdef unsigned char found[32]
+    cdef unsigned int vid
+    cdef Py_ssize_t index, count = 0
+    if tags < 0 or tags > 16:
+        out_of_range(tags, 0, 16)
+    tci = readable(data, 14, 4 * tags)
+    for index in range(tags):
+        vid = uinet_load16(tci + 4 * index) & 0x0fff
+        if vid:
+            uinet_store16(found + 2 * count, vid)
+            count += 1
+    return PyBytes_FromStringAndSize(<char *>found, 2 * count)
+
+
 cpdef bytes join2(bytearray head, Py_ssize_t head_length, object source, Py_ssize_t offset, Py_ssize_t length):
     """The first `head_length` bytes of `head` followed by `length` bytes of `source` at `offset`, in one allocation."""
     cdef unsigned char *first = writable(head, 0, head_length)
@@ -435,6 +481,24 @@ cpdef unsigned long long hash5(
     words[2] = c
     words[3] = d
     words[4] = e
+    return uinet_siphash5(k0, k1, words)
+
+
+cpdef unsigned long long hash_short(
+        unsigned long long k0, unsigned long long k1, bytes data) except? 0xA5A5A5A5A5A5A5A5:
+    """SipHash-1-3 of the length of `data`, at most 32 bytes, and of `data` with zeros behind it."""
+    cdef unsigned long long[5] words
+    cdef unsigned char padded[32]
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data) if data is not None else len(data)
+    if size > 32:
+        out_of_range(0, size, 32)
+    memset(padded, 0, 32)
+    memcpy(padded, PyBytes_AS_STRING(data), size)
+    words[0] = <unsigned long long>size
+    words[1] = uinet_load64(padded)
+    words[2] = uinet_load64(padded + 8)
+    words[3] = uinet_load64(padded + 16)
+    words[4] = uinet_load64(padded + 24)
     return uinet_siphash5(k0, k1, words)
 
 

@@ -1,7 +1,7 @@
 cimport cython
 
 from uinet.wire.frame cimport Frame, SplitFrame, gathered
-from uinet.wire.kernels cimport checksum, join, load_u8, load_u16, load_u32, load_u64, take
+from uinet.wire.kernels cimport checksum, join, load_u8, load_u16, load_u32, load_u64, take, turned, vids
 
 cdef unsigned int ETHERTYPE_IPV4, ETHERTYPE_IPV6, MORE_FRAGMENTS, OFFSET_MASK, PROTO_TCP
 cdef unsigned char CHECKSUM_UNKNOWN
@@ -25,8 +25,6 @@ cdef class Packet:
     @cython.locals(data=bytes, size=Py_ssize_t, version=cython.uint, offset=Py_ssize_t, ethertype=cython.uint,
                    tags=cython.uint)
     cpdef int parse_link(self, Frame frame, int layer) except -1
-    @cython.locals(vids=bytearray, vid=cython.uint, tag=Py_ssize_t)
-    cdef _read_vids(self)
     @cython.locals(data=bytes, l3=Py_ssize_t, room=Py_ssize_t, first=cython.uint, header_length=cython.uint,
                    total_length=cython.uint)
     cpdef int parse_ipv4(self) except -1
@@ -37,5 +35,4 @@ cdef class Packet:
     cpdef gather(self)
     cpdef unsigned int pseudo_sum(self, unsigned int length) except? 0x1A5A5
     cpdef bint for_me(self, bytes mac) except -1
-    @cython.locals(data=bytes)
     cpdef bytes reply_header(self)

@@ -42,7 +42,7 @@ from uinet.wire.constants import (
     V4_MAPPED,
 )
 from uinet.wire.frame import CHECKSUM_UNKNOWN, Frame, SplitFrame, gathered
-from uinet.wire.kernels import checksum, join, load_u8, load_u16, load_u32, load_u64, take
+from uinet.wire.kernels import checksum, join, load_u8, load_u16, load_u32, load_u64, take, turned, vids
 
 OK = 0
 SHORT = 1
@@ -149,17 +149,8 @@ class Packet:
         self.l3 = offset + 2
         if tags:
             self.tags = tags
-            self._read_vids()
+            self.vids = vids(data, tags)
         return OK
-
-    def _read_vids(self) -> None:
-        vids = bytearray()
-        for tag in range(self.tags):
-            vid = load_u16(self.data, 14 + 4 * tag) & 0x0FFF
-            if vid:
-                vids.append(vid >> 8)
-                vids.append(vid & 0xFF)
-        self.vids = bytes(vids)
 
     def parse_ipv4(self) -> int:
         """Reads the IPv4 header at `l3`."""
@@ -267,8 +258,7 @@ class Packet:
         """The link header of an answer: MACs exchanged, the same tags and type, verbatim. Empty on layer 3."""
         if self.l3 < 14:
             return b""
-        data = self.data
-        return take(data, 6, 6) + take(data, 0, 6) + take(data, 12, self.l3 - 12)
+        return turned(self.data, self.l3)
 
     @property
     def link_header(self) -> bytes:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.unit.link.twins import compiled, interpreted
-from uinet.link import calls
+from uinet.link import calls, vnet
+from uinet.wire.build import tcp
 from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux packet sockets")
@@ -113,6 +114,51 @@ def test_error_of_the_socket_is_told(twin: ModuleType, pair: tuple[socket.socket
         assert batches.error == errno.ECONNREFUSED  # an ICMP error, on loopback it has come at once
         assert batches.receive(64) == []
         assert batches.error == 0
+
+
+def unfinished(rng: random.Random) -> tuple[bytes, bytes]:
+    """A TCP segment whose checksum is still to be computed, and its header; mostly with something wrong."""
+    vlans = tuple(range(1, 1 + rng.choice((0, 0, 1, 3, 16))))
+    ends = rng.choice((("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")))
+    data = bytearray(tcp(*ends, 1, 2, "A", options=bytes(4 * rng.randrange(3)), payload=bytes(9), vlans=vlans))
+    l3 = 14 + 4 * len(vlans)
+    l4 = l3 + (20 if ends[0] == "10.0.0.1" else 40)
+    start, offset = l4, 16
+    wrong = rng.randrange(9)
+    if wrong == 0:
+        data[rng.randrange(12, len(data))] = rng.randrange(256)
+    elif wrong == 1:
+        data[rng.randrange(l3, l3 + 20)] ^= 1 << rng.randrange(8)
+    elif wrong == 2:
+        data[l4 + 12] = rng.randrange(256)
+    elif wrong == 3:
+        start += rng.choice((-1, 1, 20))
+    elif wrong == 4:
+        offset = rng.choice((6, 15, 17))
+    elif wrong == 5:
+        del data[rng.randrange(len(data)) :]
+    gso = (1, 1448) if rng.randrange(6) == 0 else (0, 0)
+    return struct.pack("=BBHHHH", rng.choice((1, 1, 1, 3)), gso[0], l4 + 20, gso[1], start, offset), bytes(data)
+
+
+@twins
+def test_checksum_of_a_segments_own_is_seen_at_once_or_left_to_be_looked_at(
+    twin: ModuleType, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    batches = twin.Batches(pair[0], True)
+    rng = random.Random(7)
+    frames = 0
+    for _ in range(2000):
+        header, data = unfinished(rng)
+        pair[1].send(header + data)
+        found = batches.receive(1)
+        if isinstance(found[0], tuple):
+            assert found == [(header, data, b"", 0)]
+            continue
+        frames += 1
+        assert seen(found) == seen(vnet.decode(header, data, 2)) == [(data, CHECKSUM_NEEDED, 0)]
+        assert batches.octets == len(data)
+    assert (frames > 200) == (twin is calls and compiled(calls))
 
 
 @twins

@@ -8,12 +8,14 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from uinet.link import vectors
+from uinet.wire.frame import CHECKSUM_NEEDED, Frame
 
 TWIN = Path(__file__).parents[3] / "src/uinet/link/vectors.py"
 Pair = tuple[socket.socket, socket.socket]
@@ -152,3 +154,36 @@ def test_errors_of_writing_are_numbers(module: ModuleType, pair: Pair) -> None:
     while not (error := module.write_packet(left.fileno(), b"", bytes(1000), None)):
         pass
     assert error == errno.EAGAIN
+
+
+@pytest.mark.parametrize("header", [b"", bytes(10)])
+def test_finished_frames_are_written_in_a_row(module: ModuleType, pair: Pair, header: bytes) -> None:
+    left, right = pair
+    frames = [Frame(bytes([n]) * (n + 1)) for n in range(100)]
+    frames[70].checksum = CHECKSUM_NEEDED
+    frames[72].gso_size = 10
+    write = partial(module.write_frames, left.fileno(), header, frames)
+    assert write(0, 1514) == 64
+    assert write(64, 1514) == 6
+    assert write(70, 1514) == write(72, 1514) == 0
+    assert write(71, 1514) == 1
+    assert write(73, 90) == 17  # the frame after these is longer
+    assert write(100, 1514) == 0
+    written = [*frames[:70], frames[71], *frames[73:90]]
+    assert [right.recv(2000) for _ in written] == [header + frame.data for frame in written]
+    with pytest.raises(BlockingIOError):
+        right.recv(2000)
+    for index in (-1, 101):
+        with pytest.raises(IndexError):
+            write(index, 1514)
+
+
+def test_frames_are_written_as_long_as_there_is_room(module: ModuleType, pair: Pair) -> None:
+    left, right = pair
+    left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
+    frames = [Frame(bytes(2000))] * 64
+    count = module.write_frames(left.fileno(), b"", frames, 0, 2000)
+    assert 0 < count < 64
+    assert module.write_frames(left.fileno(), b"", frames, count, 2000) == 0
+    assert module.write_packet(left.fileno(), b"", frames[0].data, None) == errno.EAGAIN
+    assert len([right.recv(3000) for _ in range(count)]) == count
