@@ -59,8 +59,8 @@ def save(name: str, record: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     whole = {
         "benchmark": name, "uinet": uinet.__version__, "compiled": uinet.compiled(),
-        "alone": Placement.alone, "python": platform.python_version(), "kernel": platform.release(),
-        "processors": os.cpu_count(),
+        "alone": Placement.alone, "python": platform.python_version(),
+        "kernel": platform.release(), "processors": os.cpu_count(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **record,
     }

@@ -112,7 +112,8 @@ class PassiveSocket(Socket):
         """Why the stream ended without a FIN, if it did: ConnectionReset for a RST, TimedOut for silence."""
         return failure(self.reception)
 
-    def _readable(self) -> bool:
+    @property
+    def readable(self) -> bool:
         """Whether recv has something to say: data, a hole, the end. False once it is closed."""
         return not self.closed and (self.unread > 0 or self.reception.at_end())
 

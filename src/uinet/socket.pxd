@@ -41,13 +41,6 @@ cdef class Socket:  # from wide to narrow: no gaps, as there may be a million
     cdef public unsigned short events
     cdef public unsigned char family, type
     cdef public unsigned char shared, listed, closed, ready_queued
-    cpdef bint _readable(self) except -1
-    @cython.locals(tcb=Tcb, count=Py_ssize_t)
-    cpdef Py_ssize_t send(self, object data, int flags=*) except -1
-    @cython.locals(tcb=Tcb)
-    cpdef bytes recv_piece(self, Py_ssize_t limit)
-    @cython.locals(tcb=Tcb)
-    cpdef Py_ssize_t recv_into(self, object buffer, Py_ssize_t limit=*, int flags=*) except -1
 
 
 cpdef Socket new_socket(object stack, int family, int kind, Config config)
@@ -65,3 +58,9 @@ cpdef kick(Socket sock)
 cpdef check_open(Socket sock)
 cdef Tcb connection_of(Socket sock)
 cdef part(Socket sock, Tcb tcb)
+@cython.locals(place=Place, tcb=Tcb, held=Py_ssize_t, low=Py_ssize_t)
+cpdef bint is_readable(Socket sock) except -1
+@cython.locals(tcb=Tcb)
+cpdef bytes read_piece(Socket sock, Py_ssize_t limit)
+@cython.locals(tcb=Tcb, count=Py_ssize_t)
+cpdef Py_ssize_t send_on(Socket sock, object data, int flags) except -1

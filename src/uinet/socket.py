@@ -201,22 +201,7 @@ class Socket:
     @property
     def readable(self) -> bool:
         """Whether recv (or accept) has something to say: data, the end, an error. False once it is closed."""
-        return self._readable()
-
-    def _readable(self) -> bool:
-        if self.closed:
-            return False
-        tcb = self.tcb
-        if tcb is None:
-            place = self.place
-            if place is not None and place.listener is not None:
-                return place.listener.accepted is not NO_QUEUE
-            return place is not None and place.endpoint is not None and bool(place.endpoint.readable)
-        held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
-        if held == 0:
-            return at_end(tcb)
-        low = self.config.receive_low
-        return low <= 1 or held >= min(low, tcb.rcv_limit // 2) or tcb.fin_received or tcb.state == CLOSED
+        return is_readable(self)
 
     @property
     def writable(self) -> bool:
@@ -615,29 +600,7 @@ class Socket:
         9293, 3.8.5). WouldBlock if there is no room at all, BrokenPipe after close, NotConnected, or what has ended the
         connection.
         """
-        if self.endpoint is not None:
-            return self.sendmsg([data], flags=flags)
-        check_open(self)
-        tcb = connection_of(self)
-        if tcb.error is not None:
-            raise calls.failure(tcb.error)
-        if tcb.closing or tcb.state == CLOSED:
-            raise BrokenPipe()
-        if tcb.state < ESTABLISHED and not takes_early(tcb):
-            raise WouldBlock()
-        if type(data) is not bytes and type(data) is not bytearray:
-            data = bytes(memoryview(data))  # a subclass may do what it likes with its length; an int is no data
-        if len(data) == 0:
-            return 0
-        if self.config.not_sent_low and self.unsent >= self.config.not_sent_low:
-            tcb.wants_write = True
-            raise WouldBlock()
-        count = queue_to_send(tcb, data, 0, len(data))
-        if count == 0:
-            raise WouldBlock()
-        if flags & sockopt.MSG_OOB:
-            mark_urgent(tcb)
-        return count
+        return send_on(self, data, flags)
 
     def sendto(self, data: bytes | bytearray | memoryview, address: tuple[Any, int], flags: int = 0) -> int:
         """Sends one datagram. With MSG_FASTOPEN a stream socket connects, see `sendmsg`. AddressError,
@@ -709,10 +672,7 @@ class Socket:
 
     def recv_piece(self, limit: int) -> bytes:
         """As `recv` of a stream, but perhaps less than has arrived, if that saves a copy."""
-        tcb = connection_of(self)
-        if tcb.rcv_buf is None or tcb.rcv_buf.length == 0 or self.closed or tcb.urgent_in:
-            return self.recv(limit)
-        return take_received_piece(tcb, limit)
+        return read_piece(self, limit)
 
     def recv_into(self, buffer: Any, limit: int = 0, flags: int = 0) -> int:
         """As `recv`, into a writable buffer; how many bytes, 0 at the end of the stream."""
@@ -894,6 +854,60 @@ def open_onward(sock: Socket, syn: Syn, interface: Interface) -> None:
     sock.tcb = tcb
     untrack(sock)  # the stack holds it while the connection lasts
     kick(sock)
+
+
+def is_readable(sock: Socket) -> bool:
+    """See `Socket.readable`."""
+    if sock.closed:
+        return False
+    place = sock.place
+    if place is not None and place.listener is not None:
+        return place.listener.accepted is not NO_QUEUE
+    if place is not None and place.endpoint is not None:
+        return place.endpoint.readable
+    tcb = sock.tcb
+    if tcb is None:
+        return False
+    held = tcb.rcv_buf.length if tcb.rcv_buf is not None else 0
+    if held == 0:
+        return at_end(tcb)
+    low = sock.config.receive_low
+    return low <= 1 or held >= min(low, tcb.rcv_limit // 2) or tcb.fin_received or tcb.state == CLOSED
+
+
+def read_piece(sock: Socket, limit: int) -> bytes:
+    """See `Socket.recv_piece`."""
+    tcb = connection_of(sock)
+    if tcb.rcv_buf is None or tcb.rcv_buf.length == 0 or sock.closed or tcb.urgent_in:
+        return sock.recv(limit)
+    return take_received_piece(tcb, limit)
+
+
+def send_on(sock: Socket, data: bytes | bytearray | memoryview, flags: int) -> int:
+    """See `Socket.send`."""
+    if sock.place is not None and sock.place.endpoint is not None:
+        return sock.sendmsg([data], flags=flags)
+    check_open(sock)
+    tcb = connection_of(sock)
+    if tcb.error is not None:
+        raise calls.failure(tcb.error)
+    if tcb.closing or tcb.state == CLOSED:
+        raise BrokenPipe()
+    if tcb.state < ESTABLISHED and not takes_early(tcb):
+        raise WouldBlock()
+    if type(data) is not bytes and type(data) is not bytearray:
+        data = bytes(memoryview(data))  # a subclass may do what it likes with its length; an int is no data
+    if len(data) == 0:
+        return 0
+    if sock.config.not_sent_low and sock.unsent >= sock.config.not_sent_low:
+        tcb.wants_write = True
+        raise WouldBlock()
+    count = queue_to_send(tcb, data, 0, len(data))
+    if count == 0:
+        raise WouldBlock()
+    if flags & sockopt.MSG_OOB:
+        mark_urgent(tcb)
+    return count
 
 
 def close_socket(sock: Socket) -> None:

@@ -29,7 +29,7 @@ def opened(stack: uinet.Stack, number: int) -> Socket:
 @pytest.mark.skipif(not uinet.compiled(), reason="of the compiled build")
 def test_a_connection_and_its_socket_are_small() -> None:
     assert Tcb.__basicsize__ <= 512  # raising this costs a million times as much
-    assert Socket.__basicsize__ <= 88
+    assert Socket.__basicsize__ <= 80
 
 
 def test_sockets_that_set_the_same_share_what_is_set() -> None:

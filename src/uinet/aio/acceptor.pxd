@@ -1,7 +1,7 @@
 cimport cython
 
 from uinet.aio.keeper cimport Keeper
-from uinet.socket cimport Socket
+from uinet.socket cimport Socket, accept_one, is_readable
 
 
 cdef class Acceptor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from uinet.errors import Error, WouldBlock
 from uinet.passive_socket import PassiveSocket
+from uinet.socket import accept_one, is_readable
 
 if TYPE_CHECKING:
     from uinet.aio.keeper import Keeper
@@ -41,9 +42,9 @@ class Acceptor:
 
     def on_event(self, sock: Socket, events: int) -> None:
         """Takes every connection that waits at `sock`."""
-        while not self.closed and sock._readable():
+        while not self.closed and is_readable(sock):
             try:
-                accepted = sock.accept()
+                accepted = accept_one(sock)
             except WouldBlock:
                 return
             except Error as error:

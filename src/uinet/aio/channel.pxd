@@ -1,6 +1,6 @@
 cimport cython
 
-from uinet.socket cimport Socket
+from uinet.socket cimport Socket, is_readable, read_piece, send_on
 
 cdef unsigned int EV_CLOSED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
 cdef Py_ssize_t MOST
@@ -15,8 +15,9 @@ cdef class Channel:
     cpdef set_protocol(self, object protocol)
     cpdef start(self)
     cpdef catch_up(self)
-    @cython.locals(sock=Socket, ended=bint)
+    @cython.locals(ended=bint)
     cpdef read(self)
+    cpdef bint readable(self) except -1
     cpdef bint read_once(self) except -1
     cpdef bint hand_over(self, bytes data) except -1
     @cython.locals(count=Py_ssize_t)

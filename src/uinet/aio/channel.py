@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from uinet.errors import Error, WouldBlock
 from uinet.events import EV_CLOSED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
+from uinet.socket import is_readable, read_piece, send_on
 from uinet.sockopt import SHUT_WR
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Channel:
         except BaseException as error:
             self.fatal(error, "protocol.connection_made() failed")
             return
-        if self.sock._readable() or self.sock.error is not None:
+        if self.readable() or self.sock.error is not None:
             self.loop.call_soon(self.catch_up)  # else there is nothing that the socket would not tell of
 
     # the socket's events
@@ -106,8 +107,7 @@ class Channel:
 
     def read(self) -> None:
         """Gives the protocol what the socket has, until it has nothing or the protocol wants no more."""
-        sock = self.sock
-        while not (self.reading_paused or self.read_eof or self.closing or self.lost) and sock._readable():
+        while not (self.reading_paused or self.read_eof or self.closing or self.lost) and self.readable():
             try:
                 ended = self.read_into_buffer() if self.buffered else self.read_once()
             except WouldBlock:
@@ -118,9 +118,13 @@ class Channel:
             if ended:
                 self.receive_eof()
 
+    def readable(self) -> bool:
+        """Whether the socket has something to say."""
+        return is_readable(self.sock)
+
     def read_once(self) -> bool:
         """Reads once; whether the stream has ended."""
-        return self.hand_over(self.sock.recv_piece(MOST))
+        return self.hand_over(read_piece(self.sock, MOST))
 
     def hand_over(self, data: bytes) -> bool:
         """Gives the protocol what was read; whether that is the stream's end."""
@@ -208,7 +212,7 @@ class Channel:
     def send(self, data: Any) -> int:
         """How many bytes the socket took; 0 as well if it failed, and then the connection is lost."""
         try:
-            return self.sock.send(data)
+            return send_on(self.sock, data, 0)
         except WouldBlock:
             return 0
         except Error as error:

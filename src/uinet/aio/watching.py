@@ -48,6 +48,10 @@ class PassiveChannel(Channel):
         if not self.lost:
             self.read()
 
+    def readable(self) -> bool:
+        """Whether the socket has something to say."""
+        return self.sock.readable
+
     def read_once(self) -> bool:
         """Reads once; whether the stream has ended."""
         if self.pass_hole():
@@ -98,6 +102,13 @@ class PassiveChannel(Channel):
             why = self.sock.error
             self.sock.close()
             self.lose(why)
+
+    def call_connection_lost(self, error: BaseException | None) -> None:
+        """The last word to the protocol."""
+        try:
+            super().call_connection_lost(error)
+        finally:
+            self.hole_received = self.note_holes = None
 
 
 class PassiveTransport(Transport):

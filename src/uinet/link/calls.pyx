@@ -149,8 +149,8 @@ cdef extern from *:
         return type == 0x8100 || type == 0x88a8 || type == 0x9100 || type == 0x9200 || type == 0x9300;
     }
 
-    /* Whether a frame is a whole TCP segment in an IP packet without options or extension headers, and the checksum that
-       its virtio-net header says is to be computed is that segment's. (What is not said here is looked at in Python.) */
+    /* Whether a frame is a whole TCP segment in an IP packet without options or extension headers, and the checksum
+       that its virtio-net header says is to be computed is that segment's. (What is not is looked at in Python.) */
     static int uinet_own_checksum(const unsigned char *header, const unsigned char *p, size_t n)
     {
         uint16_t fields[4]; /* hdr_len, gso_size, csum_start, csum_offset */

@@ -3,7 +3,7 @@ cimport cython
 from uinet.link.offload cimport locate_tcp
 from uinet.link.vectors cimport FrameReader, write_frames, write_packet
 from uinet.link.vnet cimport decode_fields, encode, segments
-from uinet.wire.frame cimport Frame, LargeFrame, SplitFrame, split_frame
+from uinet.wire.frame cimport Frame, LargeFrame, SplitFrame, new_frame, split_frame
 from uinet.wire.kernels cimport load_u8
 
 cdef Py_ssize_t ENOUGH, SMALL
@@ -34,7 +34,3 @@ cdef class Tunnel:
     @cython.locals(count=Py_ssize_t, frame=Frame, header=bytes, data=bytes, encoded=tuple, pieces=list,
                    size=Py_ssize_t, large=LargeFrame, written=Py_ssize_t)
     cpdef Py_ssize_t send(self, list frames, Py_ssize_t index) except -1
-
-
-@cython.locals(frame=Frame)
-cdef Frame plain_frame(bytes data, unsigned char checksum)

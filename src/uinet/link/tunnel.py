@@ -17,6 +17,7 @@ from uinet.wire.frame import (
     Frame,
     LargeFrame,
     SplitFrame,
+    new_frame,
     split_frame,
 )
 from uinet.wire.kernels import load_u8
@@ -84,9 +85,9 @@ class Tunnel:
                 else:
                     frames += self._joined(data + payload)
             elif not self.vnet or (reader.flags == 0 and reader.gso_type == 0):
-                frames.append(plain_frame(data, CHECKSUM_UNKNOWN))
+                frames.append(new_frame(data, CHECKSUM_UNKNOWN))
             elif reader.gso_type == 0 and reader.flags == F_NEEDS_CSUM and self._sums(data):
-                frames.append(plain_frame(data, CHECKSUM_NEEDED))
+                frames.append(new_frame(data, CHECKSUM_NEEDED))
             else:
                 frames += decode_fields(
                     reader.flags, reader.gso_type, reader.gso_size, reader.start, reader.offset, data, self.layer
@@ -171,13 +172,3 @@ class Tunnel:
             self.octets += size
             index += 1
         return index
-
-
-def plain_frame(data: bytes, checksum: int) -> Frame:
-    """A frame of one packet, made without a call of its class: there is one for every packet."""
-    frame = Frame.__new__(Frame)
-    frame.data = data
-    frame.checksum = checksum
-    frame.gso_size = 0
-    frame.time = 0
-    return frame

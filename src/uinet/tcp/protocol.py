@@ -108,7 +108,7 @@ class Tcp(Context):
             packet.src_lo, seg.source_port,
         )
         if packet.beyond and (not isinstance(entry, Tcb) or entry.auth is not None):
-            packet.join()
+            packet.gather()
         if entry is None:
             return self.without_connection(packet, seg, -1)
         if isinstance(entry, Tcb):

@@ -32,7 +32,7 @@ cdef class Packet:
     cpdef int parse_ipv6(self) except -1
     @cython.locals(data=bytes, size=Py_ssize_t, l3=Py_ssize_t)
     cpdef bint parse_split(self, SplitFrame frame, int layer) except -1
-    cpdef join(self)
+    cpdef gather(self)
     cpdef unsigned int pseudo_sum(self, unsigned int length) except? 0x1A5A5
     cpdef bint for_me(self, bytes mac) except -1
     cpdef bytes reply_header(self)

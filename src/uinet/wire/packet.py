@@ -235,7 +235,7 @@ class Packet:
         self.text_start = size
         return True
 
-    def join(self) -> None:
+    def gather(self) -> None:
         """Brings a packet that is in two places into one."""
         if self.beyond:
             self.frame = gathered(self.frame)
