@@ -11,6 +11,10 @@ class Interned:
     def __init__(self) -> None:
         self._known: dict[bytes, bytes] = {}
 
+    def __len__(self) -> int:
+        """How many are remembered."""
+        return len(self._known)
+
     def one(self, value: bytes) -> bytes:
         """The object to keep for `value`: an equal one that others keep already, if it is remembered."""
         known = self._known

@@ -129,7 +129,8 @@ def frame_of(draw: st.DataObject, world: World) -> bytes:
     kind = draw.draw(st.sampled_from(["ra", "dhcp", "mld", "igmp", "na", "ns", "redirect", "arp"]))
     source = draw.draw(st.sampled_from(["fe80::1", "fe80::2", "2001:db8::1"]))
     link = L2Info(PEER, multicast_mac(p("ff02::1")))
-    target = draw.draw(st.sampled_from([*world.eth0.tentative, *world.eth0.owned, p("fe80::1"), p("2001:db8::9")]))
+    own = [address for address in (*world.eth0.tentative, *world.eth0.owned) if len(address) == 16]
+    target = draw.draw(st.sampled_from([*own, p("fe80::1"), p("2001:db8::9")]))
     if kind == "ra":
         return build.nd_message(source, "ff02::1", draw.draw(advertisements), link)
     if kind == "na":

@@ -209,11 +209,11 @@ LISTENERS = Fields(
     Field("lport", NUMBER, lambda one: one.lport, "port; 0: any"),
     Field("backlog", NUMBER, lambda one: one.backlog, "connections that may wait to be accepted"),
     Field("waiting", NUMBER, lambda one: len(one.accepted), "connections that do"),
-    Field("half_open", NUMBER, lambda one: len(one.half_open), "its entries of the SYN cache"),
+    Field("half_open", NUMBER, lambda one: one.half_open, "its entries of the SYN cache"),
     Field("deferred", NUMBER, lambda one: len(one.deferred), "SYNs that wait for a verdict"),
     Field("passive", FLAG, lambda one: bool(one.passive), "it watches, and sends nothing"),
     Field("syn_filter", FLAG, lambda one: one.syn_filter is not None, "a SYN filter decides"),
-    Field("fast_open", NUMBER, lambda one: one.owner.config.fast_open, "Fast Open connections that may be pending",
+    Field("fast_open", NUMBER, lambda one: one.config.fast_open, "Fast Open connections that may be pending",
           False),
     Field("shared", FLAG, lambda one: bool(one.reuse), "SO_REUSEPORT", False),
     Field("hidden", FLAG, lambda one: one.table_hides, "a newer listener with the same pattern hides it", False),
@@ -365,7 +365,7 @@ STATISTICS = Fields(
 
 
 def _counters(served: Served) -> Iterator[list[Any]]:
-    values = served.stack.stats.values
+    values = served.stack.stats.as_dict(zeros=True)
     return some(Counted(name, values[name], help) for name, help in COUNTERS.items())
 
 

@@ -34,7 +34,7 @@ def totals(served: Served) -> dict[str, Any]:
         "timers": stack.wheel.count,
         "memory": {one.name: one.used for one in memory(served)},
         "traffic": {interface.name: interface.statistics() for interface in stack.interfaces},
-        "counters": dict(stack.stats.values),
+        "counters": stack.stats.as_dict(zeros=True),
         "more": {name: counts_of(served, table) for name, table in served.tables.items() if is_more(name, table)},
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import uinet
 from uinet.proxy.connection import Connection
 from uinet.proxy.demo import Demo
 from uinet.socket import Socket
@@ -39,7 +40,8 @@ def test_demo_leaves_only_its_listeners(no_collector: None) -> None:
     assert demo.differences() == []
     demo.client_sides.clear()
     demo.server_sides.clear()
-    assert alive() - before == Counter()  # but for its listeners, which the collector sees as little as TCBs
+    # its listeners, which the collector of the compiled build sees as little as TCBs
+    assert alive() - before == (Counter() if uinet.compiled() else Counter({"Socket": 3}))
 
 
 @pytest.mark.parametrize("end", ["closed", "refused", "silent", "client-gone", "reset", "handshake", "shutdown"])
