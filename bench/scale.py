@@ -169,6 +169,8 @@ def crowd(count: int, found: dict[str, Any], parts: list[str], runs: int) -> Non
     """Memory, the busy one, and idleness: they share a million connections."""
     pair, alone = Pair(), Pair()
     pair.busy()
+    for _ in range(40):
+        pair.bulk()  # until its window and buffers have grown
     gc.collect()
     before = resident()
     curve = []
