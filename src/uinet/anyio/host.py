@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from uinet.hosting import Loop
     from uinet.link.memory import MemoryRegistry
     from uinet.socket import Socket
-    from uinet.stack import Stack
     from uinet.structured.words import Group
     from uinet.wire.addresses import L2Info
 
@@ -30,16 +29,7 @@ class Host(StructuredHost):
     cancellation resets it. Otherwise as :class:`uinet.hosting.BaseHost`, which has the arguments.
     """
 
-    def __init__(
-        self,
-        stack: Stack | None = None,
-        *,
-        seed: bytes | None = None,
-        linger: float = 5.0,
-        nameservers: Iterable[str | IPAddress] = (),
-        hosts: Mapping[str, str | Iterable[str]] | None = None,
-    ) -> None:
-        super().__init__(WORDS, stack, seed, linger, nameservers, hosts)
+    _words = WORDS
 
     def _make_loop(self, group: Group) -> tuple[Loop, MemoryRegistry]:
         if issubclass(anyio.get_cancelled_exc_class(), asyncio.CancelledError):

@@ -23,8 +23,6 @@ from uinet.structured.words import Words
 from uinet.wire.addresses import ANY, L2Info
 
 if TYPE_CHECKING:
-    from uinet.filters import FilterRunner
-    from uinet.hosting import Closable
     from uinet.socket import Socket
 
 WORDS = Words(
@@ -97,8 +95,7 @@ class TcpStream(Connection, Attributes, ByteStream):
     `anyio.BrokenResourceError` is the engine's error.
     """
 
-    def __init__(self, sock: Socket, opened: set[Closable]) -> None:
-        super().__init__(WORDS, sock, opened)
+    _words = WORDS
 
     async def receive(self, max_bytes: int = DEFAULT_RECEIVE_SIZE) -> bytes:
         """At most `max_bytes` bytes, and at least one; EndOfStream."""
@@ -126,8 +123,7 @@ class TcpStream(Connection, Attributes, ByteStream):
 class TcpListener(Listening, Attributes, Listener[TcpStream]):
     """A listening socket. `socket`: the engine's."""
 
-    def __init__(self, sock: Socket, opened: set[Closable], runner: FilterRunner | None) -> None:
-        super().__init__(WORDS, sock, opened, runner)
+    _words = WORDS
 
     async def accept(self) -> TcpStream:
         """The next connection."""
@@ -149,8 +145,7 @@ class TcpListener(Listening, Attributes, Listener[TcpStream]):
 class UdpSocket(Datagrams, Attributes, UnreliableObjectStream[UDPPacketType]):
     """A UDP socket without a peer: what it sends and receives is (data, (address, port))."""
 
-    def __init__(self, sock: Socket, opened: set[Closable]) -> None:
-        super().__init__(WORDS, sock, opened)
+    _words = WORDS
 
     async def receive(self) -> UDPPacketType:
         """One datagram and who sent it. BrokenResourceError, once, for one that was sent and that an ICMP error
@@ -173,8 +168,7 @@ class UdpSocket(Datagrams, Attributes, UnreliableObjectStream[UDPPacketType]):
 class ConnectedUdpSocket(Datagrams, Attributes, UnreliableObjectStream[bytes]):
     """A UDP socket with a peer."""
 
-    def __init__(self, sock: Socket, opened: set[Closable]) -> None:
-        super().__init__(WORDS, sock, opened)
+    _words = WORDS
 
     async def receive(self) -> bytes:
         """One datagram of the peer. BrokenResourceError, once, if an ICMP error answers one that was sent."""

@@ -14,7 +14,8 @@ from typing import Any
 
 from uinet.control.door import CHUNK, Door
 from uinet.control.joining import Joint, joint_for
-from uinet.control.protocol import OUTPUT_LIMIT, REQUEST_LIMIT, decode, encode, request_of
+from uinet.control.protocol import OUTPUT_LIMIT, decode, encode
+from uinet.control.requests import Requests
 from uinet.errors import ControlError
 
 HANDFUL = 64  # lines of workers in one step
@@ -66,32 +67,17 @@ class Branch:
         self.connection.close()
 
 
-class Relay:
+class Relay(Requests):
     """What a client asks all workers: a conversation of a `Door`."""
 
     def __init__(self, paths: Sequence[str], selector: selectors.BaseSelector) -> None:
+        super().__init__()
         self.paths = paths
         self.selector = selector
-        self.input = bytearray()
-        self.output = bytearray()
         self.branches: list[Branch] = []
-        self._over = False
         self._joint: Joint | None = None
         self._left: list[dict[str, Any]] = []  # joined rows that wait to be written
         self._answered = False  # all workers have; only `_left` is
-        self._id: Any = None
-        self._rows = 0
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will be done."""
-        return self._over
-
-    @over.setter
-    def over(self, value: bool) -> None:
-        self._over = value
-        if value:
-            self._hang_up()
 
     @property
     def busy(self) -> bool:
@@ -101,22 +87,11 @@ class Relay:
     @property
     def working(self) -> bool:
         """Whether `step` has something to do."""
-        if self._over or len(self.output) >= OUTPUT_LIMIT:
+        if self.over or len(self.output) >= OUTPUT_LIMIT:
             return False
         if self._joint is None:
             return b"\n" in self.input
         return self._answered or any(branch.ready for branch in self.branches)
-
-    def receive(self, data: bytes) -> None:
-        """Bytes of the client."""
-        self.input += data
-        if len(self.input) > REQUEST_LIMIT:
-            self._refuse(f"more than {REQUEST_LIMIT} bytes of requests that wait")
-
-    def end(self) -> None:
-        """The client sends no more."""
-        if not self.busy and b"\n" not in self.input:
-            self.over = True
 
     def step(self) -> None:
         """Does a little."""
@@ -136,17 +111,10 @@ class Relay:
             self._fail(str(error))
 
     def _begin(self) -> None:
-        line, _, self.input = self.input.partition(b"\n")
-        if not line.strip():
+        request = self._next()
+        if request is None:
             return
-        self._id = None
-        try:
-            request = request_of(line)
-        except ControlError as error:
-            self._refuse(str(error))
-            return
-        self._id = request.pop("id", None)
-        self._rows = 0
+        request.pop("id", None)
         self._joint, asked = joint_for(request, len(self.paths))
         data = encode(asked)
         for worker, path in enumerate(self.paths):
@@ -206,26 +174,20 @@ class Relay:
         self._say({"end": {"rows": self._rows}})
 
     def _fail(self, why: str) -> None:
+        self._abandon()
+        self._say({"error": why})
+
+    def _abandon(self) -> None:
         self._hang_up()
         self._joint = None
         self._answered = False
         self._left = []
-        self._say({"error": why})
-
-    def _refuse(self, why: str) -> None:
-        self._id = None
-        self._fail(why)
-        self.input.clear()
-        self.over = True
 
     def _hang_up(self) -> None:
         """Lets go of the workers; one that is still answering stops."""
         for branch in self.branches:
             branch.close()
         self.branches = []
-
-    def _say(self, what: dict[str, Any]) -> None:
-        self.output += encode(what if self._id is None else {"id": self._id, **what})
 
 
 class Hub(Door):

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from uinet.control.protocol import OUTPUT_LIMIT, REQUEST_LIMIT, encode, request_of
-from uinet.errors import ControlError, Error
+from uinet.control.protocol import OUTPUT_LIMIT
+from uinet.control.requests import Requests
+from uinet.errors import Error
 
 Rows = list[dict[str, Any]]
 Answer = Iterator[Rows]
@@ -20,36 +21,18 @@ PATIENCE = 1000  # steps without a row after which the client is told that there
 log = logging.getLogger("uinet")
 
 
-class Session:
+class Session(Requests):
     """What a client has asked for, and what it has not read yet.
 
-    `start`: begins the answer to a request; what it raises, or the answer does later, is told the client. `output`:
-    take what is there and delete it. `over`: nothing more will be done; what is in `output` is the last.
+    `start`: begins the answer to a request; what it raises, or the answer does later, is told the client.
     """
 
     def __init__(self, start: Start) -> None:
+        super().__init__()
         self.start = start
-        self.input = bytearray()
-        self.output = bytearray()
-        self.over = False
         self.requests = 0
         self._answer: Answer | None = None
-        self._id: Any = None
-        self._rows = 0
         self._silent = 0  # steps since the last row
-
-    def receive(self, data: bytes) -> None:
-        """Bytes have come."""
-        if self.over:
-            return
-        self.input += data
-        if len(self.input) > REQUEST_LIMIT:
-            self._refuse(f"more than {REQUEST_LIMIT} bytes of requests that wait")
-
-    def end(self) -> None:
-        """No more bytes will come: what was asked for is still answered."""
-        if not self.busy and b"\n" not in self.input:
-            self.over = True
 
     @property
     def busy(self) -> bool:
@@ -88,19 +71,10 @@ class Session:
             self._say({"row": row})
 
     def _begin(self) -> None:
-        line, _, rest = self.input.partition(b"\n")
-        self.input = rest
-        if not line.strip():
-            return
-        self._id = None
-        try:
-            request = request_of(line)
-        except ControlError as error:
-            self._refuse(str(error))
+        request = self._next()
+        if request is None:
             return
         self.requests += 1
-        self._id = request.get("id")
-        self._rows = 0
         try:
             self._answer = self.start(request)
         except Exception as error:
@@ -115,13 +89,5 @@ class Session:
             log.error("control socket: a request failed", exc_info=error)
             self._say({"error": f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"})
 
-    def _refuse(self, why: str) -> None:
-        """What has come is no request: says so, and listens no longer."""
-        self._id = None
-        self._say({"error": why})
+    def _abandon(self) -> None:
         self._answer = None
-        self.input.clear()
-        self.over = True
-
-    def _say(self, what: dict[str, Any]) -> None:
-        self.output += encode(what if self._id is None else {"id": self._id, **what})

@@ -49,8 +49,9 @@ async def wait_ready(words: Words, sock: Socket, events: int) -> int:
 class Opened:
     """A socket in the care of a host. `socket`: the engine's own; options are set there."""
 
-    def __init__(self, words: Words, sock: Socket, opened: set[Closable]) -> None:
-        self._words = words
+    _words: Words  # of the library
+
+    def __init__(self, sock: Socket, opened: set[Closable]) -> None:
         self._opened = opened
         self._readiness = readiness_of(sock)
         self.socket = sock
@@ -100,10 +101,10 @@ class Opened:
 class Connection(Opened):
     """A connected stream socket."""
 
-    def __init__(self, words: Words, sock: Socket, opened: set[Closable]) -> None:
-        super().__init__(words, sock, opened)
-        self._sending = Turn(words.busy, "another task is sending on this stream")
-        self._receiving = Turn(words.busy, "another task is receiving from this stream")
+    def __init__(self, sock: Socket, opened: set[Closable]) -> None:
+        super().__init__(sock, opened)
+        self._sending = Turn(self._words.busy, "another task is sending on this stream")
+        self._receiving = Turn(self._words.busy, "another task is receiving from this stream")
         self._eof_sent = False
 
     async def _receive(self, limit: int) -> bytes:
@@ -155,9 +156,9 @@ class Connection(Opened):
 class Listening(Opened):
     """A listening socket."""
 
-    def __init__(self, words: Words, sock: Socket, opened: set[Closable], runner: FilterRunner | None) -> None:
-        super().__init__(words, sock, opened)
-        self._accepting = Turn(words.busy, "another task is accepting from this listener")
+    def __init__(self, sock: Socket, opened: set[Closable], runner: FilterRunner | None) -> None:
+        super().__init__(sock, opened)
+        self._accepting = Turn(self._words.busy, "another task is accepting from this listener")
         self._runner = runner
 
     async def _accept(self) -> Socket:
@@ -175,10 +176,10 @@ class Listening(Opened):
 class Datagrams(Opened):
     """A datagram socket."""
 
-    def __init__(self, words: Words, sock: Socket, opened: set[Closable]) -> None:
-        super().__init__(words, sock, opened)
-        self._sending = Turn(words.busy, "another task is sending on this socket")
-        self._receiving = Turn(words.busy, "another task is receiving from this socket")
+    def __init__(self, sock: Socket, opened: set[Closable]) -> None:
+        super().__init__(sock, opened)
+        self._sending = Turn(self._words.busy, "another task is sending on this socket")
+        self._receiving = Turn(self._words.busy, "another task is receiving from this socket")
 
     async def _receive_from(self) -> tuple[bytes, tuple[str, int]]:
         """One datagram and who sent it. The error that an ICMP message reports of one that was sent is raised as

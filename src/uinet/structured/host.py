@@ -7,7 +7,7 @@ or a callback of the program that raises, comes as an exception group, as from a
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,7 +33,6 @@ from uinet.ping import Ping
 from uinet.readiness import check_waitable
 from uinet.sending import SendFunction
 from uinet.sockopt import IPPROTO_TCP, TCP_NODELAY
-from uinet.stack import Stack
 from uinet.structured.connection import wait_ready
 from uinet.structured.pipe import Pipe
 from uinet.structured.words import Event, Group, Words
@@ -54,19 +53,9 @@ ATTEMPT_DELAY = 0.25  # seconds (RFC 8305, 8: Connection Attempt Delay)
 class StructuredHost(BaseHost):
     """The part of a host that trio and anyio have in common; ``async with`` enters it, and closes it in the end."""
 
-    def __init__(
-        self,
-        words: Words,
-        stack: Stack | None,
-        seed: bytes | None,
-        linger: float,
-        nameservers: Iterable[str | IPAddress],
-        hosts: Mapping[str, str | Iterable[str]] | None,
-    ) -> None:
-        super().__init__(stack, seed=seed, linger=linger, nameservers=nameservers, hosts=hosts)
-        self._words = words
-        self._manager: Any = None
-        self._group: Group | None = None
+    _words: Words  # of the library
+    _manager: Any = None
+    _group: Group | None = None
 
     def _make_loop(self, group: Group) -> tuple[Loop, MemoryRegistry]:
         """The event loop that runs the driver, whose tasks are of `group`, and where memory devices meet."""

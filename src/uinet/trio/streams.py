@@ -11,9 +11,7 @@ from uinet.structured.connection import DEFAULT_RECEIVE_SIZE, Connection, Datagr
 from uinet.structured.words import Words
 
 if TYPE_CHECKING:
-    from uinet.filters import FilterRunner
-    from uinet.hosting import Closable
-    from uinet.socket import Socket
+    pass
 
 WORDS = Words(
     event=trio.Event,
@@ -40,8 +38,7 @@ class TcpStream(Connection, trio.abc.HalfCloseableStream):
     `trio.BrokenResourceError` is the engine's error.
     """
 
-    def __init__(self, sock: Socket, opened: set[Closable]) -> None:
-        super().__init__(WORDS, sock, opened)
+    _words = WORDS
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Sends all of `data`; returns when the socket has taken it. What was sent of it if this is cancelled is not
@@ -74,8 +71,7 @@ class TcpStream(Connection, trio.abc.HalfCloseableStream):
 class TcpListener(Listening, trio.abc.Listener[TcpStream]):
     """A listening socket, for ``trio.serve_listeners`` and ``trio.SSLListener``. `socket`: the engine's."""
 
-    def __init__(self, sock: Socket, opened: set[Closable], runner: FilterRunner | None) -> None:
-        super().__init__(WORDS, sock, opened, runner)
+    _words = WORDS
 
     async def accept(self) -> TcpStream:
         """The next connection."""
@@ -89,8 +85,7 @@ class TcpListener(Listening, trio.abc.Listener[TcpStream]):
 class DatagramSocket(Datagrams):
     """A UDP socket, in the words of `trio.socket`. `socket`: the engine's, for multicast and other options."""
 
-    def __init__(self, sock: Socket, opened: set[Closable]) -> None:
-        super().__init__(WORDS, sock, opened)
+    _words = WORDS
 
     async def recvfrom(self) -> tuple[bytes, tuple[str, int]]:
         """One datagram and who sent it, text and port. BrokenResourceError, once, for one that was sent and that an
