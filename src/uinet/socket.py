@@ -850,6 +850,7 @@ def open_onward(sock: Socket, syn: Syn, interface: Interface) -> None:
         syn.destination_hi, syn.destination_lo, syn.destination_port,
     )
     tcb.owner = sock
+    tcb.ack_held = True  # the server's handshake is over when the client's is (`acknowledge_now`), or after a moment
     tcp.connect(tcb)
     sock.tcb = tcb
     untrack(sock)  # the stack holds it while the connection lasts

@@ -4,6 +4,7 @@ from uinet.proxy.connection cimport Connection
 from uinet.socket cimport Socket, abort_socket, accept_one
 from uinet.splicing cimport Splice, splice
 from uinet.stack cimport Stack
+from uinet.tcp.calls cimport acknowledge_now
 from uinet.tcp.syn cimport Syn
 
 cdef unsigned int EV_CLOSED, EV_CONNECTED, EV_ERROR

@@ -30,6 +30,7 @@ from uinet.proxy.policy import Policy, PolicyError, verdict_of
 from uinet.socket import Socket, abort_socket, accept_one
 from uinet.splicing import Splice, splice
 from uinet.stack import Stack
+from uinet.tcp.calls import acknowledge_now
 from uinet.tcp.syn import Syn, Verdict
 from uinet.units import SECOND
 from uinet.wire.addresses import ANY
@@ -290,6 +291,8 @@ class Proxy:
             log.exception("joining %r failed", connection)
             self._finish(connection, "reset", error)
             return
+        if server.tcb is not None:
+            acknowledge_now(server.tcb)  # with what the client's ACK has brought along
         self._tell("open", connection)
         if joint.done:
             self.joint_done(connection, joint)

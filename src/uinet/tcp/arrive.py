@@ -173,7 +173,10 @@ def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         time_of_syn(tcb, seg)
         tcb.rexmt_at = 0
         tcb.unanswered_since = 0
-        tcb.ack_now = True
+        if tcb.ack_held:
+            tcb.delack_at = context.now + context.settings.delayed_ack
+        else:
+            tcb.ack_now = True
         change(tcb, ESTABLISHED)
         established(tcb)
         context.stats.count("tcp_connected")

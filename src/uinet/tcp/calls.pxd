@@ -26,6 +26,7 @@ cpdef bytes receive_piece(Tcb tcb, Py_ssize_t limit)
 cpdef Py_ssize_t receive_into(Tcb tcb, object target) except -1
 @cython.locals(queue=ByteQueue)
 cpdef was_read(Tcb tcb, Py_ssize_t count)
+cpdef acknowledge_now(Tcb tcb)
 cpdef shut_sending(Tcb tcb)
 @cython.locals(unread=bint, settings=Settings)
 cpdef close(Tcb tcb, long long linger)

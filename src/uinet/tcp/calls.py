@@ -131,6 +131,13 @@ def was_read(tcb: Tcb, count: int) -> None:
         wants_output(tcb)
 
 
+def acknowledge_now(tcb: Tcb) -> None:
+    """Sends an ACK that is being delayed, if there is one, when the batch is done: with data, if there is some."""
+    if tcb.delack_at:
+        tcb.ack_now = True
+        wants_output(tcb)
+
+
 def shut_sending(tcb: Tcb) -> None:
     """CLOSE of the sending side only (half-close): FIN follows what is queued. Again: nothing."""
     if tcb.closing:

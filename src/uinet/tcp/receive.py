@@ -167,8 +167,13 @@ def take_fin(tcb: Tcb, fin_seq: int) -> None:
     tcb.rcv_nxt = (tcb.rcv_nxt + 1) & MASK32
     if seq_lt(tcb.rcv_adv, tcb.rcv_nxt):
         tcb.rcv_adv = tcb.rcv_nxt
-    tcb.ack_now = True
     state = tcb.state
+    if state == ESTABLISHED and tcb.bytes_out and tcb.last_ack_sent == fin_seq and not tcb.quick_ack:
+        # who has asked, and been answered, hangs up: our own FIN is likely to follow soon, and to carry the ACK
+        if tcb.delack_at == 0:
+            tcb.delack_at = tcb.context.now + tcb.context.settings.delayed_ack
+    else:
+        tcb.ack_now = True
     if state in (SYN_RECEIVED, ESTABLISHED):
         change(tcb, CLOSE_WAIT)
     elif state == FIN_WAIT_1:

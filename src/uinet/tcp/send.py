@@ -373,13 +373,19 @@ def output(tcb: Tcb) -> None:
 
 
 def window_opened(tcb: Tcb) -> bool:
-    """Whether the user has read so much that the peer should be told (RFC 9293 3.8.6.2.2)."""
+    """Whether the user has read so much that the peer should be told (RFC 9293 3.8.6.2.2).
+
+    Not while an ACK is due anyway, which tells it, unless the window is nearly shut: the window of a SYN,ACK is small,
+    and the first bytes that are read would cost a packet.
+    """
     if tcb.fin_received:
         return False
-    free = window_free(tcb)
     offered = seq_diff(tcb.rcv_adv, tcb.rcv_nxt)
     if offered < 0:
         offered = 0
+    if tcb.delack_at and offered >= 2 * tcb.rcv_mss:
+        return False
+    free = window_free(tcb)
     gain = free - offered
     if gain < window_step(tcb) or gain <= 0:
         return False

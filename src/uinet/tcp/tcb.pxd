@@ -39,7 +39,7 @@ cdef class Tcb(Entry):  # from wide to narrow: no gaps, as there may be millions
     cdef public unsigned char ts_ok, sack_ok, timing, persisting, ack_now, closing, fin_sent, fin_acked
     cdef public unsigned char lingering, fin_held, fin_received, receive_shut, orphan
     cdef public unsigned char no_delay, cork, keepalive, quick_ack, ready_queued
-    cdef public unsigned char pending_queued, wants_write, passive_open
+    cdef public unsigned char pending_queued, wants_write, passive_open, ack_held
     cdef public unsigned char urgent_out, urgent_in, report_soft
     cdef public unsigned char pacing, ecn_ok, ecn_echo, ecn_reduced
     @cython.locals(settings=Settings)

@@ -124,6 +124,7 @@ class Tcb(Entry):
         self.wants_write = False  # send was refused for want of room: tell when there is some
         self.serial = 0
         self.passive_open = False
+        self.ack_held = False  # the ACK of the peer's SYN may wait, as other ACKs may
         self.extras: Extras | None = None  # what the properties below are about, once one of them is set
         # counters for info()
         self.bytes_in = 0

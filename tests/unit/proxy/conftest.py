@@ -109,14 +109,17 @@ class World:
 
     def establish(self) -> None:
         """Both handshakes."""
-        client, server = self.client, self.server
-        client.send("S")
-        server.expect("S")
-        server.send("S.")
-        client.expect("S.")
-        client.send(".")
-        server.expect(".")
+        self.begin()
+        self.client.send(".")
+        self.server.expect(".")
         self.run(0.01)
+
+    def begin(self) -> None:
+        """Both handshakes, but for the client's last ACK."""
+        self.client.send("S")
+        self.server.expect("S")
+        self.server.send("S.")
+        self.client.expect("S.")
 
     def establish6(self) -> None:
         """The same over IPv6."""

@@ -490,6 +490,27 @@ def test_on_event_that_raises_does_not_stop_the_proxy(world: Any, caplog: pytest
     assert "on_event of the proxy raised" in caplog.text
 
 
+def test_the_servers_handshake_is_over_when_the_clients_is(world: Any) -> None:
+    world.begin()
+    world.run(0.02)
+    assert not world.server_tap.frames
+    world.client.send(".")
+    world.server.expect(".", timeout=0.005)
+
+
+def test_the_clients_first_bytes_end_the_servers_handshake(world: Any) -> None:
+    world.begin()
+    world.client.send(".", b"GET")
+    world.server.expect(".", b"GET", timeout=0.005)
+
+
+def test_a_server_does_not_wait_long_for_the_end_of_its_handshake(world: Any) -> None:
+    world.begin()
+    world.server.expect(".", timeout=0.045)  # the client is far away
+    world.client.send(".", b"GET")
+    world.server.expect(".", b"GET", timeout=0.005)
+
+
 def test_joining_that_fails_resets_both_sides_and_the_proxy_goes_on(
     world: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -499,7 +520,9 @@ def test_joining_that_fails_resets_both_sides_and_the_proxy_goes_on(
         raise ZeroDivisionError
 
     world.proxy.join = broken
-    world.establish()
+    world.begin()
+    world.client.send(".")
+    world.run(0.01)
     assert "R" in dissect_flags(world.client)
     assert "R" in dissect_flags(world.server)
     assert world.outcome == "reset"
