@@ -1,12 +1,16 @@
 cimport cython
 
+from uinet.link.coalesce cimport Coalescer
+
 
 cdef class Pump:
     cdef public object stack, interface
     cdef public object device, gone
     cdef public bint blocked, ready
     cdef public list _waiting
+    cdef Coalescer _coalescer
     cdef long long _awake_until
+    cdef bint _coalesces(self) except -1
     @cython.locals(count=Py_ssize_t)
     cpdef Py_ssize_t receive(self, long long now) except -1
     @cython.locals(taken=Py_ssize_t)

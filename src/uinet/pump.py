@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uinet.errors import DeviceGone
+from uinet.link.coalesce import Coalescer
 from uinet.wire.frame import Frame
 
 if TYPE_CHECKING:
@@ -36,10 +37,15 @@ class Pump:
         self.blocked = False
         interface.gathers = device.gathers
         device.splits = not interface.promiscuous  # a bridge, or a program that asks for whole SYNs, would join them
+        self._coalescer = Coalescer(device.layer, device.checksums) if self._coalesces() else None
         self.ready = True  # whoever starts to drive a device calls recv once, for what came before
         self.gone: Exception | None = None
         self._awake_until = 0  # a device with busy_poll is asked until then, whether or not it says that it has frames
         self._waiting: list[Frame] = []  # taken from the stack, not yet by the device
+
+    def _coalesces(self) -> bool:
+        """Whether segments are put together here: not for a bridge, which passes packets as they are."""
+        return self.device.coalesces and not self.device.offload and not self.interface.promiscuous
 
     @property
     def finished(self) -> bool:
@@ -61,6 +67,8 @@ class Pump:
             if count:
                 self._awake_until = now + self.device.busy_poll
             self.ready = now < self._awake_until
+        if count > 1 and self._coalescer is not None:
+            frames = self._coalescer.coalesce(frames)
         if count:
             self.stack.input(self.interface, frames, now)
         return count

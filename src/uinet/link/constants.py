@@ -8,7 +8,11 @@ UDP = 17
 
 FIN = 0x01
 PSH = 0x08
+ACK = 0x10
 CWR = 0x80
+
+CE = 3  # congestion experienced: the low two bits of the type of service (RFC 3168)
+FIXED_IPV4 = 20  # bytes of an IPv4 header without options
 
 TCP_CHECKSUM = 16  # offsets of the checksum fields in their headers
 UDP_CHECKSUM = 6

@@ -65,14 +65,16 @@ class Device:
     carries frames with unfinished checksums and with a gso_size; others finish them in software, so any
     frame may be given to any device. `gathers`: True if it also takes a :class:`LargeFrame`, and large frames are
     cheap for it: a stack then makes them. `splits`: set by whoever takes a :class:`SplitFrame` too; a device that can
-    make none, or that wraps another, does nothing with it. `closed`: after `close`. `busy_poll`: for so many
-    nanoseconds after a frame has come whoever drives the device asks for the next one rather than sleep: less delay,
-    for a processor.
+    make none, or that wraps another, does nothing with it. `coalesces`: whether TCP segments that come in one batch are
+    put together for the stack (:mod:`uinet.link.coalesce`), if `offload` is False. `closed`: after `close`.
+    `busy_poll`: for so many nanoseconds after a frame has come whoever drives the device asks for the next one rather
+    than sleep: less delay, for a processor.
     """
 
     offload = False
     gathers = False
     splits = False
+    coalesces = True
     busy_poll = 0
 
     def __init__(

@@ -62,7 +62,7 @@ def open_device(
     ``unix:PATH[?mode=stream|dgram&listen=1&local=PATH&layer=2|3]``. All of them: ``mtu=N``, ``mac=MAC``;
     ``drop``, ``corrupt``, ``reorder``, ``duplicate`` (``0.01`` or ``1%``), ``delay``, ``jitter`` (``5ms``,
     ``1.5s``, ``200us``), ``rate`` (bits per second: ``10M``), ``limit=FRAMES``, ``direction=both|in|out``,
-    ``seed=N`` (see Faults); ``capture=PATH``, of what the stack sees.
+    ``seed=N`` (see Faults); ``capture=PATH``, of what the stack sees; ``coalesce=0`` (see Device).
 
     `registry`: where memory links meet. `mtu`, `mac`: instead of those of the URL. `share`: one worker's (see
     open_shares); a capture is then called after its number too. DeviceURLError names the
@@ -88,13 +88,16 @@ def open_device(
     if mac is not None:
         common.mac = Mac(mac)
     faults = _fault_options(options)
+    coalesces = options.take("coalesce", _flag, True)
     capture = options.take("capture", _path, "")
     if capture and share is not None:
         stem, suffix = os.path.splitext(capture)
         capture = f"{stem}-{share.index}{suffix}"
     open_base = _OPENERS[scheme](name, options, common)
     options.finish(scheme)
-    return _wrapped(open_base(), faults, capture)
+    base = open_base()
+    base.coalesces = coalesces
+    return _wrapped(base, faults, capture)
 
 
 class Options:

@@ -20,6 +20,7 @@ class Wrapper(Device):
         )
         self.offload = inner.offload
         self.busy_poll = inner.busy_poll
+        self.coalesces = inner.coalesces
         self.inner = inner
         inner.on_readable = self._inner_readable
         inner.on_writable = self._inner_writable

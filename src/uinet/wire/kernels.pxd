@@ -15,6 +15,7 @@ cpdef bytes join(unsigned long long hi, unsigned long long lo)
 cpdef bytes turned(bytes data, Py_ssize_t length)
 cpdef bytes vids(bytes data, Py_ssize_t tags)
 cpdef bytes join2(bytearray head, Py_ssize_t head_length, object source, Py_ssize_t offset, Py_ssize_t length)
+cpdef bytes collect(list pieces, Py_ssize_t offset, Py_ssize_t each, Py_ssize_t total)
 cpdef bytes summed(
     bytearray head, Py_ssize_t head_length, Py_ssize_t l4, Py_ssize_t field, unsigned int initial, object source,
     Py_ssize_t offset, Py_ssize_t length)

@@ -157,6 +157,19 @@ def join2(head: bytearray, head_length: int, source: Buffer, offset: int, length
     return bytes(head[:head_length]) + source[offset : offset + length]
 
 
+def collect(pieces: list[bytes], offset: int, each: int, total: int) -> bytes:
+    """`total` bytes in one allocation: `each` bytes at `offset` of every one of `pieces`, of the last what is left."""
+    if total < 0 or each < 0 or total > each * len(pieces):
+        raise IndexError(f"{total} bytes at {each} of {each * len(pieces)}")
+    found = []
+    for piece in pieces:
+        length = min(each, total)
+        _check(len(piece), offset, length)
+        found.append(piece[offset : offset + length])
+        total -= length
+    return b"".join(found)
+
+
 def summed(
     head: bytearray, head_length: int, l4: int, field: int, initial: int, source: Buffer, offset: int, length: int
 ) -> bytes:

@@ -365,6 +365,26 @@ cpdef bytes join2(bytearray head, Py_ssize_t head_length, object source, Py_ssiz
     return joined
 
 
+cpdef bytes collect(list pieces, Py_ssize_t offset, Py_ssize_t each, Py_ssize_t total):
+    """`total` bytes in one allocation: `each` bytes at `offset` of every one of `pieces`, of the last what is left."""
+    cdef bytes joined, piece
+    cdef char *into
+    cdef unsigned char *source
+    cdef Py_ssize_t index, length
+    if total < 0 or each < 0 or total > each * len(pieces):
+        out_of_range(each, total, each * len(pieces))
+    joined = PyBytes_FromStringAndSize(NULL, total)
+    into = PyBytes_AS_STRING(joined)
+    for index in range(len(pieces)):
+        length = each if total > each else total
+        piece = pieces[index]
+        source = readable(piece, offset, length)
+        memcpy(into, source, length)
+        into += length
+        total -= length
+    return joined
+
+
 cpdef bytes summed(
         bytearray head, Py_ssize_t head_length, Py_ssize_t l4, Py_ssize_t field, unsigned int initial, object source,
         Py_ssize_t offset, Py_ssize_t length):

@@ -104,6 +104,7 @@ class Seen:
         self.padding = data[at + length :]
         self.ip_length = length
         assert csum(pseudo(source, destination, self.protocol, len(segment)) + segment) == 0xFFFF
+        self.sport = struct.unpack_from(">H", segment)[0]
         if self.protocol == TCP:
             self.seq = struct.unpack_from(">I", segment, 4)[0]
             self.flags = segment[13]
