@@ -55,7 +55,7 @@ class Coalescer:
         self.kept = kept = []
         for frame in frames:
             if not self.absorb(frame):
-                kept.append(frame)  # noqa: PERF401: `absorb` reads what is kept so far
+                kept.append(frame)  # noqa: PERF401 (`absorb` reads what is kept so far)
         while self.runs:
             self.close(self.runs.pop())
         self.kept = []
