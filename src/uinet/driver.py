@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from uinet.control.server import Server
 from uinet.errors import InvalidArgument
+from uinet.hearsay import Service, take_part
 from uinet.link.timer import timer_fd
 from uinet.pump import Pump
 from uinet.units import MILLISECOND, seconds
 
 if TYPE_CHECKING:
-    from uinet.control.door import Door
     from uinet.ip.interface import Interface
     from uinet.link.device import Device
     from uinet.stack import Stack
@@ -38,13 +38,13 @@ class Driver:
         self.clock = clock
         stack.clock = clock
         stack.on_control = self.control
-        self.services: list[Door] = []
-        self._served: dict[int, Door] = {}  # by descriptor
+        self.services: list[Service] = []
+        self._served: dict[int, Service] = {}  # by descriptor
         self.pumps: list[Pump] = []
         self._poll = select.poll()
         self._watched: dict[int, tuple[Pump, int]] = {}  # descriptor -> its pump and the events asked for
         self._deadline: int | None = None
-        self._asked: list[Door] = []  # services whose descriptors are readable
+        self._asked: list[Service] = []  # services whose descriptors are readable
         self._errors: list[Exception] = []
         # a poll sleeps in milliseconds: a timer descriptor, where there is one, ends it when TCP wants
         self._timer = timer_fd() if clock is monotonic_ns else None
@@ -66,6 +66,9 @@ class Driver:
                 f"{device.name} is of layer {device.layer}, {interface.name} of layer {interface.layer}"
             )
         pump = Pump(self.stack, device, interface)
+        heard = take_part(self.stack, interface, device)
+        if heard is not None:
+            self.add_service(heard)
         interface.announce_groups()
         self.pumps.append(pump)
         device.on_readable = partial(_mark_ready, pump)
@@ -85,7 +88,7 @@ class Driver:
         self.add_service(server)
         return server
 
-    def add_service(self, service: Door) -> None:
+    def add_service(self, service: Service) -> None:
         """Looks after `service` as well, and closes it in the end: its descriptor, its deadline, one call."""
         self.services.append(service)
         self._served[service.fileno()] = service

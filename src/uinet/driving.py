@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from uinet.control.server import Server
 from uinet.errors import NotSupported
+from uinet.hearsay import Service, take_part
 from uinet.link.timer import TimerFd, timer_fd
 from uinet.pump import BATCH, Pump
 from uinet.units import MILLISECOND
 
 if TYPE_CHECKING:
-    from uinet.control.door import Door
     from uinet.hosting import Handle, Loop
     from uinet.ip.interface import Interface
     from uinet.link.device import Device
@@ -44,7 +44,7 @@ class LoopDriver:
         self.virtual = hasattr(loop, "time_ns")
         self.clock: Callable[[], int] = getattr(loop, "time_ns", monotonic_ns)
         self.pumps: list[Pump] = []
-        self.services: list[Door] = []
+        self.services: list[Service] = []
         self.on_gone: Callable[[Pump], None] | None = None
         self.on_progress: Callable[[], None] | None = None
         self._reading: dict[Pump, int] = {}  # with a reader in the loop, and its descriptor
@@ -74,6 +74,9 @@ class LoopDriver:
     def add(self, device: Device, interface: Interface) -> Pump:
         """Lets `device` carry the frames of `interface` from now on."""
         pump = Pump(self.stack, device, interface)
+        heard = take_part(self.stack, interface, device)
+        if heard is not None:
+            self.add_service(heard)
         self.pumps.append(pump)
         device.on_readable = partial(self._ready, pump)
         device.on_writable = partial(self._writable, pump)
@@ -100,7 +103,7 @@ class LoopDriver:
             raise
         return server
 
-    def add_service(self, service: Door) -> None:
+    def add_service(self, service: Service) -> None:
         """Looks after `service` as well, and closes it in the end; NotSupported on a loop without descriptors."""
         try:
             self.loop.add_reader(service.fileno(), self._attend, service)
@@ -208,7 +211,7 @@ class LoopDriver:
             if pump.ready:
                 self.wake()
 
-    def _attend(self, service: Door) -> None:
+    def _attend(self, service: Service) -> None:
         """The descriptor of a control socket is readable."""
         service.serve(self.clock())
         self.flush()

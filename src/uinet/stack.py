@@ -184,6 +184,8 @@ class Stack:
         """
         if self.closed:
             raise BadSocket("the stack is closed")
+        if interface.quiet or interface.relay is not None:
+            raise InvalidArgument("workers that share an interface don't ask DHCP: give them an address")
         self.tcp.refresh()
         address = pack_address(requested) if requested is not None else b""
         if address and len(address) != 4:

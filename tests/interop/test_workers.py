@@ -144,3 +144,120 @@ def test_server_workers_share_connections_to_a_promiscuous_listener(kind: str, t
             crew.check()
             assert sum(crew.results) == 40
     assert threading.active_count() == 1
+
+
+ADDRESSES = ["10.61.0.2/24", "fd61::2/64"]
+
+
+def host_work(worker: Worker) -> dict[str, int]:
+    """An ordinary host, with an echo server, that also opens connections, and asks the peer's UDP echo."""
+    stack = uinet.Stack()
+    device = worker.devices[0]
+    interface = stack.add_interface("wire", mac=device.mac)
+    for prefix in ADDRESSES:
+        interface.add_address(prefix, announce=True)
+    counts = dict.fromkeys(("served", "opened", "asked"), 0)
+    listeners = [stack.listen(("0.0.0.0", 7)), stack.listen(("::", 7))]
+    talking: list[uinet.Socket] = []
+    with uinet.Driver(stack) as driver:
+        driver.add_device(device, interface)
+        while not worker.stopping:
+            driver.run_once(0.05)
+            for listener in listeners:
+                while listener.readable:
+                    counts["served"] += 1
+                    talking.append(listener.accept())
+            for sock in list(talking):
+                if sock.readable:
+                    data = sock.recv(65536)
+                    if data:
+                        sock.send(data)
+                    else:
+                        sock.close()
+                        talking.remove(sock)
+            if counts["served"] and counts["opened"] < 10:
+                target = (("10.61.0.1", "fd61::1")[counts["opened"] % 2], 9)
+                mine = stack.connect(target)
+                assert driver.run_until(lambda mine=mine: mine.writable or mine.error is not None, 5), target
+                assert mine.error is None, mine.error
+                mine.send(b"hello")
+                assert driver.run_until(lambda mine=mine: mine.readable, 5)
+                assert mine.recv(100) == b"hello"
+                mine.close()
+                counts["opened"] += 1
+                asking = stack.socket(uinet.AF_INET, uinet.SOCK_DGRAM)
+                asking.connect(("10.61.0.1", 9))
+                asking.send(b"what?")
+                assert driver.run_until(lambda asking=asking: asking.readable, 5)
+                assert asking.recv(100) == b"what?"
+                asking.close()
+                counts["asked"] += 1
+            worker.report(counts)
+    return counts
+
+
+def echo_program() -> str:
+    """A kernel's echo on port 9, TCP and UDP, of both families."""
+    return (
+        "import socket, threading\n"
+        "def serve(conn):\n"
+        "    while data := conn.recv(4096): conn.sendall(data)\n"
+        "    conn.close()\n"
+        "udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.bind(('', 9))\n"
+        "def answers():\n"
+        "    while True: udp.sendto(*udp.recvfrom(4096))\n"
+        "threading.Thread(target=answers, daemon=True).start()\n"
+        "with socket.create_server(('::', 9), family=socket.AF_INET6, dualstack_ipv6=True) as server:\n"
+        "    print('ready', flush=True)\n"
+        "    while True: threading.Thread(target=serve, args=server.accept()[:1], daemon=True).start()\n"
+    )
+
+
+@pytest.mark.parametrize("threads", [False, True], ids=["processes", "threads"])
+@pytest.mark.parametrize("kind", ["packet", "tap"])
+def test_workers_of_an_ordinary_host_serve_and_connect_as_one(
+    tmp_path: Path, kind: str, threads: bool
+) -> None:
+    require("ping")
+    with namespace("server") as server, namespace("client") as client:
+        if kind == "packet":
+            cable = veth(server, "s0", client, "c0")
+            url, device, peer = "packet:s0", "c0", client
+            server.run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
+        else:
+            cable = namespace("unused")  # type: ignore[assignment]
+            url, device, peer = "tap:c0", "c0", server
+        with cable:
+            with server.entered():
+                crew = Crew(host_work, 2, [url], threads=threads)
+                crew.start()
+            try:
+                peer.run(f"ip addr add 10.61.0.1/24 dev {device}")
+                peer.run(f"ip addr add fd61::1/64 dev {device} nodad")
+                program = tmp_path / "echo.py"
+                program.write_text(echo_program())
+                with peer.popen(f"python3 {program}") as answering:
+                    assert answering.stdout is not None
+                    assert answering.stdout.readline() == "ready\n"
+                    wait_for(lambda: not crew.wait(0.01) and len(crew.reports) == 2, "the workers", timeout=20)
+                    for n in range(30):
+                        family, address = ((socket.AF_INET, "10.61.0.2"), (socket.AF_INET6, "fd61::2"))[n % 2]
+                        with peer.open_socket(family) as sock:
+                            sock.settimeout(10)
+                            sock.connect((address, 7))
+                            message = os.urandom(3000)
+                            sock.sendall(message)
+                            assert received(sock, 3000) == message, n
+                    wait_for(
+                        lambda: not crew.wait(0.01) and crew.total() == {"served": 30, "opened": 20, "asked": 20},
+                        "all connections", timeout=20,
+                    )
+                    assert min(report["served"] for report in crew.reports) > 3
+                    assert " 0% packet loss" in peer.run("ping -c 3 -i 0.05 -W 2 10.61.0.2")
+                    assert " 0% packet loss" in peer.run("ping -c 3 -i 0.05 -W 2 fd61::2")
+                    # one MAC speaks for all of them, and nobody else asks or answers
+                    assert "FAILED" not in peer.run("ip neigh")
+            finally:
+                crew.close()
+            crew.check()
+    assert threading.active_count() == 1

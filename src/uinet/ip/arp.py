@@ -68,7 +68,8 @@ class Arp:
             return True
         useful = self._learn(interface, message)
         if message.op == wire.REQUEST and interface.owns(message.tpa):
-            self._reply(interface, message)
+            if not interface.quiet:
+                self._reply(interface, message)
             return True
         return useful
 
@@ -98,6 +99,8 @@ class Arp:
         """
         self.network.stats.count("arp_conflict")
         self.network.tell(interface, ADDRESS_CONFLICT, address)
+        if interface.quiet:
+            return
         now = self.network.now
         for key, when in list(self.defended.items()):
             if now - when >= self.network.settings.defend_interval:
@@ -155,11 +158,15 @@ class Arp:
 
     def probe(self, interface: Interface, address: bytes) -> None:
         """Asks whether anybody has `address`, without saying that it may be ours (RFC 5227, section 2.1.1)."""
+        if interface.quiet:
+            return
         self.network.stats.count("arp_requests_out")
         self._send(interface, BROADCAST_MAC, wire.request(interface.mac, UNSPECIFIED, address))
 
     def announce(self, interface: Interface, address: bytes) -> None:
         """Tells everybody that `address` is at this interface (RFC 5227, section 2.3)."""
+        if interface.quiet:
+            return
         self.network.stats.count("arp_requests_out")
         self._send(interface, BROADCAST_MAC, wire.request(interface.mac, address, address))
 

@@ -70,7 +70,7 @@ class Detector:
         version6 = len(entry.address) == 16
         detection.left = settings.dad_transmits if version6 else settings.probe_num
         interface.tentative[entry.address] = detection
-        if interface.layer != 2 or detection.left == 0:
+        if interface.layer != 2 or detection.left == 0 or interface.quiet:
             self._free(detection)
             return
         if version6:

@@ -348,8 +348,8 @@ class Groups:
 
 
 def speaks(interface: Interface) -> bool:
-    """Whether groups mean anything on a link."""
-    return interface.layer == 2 and not interface.promiscuous and not interface.loopback
+    """Whether groups mean anything on a link, and it is for us to tell of them."""
+    return interface.layer == 2 and not (interface.promiscuous or interface.loopback or interface.quiet)
 
 
 def is_reported(group: bytes) -> bool:

@@ -147,6 +147,8 @@ class Icmp:
         elif v6.is_error(kind):
             self._error_v6(packet, v6.parse(packet.data, packet.l4, packet.end))
         elif v6.ROUTER_SOLICITATION <= kind <= v6.REDIRECT:
+            if packet.interface.relay is not None:
+                packet.interface.relay(packet.frame)
             self.network.nd.input(packet)
         elif v6.MLD_QUERY <= kind <= v6.MLD_DONE:
             if not self.network.groups.input_v6(packet):

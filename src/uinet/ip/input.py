@@ -103,6 +103,8 @@ class Receiver:
             else:
                 self.routed(interface, packet)
         elif packet.ethertype == ETHERTYPE_ARP and interface.layer == 2:
+            if interface.relay is not None:
+                interface.relay(frame)
             self.network.arp.input(packet)
         else:
             self.network.stats.count("eth_unknown_type")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from uinet.errors import AddressError, AddressNotAvailable, InvalidArgument
@@ -113,6 +114,9 @@ class Interface:
     `report_groups`: tell routers and switches, unasked, of the groups that are joined here (MLD, IGMP); queries are
     answered in any case.
 
+    `quiet`: another stack has the same addresses, and speaks for them: this one tests, announces and defends none,
+    answers no ARP and ND, and asks for nobody but its own neighbours. `relay`: is given each ARP and ND packet.
+
     `gathers`: whoever takes the output takes frames that stand for many segments and have `pieces` (see
     :class:`uinet.wire.frame.Frame`).
     """
@@ -143,6 +147,8 @@ class Interface:
         self.answer_any = False
         self.answer_prefixes: list[tuple[bytes, int]] = []  # (prefix, length); empty: all
         self.loopback = False
+        self.quiet = False
+        self.relay: Callable[[Frame], None] | None = None
         self.bridge: Interface | None = None
         self.addresses: list[InterfaceAddress] = []
         self.owned: dict[bytes, InterfaceAddress] = {}

@@ -98,6 +98,8 @@ class Nd:
                 self.network.neighbors.heard(hop, mac)
         if not interface.owns(message.target):
             return False
+        if interface.quiet:
+            return True
         if source == UNSPECIFIED:
             # somebody detects whether the address is free: RFC 4861 section 7.2.4 tells it to all
             answer = self._advertisement(interface, message.target, ALL_NODES_LINK, wire.FLAG_OVERRIDE)
@@ -180,6 +182,8 @@ class Nd:
 
     def announce(self, interface: Interface, address: bytes) -> None:
         """Tells all nodes that `address` is at this interface (RFC 4861, section 7.2.6)."""
+        if interface.quiet:
+            return
         packet = self._advertisement(interface, address, ALL_NODES_LINK, wire.FLAG_OVERRIDE)
         self._send(interface, multicast_mac(ALL_NODES_LINK), packet)
 
@@ -191,6 +195,8 @@ class Nd:
 
     def send(self, interface: Interface, message: wire.Message, source: bytes, group: bytes) -> None:
         """Sends `message` to a group."""
+        if interface.quiet:
+            return
         self._send(interface, multicast_mac(group), ip_packet(message, source, group))
 
     def _send(self, interface: Interface, mac: bytes | Mac, packet: bytes) -> None:

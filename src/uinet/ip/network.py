@@ -107,9 +107,10 @@ class Network:
 
     `now`: set by the engine before anything else is called. `settings`: see :class:`IpSettings`. `on_link_event`:
     told what happens to addresses and routers. `on_kick`: called when a call made between batches leaves something
-    for a poll to do. `generation`: changes when addresses, routes or path MTUs do. `loopback`: packets to ourselves,
-    each with the software loopback interface and beginning with its IP header; they are trusted: their transport
-    checksum may not be computed.
+    for a poll to do. `owns`: of several workers that share interfaces, whether the packets between a local address and
+    port and a remote address and port come to this one; None without workers. `generation`: changes when addresses,
+    routes or path MTUs do. `loopback`: packets to ourselves, each with the software loopback interface and beginning
+    with its IP header; they are trusted: their transport checksum may not be computed.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class Network:
         self.on_link_event: Callable[[LinkEvent], None] | None = None
         self.on_kick: Callable[[], None] | None = None
         self.on_refresh: Callable[[], None] | None = None
+        self.owns: Callable[[bytes, int, bytes, int], bool] | None = None
         self.identifications = Identifications(self.random)
         self.generation = 1
         self.interfaces: list[Interface] = []

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from uinet.errors import DeviceGone, InvalidArgument
 from uinet.wire.addresses import Mac
@@ -29,6 +29,9 @@ VLAN_TAG = 4
 MAX_TAGS = 16
 MIN_MTU = 68  # RFC 791: every internet module forwards 68 octets without fragmentation
 MAX_MTU = 65535
+
+if TYPE_CHECKING:
+    from uinet.link.sharing import Part
 
 COUNTERS: dict[str, str] = {
     "rx_frames": "frames received",
@@ -68,7 +71,8 @@ class Device:
     make none, or that wraps another, does nothing with it. `coalesces`: whether TCP segments that come in one batch are
     put together for the stack (:mod:`uinet.link.coalesce`), if `offload` is False. `closed`: after `close`.
     `busy_poll`: for so many nanoseconds after a frame has come whoever drives the device asks for the next one rather
-    than sleep: less delay, for a processor.
+    than sleep: less delay, for a processor. `part`: of the worker that it is opened for, where several share an
+    interface by flow.
     """
 
     offload = False
@@ -88,6 +92,7 @@ class Device:
         self.mac = mac
         self.checksums = checksums
         self.closed = False
+        self.part: Part | None = None
         self.on_readable: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
@@ -136,6 +141,8 @@ class Device:
     def close(self) -> None:
         """Gives everything back; a second call does nothing."""
         self.closed = True
+        if self.part is not None:
+            self.part.close()
 
     def statistics(self) -> dict[str, int]:
         """The counters that are not zero (see COUNTERS); frames and bytes of both directions in any case."""

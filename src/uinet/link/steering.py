@@ -302,11 +302,22 @@ def _owner(data: bytes, layer: int) -> int:
             kind, transport = (_transport6 if six else _transport4)(data, at)
         elif six and what not in (128, 129):
             return 0
-    mixed = 0
+    size = 16 if six else 4
+    at += 8 if six else 12
+    addresses = _bytes(data, at, size), _bytes(data, at + size, size)
     if kind in (TCP, UDP):
-        mixed = _mix(mixed, _field(data, transport, 2), _field(data, transport + 2, 2))
-    for first, second in ((8, 24), (12, 28), (16, 32), (20, 36)) if six else ((12, 16),):
-        mixed = _mix(mixed, _field(data, at + first, 4), _field(data, at + second, 4))
+        return flow_owner(*addresses, _field(data, transport, 2), _field(data, transport + 2, 2))
+    return _finished(0, *addresses)
+
+
+def flow_owner(one: bytes, other: bytes, port: int, other_port: int) -> int:
+    """What the program says of the packets of a TCP or UDP flow between packed addresses, whichever way they go."""
+    return _finished(_mix(0, port, other_port), one, other)
+
+
+def _finished(mixed: int, one: bytes, other: bytes) -> int:
+    for at in range(0, len(one), 4):
+        mixed = _mix(mixed, _field(one, at, 4), _field(other, at, 4))
     for shift in (15, 13):
         mixed = (mixed ^ mixed >> shift) * FINAL & MASK32
     return mixed >> 16
@@ -316,6 +327,12 @@ def _field(data: bytes, at: int, size: int) -> int:
     if at + size > len(data):
         raise IndexError
     return int.from_bytes(data[at : at + size], "big")
+
+
+def _bytes(data: bytes, at: int, size: int) -> bytes:
+    if at + size > len(data):
+        raise IndexError
+    return data[at : at + size]
 
 
 def _mix(mixed: int, first: int, second: int) -> int:

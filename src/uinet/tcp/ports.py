@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uinet.tcp.context import Context
 from uinet.tcp.table import Entry
+from uinet.wire.kernels import join
 
 TRIES = 4096  # a full range is reported, not searched for ever
 
@@ -18,7 +19,8 @@ class Ports:
     def choose(self, entry: Entry) -> bool:
         """Gives `entry`, whose other key fields are set, a port with which its tuple is free; False if none was found.
 
-        All 28,000 ports can be in use with each peer at once: only the whole tuple has to be unique.
+        All 28,000 ports can be in use with each peer at once: only the whole tuple has to be unique. Of several workers
+        that share an interface each uses those whose answers come to it.
         """
         context = self.context
         settings = context.settings
@@ -27,9 +29,16 @@ class Ports:
         entry.lport = 0
         offset = context.secrets.tuple_hash(entry, 4, 0)
         table = context.table
+        owns = context.network.owns
+        local = remote = b""
+        if owns is not None:
+            local = join(entry.laddr_hi, entry.laddr_lo)
+            remote = join(entry.raddr_hi, entry.raddr_lo)
         for _ in range(min(count, TRIES)):
             self.counter = (self.counter + 1) & 0xFFFFFFFF
             port = low + (offset + self.counter) % count
+            if owns is not None and not owns(local, port, remote, entry.rport):
+                continue
             if table.find(
                 entry.cdom, entry.vids, entry.laddr_hi, entry.laddr_lo, port, entry.raddr_hi, entry.raddr_lo,
                 entry.rport,

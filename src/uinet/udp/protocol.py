@@ -10,6 +10,7 @@ Datagrams to groups and broadcasts go to all that match.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from uinet.errors import (
@@ -116,13 +117,15 @@ class Udp:
                 return True
         return False
 
-    def _ephemeral(self, endpoint: UdpEndpoint, address: bytes) -> int:
-        """A free port, unpredictable (RFC 6056, section 3.3.1); AddressInUse if there is none."""
+    def _ephemeral(self, endpoint: UdpEndpoint, address: bytes, wanted: Callable[[int], bool] | None = None) -> int:
+        """A free port, unpredictable (RFC 6056, section 3.3.1), that is `wanted`; AddressInUse if there is none."""
         count = LAST_EPHEMERAL - FIRST_EPHEMERAL + 1
         start = self.network.random.below(count)
         for step in range(count):
             port = FIRST_EPHEMERAL + (start + step) % count
-            if port not in self.ports or not self._in_use(endpoint, address, port):
+            if port in self.ports and self._in_use(endpoint, address, port):
+                continue
+            if wanted is None or wanted(port):
                 return port
         raise AddressInUse("no ephemeral port is free")
 
@@ -148,7 +151,11 @@ class Udp:
         elif not local or not endpoint.local_port:
             raise InvalidArgument("to connect, a promiscuous socket has to be bound to an address and a port")
         if not endpoint.bound:
-            self.bind(endpoint, b"", 0)
+            owns = self.network.owns
+            chosen = 0
+            if owns is not None and endpoint.cdom == 0:  # the answers have to come here, not to another worker
+                chosen = self._ephemeral(endpoint, b"", lambda mine: owns(local, mine, address, port))
+            self.bind(endpoint, b"", chosen)
         key = (endpoint.cdom, endpoint.vids, local, endpoint.local_port, address, port)
         for other in self.connected.get(key, ()):
             if not (other.reuse_port and endpoint.reuse_port):

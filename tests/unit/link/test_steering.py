@@ -37,6 +37,17 @@ def tagged(data: bytes, vlans: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("version", [4, 6])
+def test_the_owner_of_a_flow_is_that_of_its_packets(version: int) -> None:
+    one, other = (bytes(10 * n + at for at in range(4 if version == 4 else 16)) for n in (1, 7))
+    for port in range(1, 60_000, 997):
+        data = bytearray(packet(tcp_header(sport=port, dport=443), b"", version=version))
+        at = 26 if version == 4 else 22
+        data[at : at + 2 * len(one)] = one + other
+        assert steering.flow_owner(one, other, port, 443) == by_program(bytes(data))
+        assert steering.flow_owner(other, one, 443, port) == by_program(bytes(data))
+
+
+@pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("protocol", [TCP, UDP])
 def test_owner_is_one_in_both_directions_and_under_any_tags(version: int, protocol: int) -> None:
     seen = set()
