@@ -10,7 +10,7 @@ from uinet.tcp.feedback cimport feedback_flags, put_option
 from uinet.tcp.extras cimport Extras
 from uinet.tcp.flight cimport Flight
 from uinet.tcp.layout cimport (
-    begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit, transmit_large,
+    begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit, transmit_large, mss_to_offer,
 )
 from uinet.tcp.sent cimport Sent
 from uinet.tcp.rack cimport schedule_probe

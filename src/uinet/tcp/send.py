@@ -16,6 +16,7 @@ from uinet.tcp.flight import Flight
 from uinet.tcp.layout import (
     begin,
     headers_length,
+    mss_to_offer,
     mss_within,
     put_syn_options,
     put_timestamps,
@@ -383,7 +384,7 @@ def window_opened(tcb: Tcb) -> bool:
     offered = seq_diff(tcb.rcv_adv, tcb.rcv_nxt)
     if offered < 0:
         offered = 0
-    if tcb.delack_at and offered >= 2 * tcb.rcv_mss:
+    if tcb.delack_at and offered >= 2 * mss_to_offer(tcb):
         return False
     free = window_free(tcb)
     gain = free - offered
