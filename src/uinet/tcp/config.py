@@ -22,9 +22,9 @@ ATTRIBUTES = (
     "fast_open_connect", "fast_open_key", "keep_count", "keep_idle", "keep_interval", "keepalive", "keys",
     "linger", "max_buffer", "max_pacing_rate", "max_segment", "mtu_discover", "mtu_probing",
     "no_delay", "no_time_wait", "not_sent_low", "oob_inline", "passive", "promiscuous", "quick_ack",
-    "reassembly_deadline", "receive_auto", "receive_buffer", "receive_errors", "receive_low", "reuse_address", "reuse_port",
-    "send_auto", "send_buffer", "syn_filter", "timestamps", "tos", "trivial_isn", "ttl", "tx_interface", "user_timeout",
-    "user_timeout_option", "vlans", "window_clamp",
+    "reassembly_deadline", "receive_auto", "receive_buffer", "receive_errors", "receive_low", "reuse_address",
+    "reuse_port", "send_auto", "send_buffer", "syn_filter", "timestamps", "tos", "trivial_isn", "ttl", "tx_interface",
+    "user_timeout", "user_timeout_option", "vlans", "window_clamp",
 )
 
 
