@@ -207,7 +207,7 @@ class Copies:
     def came(self, entry: Entry, packet: Packet) -> None:
         """A segment of a connection has come."""
         flow = self.of(entry)
-        if flow is None:
+        if flow is None or not flow.directions & RX:
             return
         frame = gathered(packet.frame)
         size = packet.end if packet.end < len(frame.data) else len(frame.data)  # less the link's padding
