@@ -149,6 +149,7 @@ __all__ = [
     "FilterError",
     "FilteredPacket",
     "FlowCopy",
+    "FlowFiles",
     "Frame",
     "FrameBatch",
     "Hole",
@@ -242,7 +243,7 @@ if TYPE_CHECKING:
     from uinet.following.api import follow
     from uinet.ip.hooks import FilteredPacket, FrameBatch, Mark
     from uinet.ip.notice import LinkEvent
-    from uinet.link import Device, open_device
+    from uinet.link import Device, FlowFiles, open_device
     from uinet.passive_socket import Hole, PassiveInfo, PassiveSocket
     from uinet.socket import Socket
     from uinet.sockopt import (
@@ -386,7 +387,7 @@ _MODULES = {
     "uinet.following.api": "follow",
     "uinet.ip.hooks": "FilteredPacket FrameBatch Mark",
     "uinet.ip.notice": "LinkEvent",
-    "uinet.link": "Device open_device",
+    "uinet.link": "Device FlowFiles open_device",
     "uinet.passive_socket": "Hole PassiveInfo PassiveSocket",
     "uinet.socket": "Socket",
     "uinet.sockopt": (

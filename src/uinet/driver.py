@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 from collections.abc import Callable
 from functools import partial
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,8 @@ class Driver:
         self.stack = stack
         self.clock = clock
         stack.clock = clock
+        if clock is monotonic_ns:
+            stack.epoch = time_ns() - monotonic_ns()
         stack.on_control = self.control
         self.services: list[Door] = []
         self._served: dict[int, Door] = {}  # by descriptor

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING
 
 from uinet.control.server import Server
@@ -58,6 +58,8 @@ class LoopDriver:
         self._serve: Callable[[], None] = self._service
         stack.on_pending = self.wake
         stack.clock = self.clock
+        if self.clock is monotonic_ns:
+            stack.epoch = time_ns() - monotonic_ns()
         stack.on_control = self.control
 
     def _fine_timer(self) -> TimerFd | None:

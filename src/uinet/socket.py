@@ -130,7 +130,8 @@ class Socket:
         self.user_context: Any = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.state}>"
+        serial = f" {self.tcb.serial}" if self.tcb is not None and self.tcb.serial else ""
+        return f"<{type(self).__name__}{serial} {self.state}>"
 
     def __del__(self) -> None:
         tcb = self.tcb

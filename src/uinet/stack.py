@@ -146,6 +146,17 @@ class Stack:
         self.tcp.clock = value
 
     @property
+    def epoch(self) -> int:
+        """What to add to this stack's times to get the time of day, ns since 1970; 0 if whoever drives it has not said.
+        Timestamps of frames without one of their own, and copies of flows, are told in it."""
+        found: int = self.network.epoch
+        return found
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self.network.epoch = value
+
+    @property
     def on_pending(self) -> Callable[[], None] | None:
         """Called when there is something for a poll to do."""
         return self.tcp.on_pending
