@@ -44,6 +44,7 @@ class Driver:
         self._served: dict[int, Door] = {}  # by descriptor
         self.pumps: list[Pump] = []
         self._poll = select.poll()
+        self._links: dict[int, Pump] = {}  # by the descriptor of what listens to news of its interface
         self._watched: dict[int, tuple[Pump, int]] = {}  # descriptor -> its pump and the events asked for
         self._deadline: int | None = None
         self._asked: list[Door] = []  # services whose descriptors are readable
@@ -72,6 +73,9 @@ class Driver:
         self.pumps.append(pump)
         device.on_readable = partial(_mark_ready, pump)
         device.on_writable = partial(_mark_writable, pump)
+        if device.link_watch is not None and device.link_watch.fileno() >= 0:
+            self._links[device.link_watch.fileno()] = pump
+            self._poll.register(device.link_watch.fileno(), select.POLLIN)
 
     def remove_device(self, device: Device) -> None:
         """Stops serving `device`, without closing it; its interface is down."""
@@ -165,6 +169,8 @@ class Driver:
                 wanted[pump.device.fileno()] = events
         for service in self.services:
             wanted[service.fileno()] = READABLE
+        for descriptor in self._links:
+            wanted[descriptor] = READABLE
         return wanted
 
     def deadline(self) -> int | None:
@@ -243,6 +249,9 @@ class Driver:
             if descriptor in self._served:
                 self._asked.append(self._served[descriptor])
                 continue
+            if descriptor in self._links:
+                self._links[descriptor].link_changed()
+                continue
             if descriptor not in self._watched:
                 if self._timer is not None:
                     self._timer.clear()
@@ -268,6 +277,9 @@ class Driver:
     def _unwatch(self, pump: Pump) -> None:
         for descriptor in [fd for fd, (other, _) in self._watched.items() if other is pump]:
             del self._watched[descriptor]
+            self._poll.unregister(descriptor)
+        for descriptor in [fd for fd, other in self._links.items() if other is pump]:
+            del self._links[descriptor]
             self._poll.unregister(descriptor)
 
 

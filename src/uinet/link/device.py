@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from uinet.errors import DeviceGone, InvalidArgument
+from uinet.link.watch import LinkWatch
 from uinet.wire.addresses import Mac
 from uinet.wire.frame import Frame
 
@@ -67,13 +68,17 @@ class Device:
     cheap for it: a stack then makes them. `splits`: set by whoever takes a :class:`SplitFrame` too; a device that can
     make none, or that wraps another, does nothing with it. `closed`: after `close`. `busy_poll`: for so many
     nanoseconds after a frame has come whoever drives the device asks for the next one rather than sleep: less delay,
-    for a processor.
+    for a processor. `timestamps`: who tells the `time` of received frames: "hardware", "software" (the kernel), "" if
+    nobody does. `link_watch`: what listens to the kernel about the interface below, and is closed with the device; None
+    if nothing does.
     """
 
     offload = False
     gathers = False
     splits = False
     busy_poll = 0
+    timestamps = ""
+    link_watch: LinkWatch | None = None
 
     def __init__(
         self, name: str, *, layer: int = 2, mtu: int = 1500, mac: Mac | None = None, checksums: bool = True
@@ -134,6 +139,8 @@ class Device:
     def close(self) -> None:
         """Gives everything back; a second call does nothing."""
         self.closed = True
+        if self.link_watch is not None:
+            self.link_watch.close()
 
     def statistics(self) -> dict[str, int]:
         """The counters that are not zero (see COUNTERS); frames and bytes of both directions in any case."""
@@ -147,6 +154,10 @@ class Device:
         """DeviceGone if the device has been closed."""
         if self.closed:
             raise DeviceGone(f"{self.name} is closed")
+
+    def follow_mtu(self, mtu: int) -> None:
+        """The MTU of the interface below has changed to `mtu`."""
+        self.mtu = mtu
 
     def largest(self) -> int:
         """The longest single frame that the link takes.

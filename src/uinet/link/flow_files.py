@@ -69,10 +69,12 @@ class Flow(Protocol):
 
 class FlowFile:
     """The capture of one flow. `size`: what is written of it; `lost`: packets that are not in it since the last one
-    that was gathered; `noted`: those that what is gathered tells of; `full`: it is as large as files can be; `head`: what it begins with."""
+    that was gathered; `noted`: those that what is gathered tells of; `full`: it is as large as files can be; `head`:
+    what it begins with."""
 
     __slots__ = (
-        "descriptor", "full", "gathered", "head", "lost", "made", "name", "noted", "pending", "records", "size", "writer",
+        "descriptor", "full", "gathered", "head", "lost", "made", "name", "noted", "pending", "records", "size",
+        "writer",
     )
 
     def __init__(self, name: str) -> None:

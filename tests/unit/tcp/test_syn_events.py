@@ -1,4 +1,4 @@
-"""Events of SYNs and half-open connections: each reason has its story, and a flood can't make more than a bounded list."""
+"""Events of SYNs and half-open connections: each reason has its story; a flood makes no more than a bounded list."""
 
 from __future__ import annotations
 
