@@ -35,11 +35,9 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 COUNTERS: dict[str, str] = {
-    "files": "files made, one for each flow",
-    "open": "of them, open now",
+    "files": "files written, one for each flow",
     "packets": "packets written",
     "bytes": "bytes written, those of the format included",
-    "pending": "bytes gathered that are not written yet",
     "lost": "packets that could not be written",
     "errors": "times that a file could not be written",
 }
@@ -113,6 +111,7 @@ class FlowFiles:
         self.most_open = most_open
         self.most_pending = pending
         self.counters = dict.fromkeys(COUNTERS, 0)
+        self._pending = 0
         self._clock = clock
         self._open: OrderedDict[FlowFile, None] = OrderedDict()  # those written to least recently first
         self._waiting: OrderedDict[FlowFile, None] = OrderedDict()  # with something gathered
@@ -148,7 +147,7 @@ class FlowFiles:
         self._gather(file, record)
         if file.pending >= CHUNK:
             self._write(file)
-        while self.counters["pending"] > self.most_pending and self._waiting:
+        while self._pending > self.most_pending and self._waiting:
             self._write(next(iter(self._waiting)))
 
     def end(self, flow: Flow) -> None:
@@ -178,8 +177,8 @@ class FlowFiles:
         self._directory = -1
 
     def statistics(self) -> dict[str, int]:
-        """The counters: see `COUNTERS`."""
-        return dict(self.counters, open=len(self._open))
+        """The counters (see `COUNTERS`), how many files are `open`, and the `pending` bytes: gathered, not written."""
+        return dict(self.counters, open=len(self._open), pending=self._pending)
 
     # files
 
@@ -187,14 +186,14 @@ class FlowFiles:
         file.gathered.append(data)
         file.records += 1
         file.pending += len(data)
-        self.counters["pending"] += len(data)
+        self._pending += len(data)
         self._waiting[file] = None
 
     def _write(self, file: FlowFile) -> None:
         """Writes what was gathered of a file; what can't be written is lost, and the file as it was."""
         gathered, records, noted = file.gathered, file.records, file.noted
         self._waiting.pop(file, None)
-        self.counters["pending"] -= file.pending
+        self._pending -= file.pending
         file.gathered, file.records, file.pending, file.noted = [], 0, 0, 0
         if not records:
             return
@@ -225,6 +224,8 @@ class FlowFiles:
             with contextlib.suppress(OSError):  # no half of a record stays behind
                 os.ftruncate(descriptor, file.size)
             raise
+        if not file.size:
+            self.counters["files"] += 1
         file.size += len(data)
         return len(data)
 
@@ -252,7 +253,6 @@ class FlowFiles:
         self._shut(file)
         if file.made:
             file.made = False
-            self.counters["files"] -= 1
             with contextlib.suppress(OSError):
                 os.unlink(file.name, dir_fd=self._directory)
 
@@ -287,7 +287,6 @@ class FlowFiles:
                 file.name = f"{stem}-{number}.pcapng"
                 continue
             file.made = True
-            self.counters["files"] += 1
             return descriptor
         raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), file.name)
 
