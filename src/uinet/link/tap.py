@@ -99,8 +99,6 @@ class TapDevice(WritingDevice):
         self.gathers = self.offload
         largest = LARGEST if self.offload else self.mtu + LARGEST - 65535
         self._tunnel = Tunnel(self._fd, self.layer, self.offload, largest, self.largest())
-        with interface.control_socket() as sock:
-            self.link_watch = watch_link(interface.index(sock, self.interface))
 
     def _attach(self, name: str, offload: bool, multi_queue: bool = False) -> str:
         """Makes the descriptor this program's end of interface `name`; the name that it really has."""
@@ -154,6 +152,7 @@ class TapDevice(WritingDevice):
                     interface.set_up(sock, name)
             except PermissionError:
                 pass  # it is root's device, and root sets it up; until then frames are counted as tx_down
+            self.link_watch = watch_link(interface.index(sock, name))
 
     def follow_mtu(self, mtu: int) -> None:
         super().follow_mtu(mtu)
