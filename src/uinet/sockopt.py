@@ -415,6 +415,8 @@ def read(config: Config, level: int, name: int) -> Any:
         raise NotSupported(f"there is no option {name} at level {level}")
     attribute = SETTABLE[level, name][0]
     value = getattr(config, attribute)
+    if attribute == "copy_mode":
+        return max(IP_COPY_MODE_OFF, value)
     if attribute == "linger":
         return (0, 0) if value < 0 else (1, value / SECOND)
     if attribute in NANOSECONDS:

@@ -54,7 +54,7 @@ class Config:
         self.trivial_isn = 0
         self.timestamps = False  # with datagrams, when they came
         self.tx_interface: Interface | None = None  # IP_TXIF
-        self.copy_mode = 0  # IP_COPY_MODE, IP_COPY_LIMIT (bytes of a flow) and IP_COPY_TARGET
+        self.copy_mode = -1  # IP_COPY_MODE (-1: as the stack), IP_COPY_LIMIT (bytes of a flow) and IP_COPY_TARGET
         self.copy_limit = 0
         self.copy_target: Any = None
         self.syn_filter: Callable[[Any], Any] | None = None

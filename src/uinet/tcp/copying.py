@@ -116,10 +116,12 @@ class Copies:
     # which flows
 
     def wanted(self, config: Config) -> tuple[int, int, CopyTarget] | None:
-        """What a connection with that configuration is to be copied with."""
+        """What a connection with that configuration is to be copied with; None if it is not."""
+        if config.copy_mode < 0:
+            return self.plan
         if config.copy_mode & (MAYBE | ON) and config.copy_target is not None:
             return config.copy_mode, config.copy_limit, as_target(config.copy_target)
-        return None if config.copy_mode else self.plan
+        return None
 
     def begin(self, config: Config, entry: Entry) -> FlowCopy | None:
         """A connection begins, its key and path are set: whether and how it is copied."""
@@ -175,7 +177,8 @@ class Copies:
         """The user has set one of the options, `attribute`, of a connection that is there. Once packets were copied
         their target stays, and so does ON, but for OFF."""
         flow = self.of(entry)
-        mode = config.copy_mode & (MAYBE | ON)
+        chosen = max(OFF, config.copy_mode)
+        mode = chosen & (MAYBE | ON)
         if flow is None:
             if mode and config.copy_target is not None:
                 flow = self.begin(config, entry)
@@ -190,7 +193,7 @@ class Copies:
         elif mode == OFF:
             self.end(entry)
         else:
-            flow.directions = config.copy_mode & BOTH or flow.directions
+            flow.directions = chosen & BOTH or flow.directions
             self._put(entry, flow)
             if mode != flow.mode and not flow.began:
                 flow.mode = mode

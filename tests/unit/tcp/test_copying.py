@@ -384,6 +384,14 @@ def test_a_plan_is_for_connections_to_come() -> None:
         peer.stack.copy_flows(target, limit=-1)
 
 
+def test_a_socket_that_says_off_is_not_in_the_plan() -> None:
+    peer, target = Peer(), Target()
+    peer.stack.copy_flows(target)
+    sock = peer.passive(before=lambda listener: listener.setsockopt(IPPROTO_IP, IP_COPY_MODE, OFF))
+    assert target.log == []
+    assert peer.listener.getsockopt(IPPROTO_IP, IP_COPY_MODE) == sock.getsockopt(IPPROTO_IP, IP_COPY_MODE) == OFF
+
+
 def test_a_connection_that_is_not_copied_has_no_marks_and_no_extras() -> None:
     peer = Peer()
     sock = peer.passive()
