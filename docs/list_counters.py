@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uinet.link import device
+from uinet.link import device, flow_files
 from uinet.passive.tally import NAMES as TALLY
 from uinet.proxy.connection import OUTCOMES
 from uinet.proxy.engine import COUNTERS as PROXY
@@ -30,7 +30,9 @@ GROUPS = {
     "dhcp": ("DHCP", ("dhcp_",)),
     "tcp": ("TCP", ("tcp_",)),
     "passive": ("Passive sockets", ("passive_",)),
-    "engine": ("Engine", ("upcall_",)),
+    "looks": ("First looks and packet filters", ("first_look_", "filter_")),
+    "copies": ("Copies of flows", ("copy_",)),
+    "engine": ("Engine", ("upcall_", "syn_events_")),
 }
 FOLLOWER = {
     "link": ("Link headers", ("record_", "link_", "headers_")),
@@ -66,6 +68,8 @@ def page() -> str:
         raise SystemExit(f"no group for {', '.join(left)}: see GROUPS")
     parts += ["## Of a device\n\n`device.statistics()`; those at zero are left out, but for frames and bytes.\n"]
     parts += [table(device.COUNTERS)]
+    parts += ["## Of the captures of single flows\n\n`FlowFiles.statistics()`.\n"]
+    parts += [table(flow_files.COUNTERS)]
     parts += ["## Of the proxy\n\n`proxy.statistics()`: these, connections by phase, and the outcomes below.\n"]
     parts += [table(PROXY), table(OUTCOMES)]
     parts += ["## Of a follower\n"]

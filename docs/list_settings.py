@@ -28,9 +28,9 @@ GROUPS = (
     ("Buffers", tcp.BUFFERS), ("Options of TCP", tcp.OPTIONS), ("Times", tcp.TIMES),
     ("Listening and ports", tcp.LISTENING),
     ("Congestion control and recovery", tcp.CONGESTION), ("Protection", tcp.PROTECTION),
-    ("Passive sockets", tcp.PASSIVE),
+    ("Copies of flows", tcp.COPYING), ("Passive sockets", tcp.PASSIVE),
     ("Address conflicts (IPv4)", ip.CONFLICTS), ("Autoconfiguration and duplicates (IPv6)", ip.AUTOCONF),
-    ("Tables", ip.TABLES), ("Each interface", INTERFACE),
+    ("Blackholes", ip.BLACKHOLES), ("Tables", ip.TABLES), ("Each interface", INTERFACE),
 )
 
 

@@ -37,6 +37,15 @@ __all__ = [
     "IPV6_UNICAST_HOPS",
     "IP_ADD_MEMBERSHIP",
     "IP_BINDANY",
+    "IP_COPY_LIMIT",
+    "IP_COPY_MODE",
+    "IP_COPY_MODE_MAYBE",
+    "IP_COPY_MODE_OFF",
+    "IP_COPY_MODE_ON",
+    "IP_COPY_MODE_RX",
+    "IP_COPY_MODE_TX",
+    "IP_COPY_MODE_TXRX",
+    "IP_COPY_TARGET",
     "IP_DROP_MEMBERSHIP",
     "IP_MTU",
     "IP_MTU_DISCOVER",
@@ -53,6 +62,7 @@ __all__ = [
     "IP_SYNFILTER",
     "IP_TOS",
     "IP_TTL",
+    "IP_TXIF",
     "MSG_DONTWAIT",
     "MSG_FASTOPEN",
     "MSG_HOLE_BREAK",
@@ -66,6 +76,7 @@ __all__ = [
     "SOL_SOCKET",
     "SO_ACCEPTCONN",
     "SO_BROADCAST",
+    "SO_CATCHALL",
     "SO_DOMAIN",
     "SO_ERROR",
     "SO_KEEPALIVE",
@@ -82,6 +93,7 @@ __all__ = [
     "SO_REUSEPORT",
     "SO_SETFIB",
     "SO_SNDBUF",
+    "SO_TIMESTAMPNS",
     "SO_TYPE",
     "SO_VLANS",
     "TCP_AO_ADD_KEY",
@@ -104,9 +116,12 @@ __all__ = [
     "TCP_MTU_PROBING",
     "TCP_NODELAY",
     "TCP_NOPUSH",
+    "TCP_NOTIMEWAIT",
     "TCP_NOTSENT_LOWAT",
     "TCP_QUICKACK",
     "TCP_REASSDL",
+    "TCP_TRIVIAL_ISN",
+    "TCP_TRIVIAL_ISN_FORCE",
     "TCP_USER_TIMEOUT",
     "TCP_UTO",
     "TCP_WINDOW_CLAMP",
@@ -132,7 +147,11 @@ __all__ = [
     "Driver",
     "Error",
     "FilterError",
+    "FilteredPacket",
+    "FlowCopy",
+    "FlowFiles",
     "Frame",
+    "FrameBatch",
     "Hole",
     "Host",
     "HostUnreachable",
@@ -140,6 +159,7 @@ __all__ = [
     "L2Info",
     "LinkEvent",
     "Mac",
+    "Mark",
     "Md5Key",
     "MessageTooLong",
     "NetworkUnreachable",
@@ -154,6 +174,7 @@ __all__ = [
     "SpoolError",
     "Stack",
     "Syn",
+    "SynEvent",
     "TcpInfo",
     "TimedOut",
     "Verdict",
@@ -220,8 +241,9 @@ if TYPE_CHECKING:
         EV_WRITABLE,
     )
     from uinet.following.api import follow
+    from uinet.ip.hooks import FilteredPacket, FrameBatch, Mark
     from uinet.ip.notice import LinkEvent
-    from uinet.link import Device, open_device
+    from uinet.link import Device, FlowFiles, open_device
     from uinet.passive_socket import Hole, PassiveInfo, PassiveSocket
     from uinet.socket import Socket
     from uinet.sockopt import (
@@ -230,6 +252,15 @@ if TYPE_CHECKING:
         AF_UNSPEC,
         IP_ADD_MEMBERSHIP,
         IP_BINDANY,
+        IP_COPY_LIMIT,
+        IP_COPY_MODE,
+        IP_COPY_MODE_MAYBE,
+        IP_COPY_MODE_OFF,
+        IP_COPY_MODE_ON,
+        IP_COPY_MODE_RX,
+        IP_COPY_MODE_TX,
+        IP_COPY_MODE_TXRX,
+        IP_COPY_TARGET,
         IP_DROP_MEMBERSHIP,
         IP_MTU,
         IP_MTU_DISCOVER,
@@ -246,6 +277,7 @@ if TYPE_CHECKING:
         IP_SYNFILTER,
         IP_TOS,
         IP_TTL,
+        IP_TXIF,
         IPPROTO_IP,
         IPPROTO_IPV6,
         IPPROTO_TCP,
@@ -270,6 +302,7 @@ if TYPE_CHECKING:
         SHUT_WR,
         SO_ACCEPTCONN,
         SO_BROADCAST,
+        SO_CATCHALL,
         SO_DOMAIN,
         SO_ERROR,
         SO_KEEPALIVE,
@@ -286,6 +319,7 @@ if TYPE_CHECKING:
         SO_REUSEPORT,
         SO_SETFIB,
         SO_SNDBUF,
+        SO_TIMESTAMPNS,
         SO_TYPE,
         SO_VLANS,
         SOCK_DGRAM,
@@ -311,9 +345,12 @@ if TYPE_CHECKING:
         TCP_MTU_PROBING,
         TCP_NODELAY,
         TCP_NOPUSH,
+        TCP_NOTIMEWAIT,
         TCP_NOTSENT_LOWAT,
         TCP_QUICKACK,
         TCP_REASSDL,
+        TCP_TRIVIAL_ISN,
+        TCP_TRIVIAL_ISN_FORCE,
         TCP_USER_TIMEOUT,
         TCP_UTO,
         TCP_WINDOW_CLAMP,
@@ -321,6 +358,7 @@ if TYPE_CHECKING:
     from uinet.splicing import Splice, splice
     from uinet.stack import Stack
     from uinet.tcp.congestion.base import CongestionControl
+    from uinet.tcp.copying import FlowCopy
     from uinet.tcp.info import TcpInfo
     from uinet.tcp.keys import (
         AoInfo,
@@ -328,6 +366,7 @@ if TYPE_CHECKING:
         Md5Key,
     )
     from uinet.tcp.syn import Syn, Verdict
+    from uinet.tcp.syn_events import SynEvent
     from uinet.version import __version__, compiled
     from uinet.wire.addresses import ANY, L2Info, Mac, VlanTag
     from uinet.wire.frame import Frame
@@ -346,31 +385,36 @@ _MODULES = {
     ),
     "uinet.events": "EV_ACCEPT EV_CLOSED EV_CONNECTED EV_EOF EV_ERROR EV_READABLE EV_SOFT_ERROR EV_URGENT EV_WRITABLE",
     "uinet.following.api": "follow",
+    "uinet.ip.hooks": "FilteredPacket FrameBatch Mark",
     "uinet.ip.notice": "LinkEvent",
-    "uinet.link": "Device open_device",
+    "uinet.link": "Device FlowFiles open_device",
     "uinet.passive_socket": "Hole PassiveInfo PassiveSocket",
     "uinet.socket": "Socket",
     "uinet.sockopt": (
         "AF_INET AF_INET6 AF_UNSPEC IPPROTO_IP IPPROTO_IPV6 IPPROTO_TCP IPPROTO_UDP IPV6_JOIN_GROUP "
         "IPV6_LEAVE_GROUP IPV6_MTU IPV6_MTU_DISCOVER IPV6_MULTICAST_HOPS IPV6_MULTICAST_IF IPV6_MULTICAST_LOOP "
-        "IPV6_RECVERR IPV6_TCLASS IPV6_UNICAST_HOPS IP_ADD_MEMBERSHIP IP_BINDANY IP_DROP_MEMBERSHIP IP_MTU "
-        "IP_MTU_DISCOVER IP_MULTICAST_IF IP_MULTICAST_LOOP IP_MULTICAST_TTL IP_ORIGDSTADDR IP_PMTUDISC_DO "
-        "IP_PMTUDISC_DONT IP_PMTUDISC_PROBE IP_PMTUDISC_WANT IP_RECVERR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL "
-        "MSG_DONTWAIT MSG_FASTOPEN MSG_HOLE_BREAK MSG_OOB MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM "
-        "SOCK_STREAM SOL_SOCKET SO_ACCEPTCONN SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER "
-        "SO_MAX_PACING_RATE SO_OOBINLINE SO_PASSIVE SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_RCVLOWAT SO_REUSEADDR "
-        "SO_REUSEPORT SO_SETFIB SO_SNDBUF SO_TYPE SO_VLANS TCP_AO_ADD_KEY TCP_AO_DEL_KEY TCP_AO_GET_KEYS "
-        "TCP_AO_INFO TCP_CONGESTION TCP_CORK TCP_DEFER_ACCEPT TCP_FASTOPEN TCP_FASTOPEN_CONNECT TCP_FASTOPEN_KEY "
-        "TCP_HOLE TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_MD5SIG TCP_MTU_PROBING "
-        "TCP_NODELAY TCP_NOPUSH TCP_NOTSENT_LOWAT TCP_QUICKACK TCP_REASSDL TCP_USER_TIMEOUT TCP_UTO "
-        "TCP_WINDOW_CLAMP"
+        "IPV6_RECVERR IPV6_TCLASS IPV6_UNICAST_HOPS IP_ADD_MEMBERSHIP IP_BINDANY IP_COPY_LIMIT IP_COPY_MODE "
+        "IP_COPY_MODE_MAYBE IP_COPY_MODE_OFF IP_COPY_MODE_ON IP_COPY_MODE_RX IP_COPY_MODE_TX IP_COPY_MODE_TXRX "
+        "IP_COPY_TARGET IP_DROP_MEMBERSHIP IP_MTU IP_MTU_DISCOVER IP_MULTICAST_IF IP_MULTICAST_LOOP "
+        "IP_MULTICAST_TTL IP_ORIGDSTADDR IP_PMTUDISC_DO IP_PMTUDISC_DONT IP_PMTUDISC_PROBE IP_PMTUDISC_WANT "
+        "IP_RECVERR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL IP_TXIF MSG_DONTWAIT MSG_FASTOPEN MSG_HOLE_BREAK "
+        "MSG_OOB MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM SOCK_STREAM SOL_SOCKET SO_ACCEPTCONN "
+        "SO_BROADCAST SO_CATCHALL SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER SO_MAX_PACING_RATE "
+        "SO_OOBINLINE SO_PASSIVE SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_RCVLOWAT SO_REUSEADDR SO_REUSEPORT "
+        "SO_SETFIB SO_SNDBUF SO_TIMESTAMPNS SO_TYPE SO_VLANS TCP_AO_ADD_KEY TCP_AO_DEL_KEY TCP_AO_GET_KEYS "
+        "TCP_AO_INFO TCP_CONGESTION TCP_CORK TCP_DEFER_ACCEPT TCP_FASTOPEN TCP_FASTOPEN_CONNECT "
+        "TCP_FASTOPEN_KEY TCP_HOLE TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_MD5SIG "
+        "TCP_MTU_PROBING TCP_NODELAY TCP_NOPUSH TCP_NOTIMEWAIT TCP_NOTSENT_LOWAT TCP_QUICKACK TCP_REASSDL "
+        "TCP_TRIVIAL_ISN TCP_TRIVIAL_ISN_FORCE TCP_USER_TIMEOUT TCP_UTO TCP_WINDOW_CLAMP"
     ),
     "uinet.splicing": "Splice splice",
     "uinet.stack": "Stack",
     "uinet.tcp.congestion.base": "CongestionControl",
     "uinet.tcp.keys": "AoInfo AoKey Md5Key",
     "uinet.tcp.info": "TcpInfo",
+    "uinet.tcp.copying": "FlowCopy",
     "uinet.tcp.syn": "Syn Verdict",
+    "uinet.tcp.syn_events": "SynEvent",
     "uinet.version": "__version__ compiled",
     "uinet.wire.addresses": "ANY L2Info Mac VlanTag",
     "uinet.wire.frame": "Frame",

@@ -11,7 +11,7 @@ cdef class Driver:
     cdef public list pumps, services
     cdef object _poll, _deadline, _timer
     cdef public dict _watched
-    cdef dict _served
+    cdef dict _served, _links
     cdef list _errors, _asked
     @cython.locals(pump=Pump)
     cdef _flush(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 from collections.abc import Callable
 from functools import partial
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -37,11 +37,14 @@ class Driver:
         self.stack = stack
         self.clock = clock
         stack.clock = clock
+        if clock is monotonic_ns:
+            stack.epoch = time_ns() - monotonic_ns()
         stack.on_control = self.control
         self.services: list[Service] = []
         self._served: dict[int, Service] = {}  # by descriptor
         self.pumps: list[Pump] = []
         self._poll = select.poll()
+        self._links: dict[int, Pump] = {}  # by the descriptor of what listens to news of its interface
         self._watched: dict[int, tuple[Pump, int]] = {}  # descriptor -> its pump and the events asked for
         self._deadline: int | None = None
         self._asked: list[Service] = []  # services whose descriptors are readable
@@ -73,6 +76,9 @@ class Driver:
         self.pumps.append(pump)
         device.on_readable = partial(_mark_ready, pump)
         device.on_writable = partial(_mark_writable, pump)
+        if device.link_watch is not None and device.link_watch.fileno() >= 0:
+            self._links[device.link_watch.fileno()] = pump
+            self._poll.register(device.link_watch.fileno(), select.POLLIN)
 
     def remove_device(self, device: Device) -> None:
         """Stops serving `device`, without closing it; its interface is down."""
@@ -166,6 +172,8 @@ class Driver:
                 wanted[pump.device.fileno()] = events
         for service in self.services:
             wanted[service.fileno()] = READABLE
+        for descriptor in self._links:
+            wanted[descriptor] = READABLE
         return wanted
 
     def deadline(self) -> int | None:
@@ -244,6 +252,9 @@ class Driver:
             if descriptor in self._served:
                 self._asked.append(self._served[descriptor])
                 continue
+            if descriptor in self._links:
+                self._links[descriptor].link_changed()
+                continue
             if descriptor not in self._watched:
                 if self._timer is not None:
                     self._timer.clear()
@@ -269,6 +280,9 @@ class Driver:
     def _unwatch(self, pump: Pump) -> None:
         for descriptor in [fd for fd, (other, _) in self._watched.items() if other is pump]:
             del self._watched[descriptor]
+            self._poll.unregister(descriptor)
+        for descriptor in [fd for fd, other in self._links.items() if other is pump]:
+            del self._links[descriptor]
             self._poll.unregister(descriptor)
 
 

@@ -11,7 +11,7 @@ cdef class LoopDriver:
     cdef public object stack, loop, clock, on_gone, on_progress
     cdef public bint virtual
     cdef public list pumps, services
-    cdef dict _reading, _writing
+    cdef dict _reading, _writing, _links
     cdef object _deadline, _timer, _fine
     cdef long long _timer_at
     cdef bint _scheduled, _closed
@@ -23,6 +23,8 @@ cdef class LoopDriver:
     @cython.locals(taken=Py_ssize_t, count=Py_ssize_t, _=cython.int)
     cpdef _readable(self, Pump pump)
     cdef _watch_writing(self, Pump pump)
+    cdef _watch_link(self, Pump pump)
+    cpdef _link_readable(self, Pump pump)
     cdef _stop_reading(self, Pump pump)
     cdef _unwatch(self, Pump pump)
     cdef _vanished(self, Pump pump)

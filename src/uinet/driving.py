@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING
 
 from uinet.control.server import Server
@@ -49,6 +49,7 @@ class LoopDriver:
         self.on_progress: Callable[[], None] | None = None
         self._reading: dict[Pump, int] = {}  # with a reader in the loop, and its descriptor
         self._writing: dict[Pump, int] = {}
+        self._links: dict[Pump, int] = {}  # whose interface's news are listened to
         self._deadline: int | None = None
         self._timer: Handle | None = None
         self._timer_at = 0
@@ -58,6 +59,8 @@ class LoopDriver:
         self._serve: Callable[[], None] = self._service
         stack.on_pending = self.wake
         stack.clock = self.clock
+        if self.clock is monotonic_ns:
+            stack.epoch = time_ns() - monotonic_ns()
         stack.on_control = self.control
 
     def _fine_timer(self) -> TimerFd | None:
@@ -83,6 +86,7 @@ class LoopDriver:
         if device.fileno() >= 0:
             self._reading[pump] = device.fileno()
             self.loop.add_reader(device.fileno(), self._readable, pump)
+        self._watch_link(pump)
         self.wake()
         return pump
 
@@ -244,6 +248,21 @@ class LoopDriver:
 
     # timer and descriptors
 
+    def _watch_link(self, pump: Pump) -> None:
+        """Listens to what the kernel tells of the interface below a device."""
+        watch = pump.device.link_watch
+        if watch is None or watch.fileno() < 0:
+            return
+        try:
+            self.loop.add_reader(watch.fileno(), self._link_readable, pump)
+        except NotImplementedError:
+            return
+        self._links[pump] = watch.fileno()
+
+    def _link_readable(self, pump: Pump) -> None:
+        pump.link_changed()
+        self.wake()
+
     def _arm(self) -> None:
         """Sets the timer for the deadline. One that is too early stays: it costs a look at the clock."""
         deadline = self._deadline
@@ -275,6 +294,8 @@ class LoopDriver:
 
     def _unwatch(self, pump: Pump) -> None:
         self._stop_reading(pump)
+        if pump in self._links:
+            self.loop.remove_reader(self._links.pop(pump))
         if pump in self._writing:
             self.loop.remove_writer(self._writing.pop(pump))
 

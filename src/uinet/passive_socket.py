@@ -201,11 +201,24 @@ class PassiveSocket(Socket):
         if self.shared:
             self.config = self.config.copy()
             self.shared = False
+        value = self._checked(level, name, value)
         attribute = sockopt.apply(self.config, level, name, value)
-        if attribute == "receive_buffer":
+        if attribute.startswith("copy_"):
+            self._choose_copies(attribute)
+        elif attribute == "receive_buffer":
             self.reception.limit = self.config.receive_buffer
         elif attribute == "reassembly_deadline" or attribute.startswith("keep"):
             self._set_times(attribute)
+
+    def _choose_copies(self, attribute: str) -> None:
+        """One of the options of copies has changed: they are of the connection, both its directions."""
+        copies = self.stack.copies()
+        reception = self.reception if self.reception.primary else self.reception.other
+        if reception is None or reception.over or reception.conn is None:
+            return
+        copies.choose(reception, self.config, attribute, reception.conn.serial, True)
+        if reception.other is not None:
+            copies.share(reception, reception.other)
 
     def _set_times(self, attribute: str) -> None:
         reception = self.reception
@@ -229,6 +242,9 @@ class PassiveSocket(Socket):
         """The value of an option. NotSupported."""
         if (level, name) == (sockopt.SOL_SOCKET, sockopt.SO_PASSIVE):
             return 1
+        if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_COPY_MODE):
+            copies = self.stack.tcp.copies
+            return copies.mode_of(self.reception) if copies is not None else sockopt.IP_COPY_MODE_OFF
         if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_REASSDL):
             conn = self.reception.conn
             assert conn is not None

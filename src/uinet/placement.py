@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uinet.errors import AddressError, AddressNotAvailable, InvalidArgument, NetworkUnreachable
-from uinet.ip.interface import hop_limit
+from uinet.ip.interface import Interface, hop_limit
 from uinet.sockopt import Config
-from uinet.tcp.constants import IP_ANY, IP_EXACT, IP_FAMILY
+from uinet.tcp.constants import IP_ANY, IP_EXACT, IP_FAMILY, PINNED
 from uinet.tcp.tcb import Tcb
 from uinet.wire.addresses import L2Info, Mac, link_header, split, unpack_address, vids
 from uinet.wire.constants import ETHERTYPE_IPV4, ETHERTYPE_IPV6, V4_MAPPED
@@ -53,15 +53,46 @@ def free_port(stack: Stack, cdom: int, halves: tuple[int, int]) -> int:
     raise AddressNotAvailable("no port is free")
 
 
-def place_routed(stack: Stack, tcb: Tcb, bound: Bound | None, remote: bytes, port: int) -> None:
-    """Gives `tcb` its key and its first hop to `remote` in domain 0. AddressError, AddressNotAvailable,
-    NetworkUnreachable.
+def tx_interface(stack: Stack, config: Config, value: object) -> Interface | None:
+    """The interface that IP_TXIF asks for: an :class:`Interface`, its name, or None. InvalidArgument."""
+    if value is None:
+        return None
+    found = stack.network.interface_named(value) if isinstance(value, str) else value
+    if not isinstance(found, Interface) or found not in stack.interfaces:
+        raise InvalidArgument(f"IP_TXIF is {value!r}: want an interface of this stack, its name, or None")
+    own = stack.network.interface_of_domain(config.cdom) if config.cdom else None
+    if found.promiscuous != bool(config.cdom) or (own is not None and own.layer != found.layer):
+        kind = "a promiscuous interface of its own layer" if config.cdom else "an interface of domain 0"
+        raise InvalidArgument(f"this socket can't send by {found.name}: want {kind}")
+    return found
+
+
+def pin(tcb: Tcb, config: Config) -> None:
+    """Has a connection send by the interface that its user has chosen, or by whichever routes say again."""
+    chosen = config.tx_interface
+    if chosen is None:
+        tcb.marks &= ~PINNED
+        if tcb.cdom:
+            tcb.interface = tcb.context.network.interface_of_domain(tcb.cdom)
+    else:
+        tcb.marks |= PINNED
+        tcb.interface = chosen
+    tcb.next_hop = None
+
+
+def place_routed(
+    stack: Stack, tcb: Tcb, bound: Bound | None, remote: bytes, port: int, chosen: Interface | None = None
+) -> None:
+    """Gives `tcb` its key and its first hop to `remote` in domain 0, by the interface that is `chosen` if there is one.
+    AddressError, AddressNotAvailable, NetworkUnreachable.
     """
     local, local_port = bound if bound is not None else (None, 0)
     if local is not None and not any(local):
         local = None
     network = stack.network
-    route = network.route(remote, local)
+    route = network.route(remote, local, chosen)
+    if chosen is not None:
+        tcb.marks |= PINNED
     if network.is_broadcast(remote, route.interface):
         raise AddressError(f"{unpack_address(remote)} is a broadcast address")
     source = split(route.source)
@@ -96,7 +127,7 @@ def place_promiscuous(
         tags = stack.tcp.interned.one(vids(l2.vlans))
     source = split(local)
     target = split(remote)
-    tcb.interface = interface
+    tcb.interface = config.tx_interface or interface
     tcb.link_header = header
     stack.tcp.table.set_key(
         tcb, config.cdom, tags, source[0], source[1], local_port, target[0], target[1], port

@@ -16,4 +16,5 @@ cdef class Pump:
     @cython.locals(taken=Py_ssize_t)
     cpdef flush(self)
     cpdef poll(self, object now)
+    cpdef link_changed(self)
     cpdef deadline(self)

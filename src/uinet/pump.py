@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uinet.errors import DeviceGone
+from uinet.ip.interface import MIN_MTU_V6
 from uinet.link.coalesce import Coalescer
+from uinet.link.device import MAX_MTU, MIN_MTU
 from uinet.wire.frame import Frame
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class Pump:
             if count:
                 self._awake_until = now + self.device.busy_poll
             self.ready = now < self._awake_until
-        if count > 1 and self._coalescer is not None:
+        if count > 1 and self._coalescer is not None and self.interface.hooks is None:  # who looks wants what came
             frames = self._coalescer.coalesce(frames)
         if count:
             self.stack.input(self.interface, frames, now)
@@ -102,6 +104,36 @@ class Pump:
         except OSError as error:
             self._vanish(error)
         self.ready = True
+
+    def link_changed(self) -> None:
+        """The kernel has something to tell of the interface below the device (`Device.link_watch`)."""
+        watch = self.device.link_watch
+        if watch is None or self.gone is not None:
+            return
+        before = watch.mtu
+        for change in watch.read():
+            detail = ""
+            if change.mtu:
+                detail = str(change.mtu)
+                self._follow_mtu(before, change.mtu)
+                before = change.mtu
+            elif change.address:
+                detail = f"/{change.prefix_length}"
+            self.stack.network.tell(self.interface, change.kind, change.address or None, detail)
+
+    def _follow_mtu(self, before: int, mtu: int) -> None:
+        """The interface's MTU follows the kernel's, unless its user has chosen another: as far as that can be."""
+        interface = self.interface
+        if interface.mtu != min(before, MAX_MTU) or not mtu >= MIN_MTU:
+            return
+        mtu = min(mtu, MAX_MTU)
+        if mtu < MIN_MTU_V6:
+            for entry in interface.addresses:
+                if len(entry.address) == 16:
+                    mtu = MIN_MTU_V6
+        self.device.follow_mtu(mtu)
+        interface.mtu = mtu
+        self.stack.network.changed()
 
     def deadline(self) -> int | None:
         """When the device wants `poll`, in ns; None for never."""

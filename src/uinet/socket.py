@@ -25,7 +25,15 @@ from uinet.errors import (
 )
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
 from uinet.ip.interface import Interface
-from uinet.placement import check_domain, free_port, pattern_of, place_promiscuous, place_routed
+from uinet.placement import (
+    check_domain,
+    free_port,
+    pattern_of,
+    pin,
+    place_promiscuous,
+    place_routed,
+    tx_interface,
+)
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM
 from uinet.tcp import calls
 from uinet.tcp import keys as ao_keys
@@ -39,6 +47,7 @@ from uinet.tcp.close import abort as abort_connection
 from uinet.tcp.close import forget_unread
 from uinet.tcp.config import Config, configure, first_window, largest_buffer
 from uinet.tcp.congestion.choice import make
+from uinet.tcp.copying import check_target
 from uinet.tcp.cork import pull
 from uinet.tcp.discovery import packet_size, path_mtu
 from uinet.tcp.fast_open import takes_early
@@ -121,7 +130,8 @@ class Socket:
         self.user_context: Any = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.state}>"
+        serial = f" {self.tcb.serial}" if self.tcb is not None and self.tcb.serial else ""
+        return f"<{type(self).__name__}{serial} {self.state}>"
 
     def __del__(self) -> None:
         tcb = self.tcb
@@ -354,6 +364,7 @@ class Socket:
             if self.endpoint is not None:
                 self.endpoint.l2 = self.l2
             return
+        value = self._checked(level, name, value)
         variant = sockopt.variant(self.config, level, name, value) if self.shared else None
         if variant is not None:
             self.config = variant
@@ -381,8 +392,12 @@ class Socket:
             self.listener.reuse = self.config.reuse_port
         if self.endpoint is not None:
             self._configure_endpoint(self.endpoint)
+        if attribute.startswith("copy_"):
+            self._copies(self.tcb, attribute)
         if self.tcb is not None and self.tcb.state != CLOSED:
             configure(self.tcb, self.config)
+            if attribute == "tx_interface":
+                pin(self.tcb, self.config)
             if attribute in ("keepalive", "keep_idle") and self.tcb.state >= ESTABLISHED:
                 start_keepalive(self.tcb)
                 rearm(self.tcb)
@@ -397,6 +412,24 @@ class Socket:
             elif attribute == "max_pacing_rate" and flight is not None:
                 set_pacing(self.tcb, flight)
             wants_output(self.tcb)
+
+    def _checked(self, level: int, name: int, value: Any) -> Any:
+        """The values of options that are for this stack to judge."""
+        if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_TXIF):
+            return tx_interface(self.stack, self.config, value)
+        if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_COPY_TARGET):
+            return check_target(self.stack.network, value)
+        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_TRIVIAL_ISN) and value == 1 and not self.stack.simulated:
+            raise InvalidArgument(
+                "TCP_TRIVIAL_ISN makes ISNs that anybody can guess: in simulations only, or with TCP_TRIVIAL_ISN_FORCE"
+            )
+        return value
+
+    def _copies(self, tcb: Tcb | None, attribute: str) -> None:
+        """One of the options of copies has changed."""
+        copies = self.stack.copies()
+        if tcb is not None and tcb.state != CLOSED:
+            copies.choose(tcb, self.config, attribute, tcb.serial, bool(tcb.passive_open))
 
     def _placed(self, name: int) -> bool:
         """Whether it is too late for an option that says where this socket belongs."""
@@ -441,6 +474,9 @@ class Socket:
             return packet_size(self.tcb) if self.tcb.path is not None else path_mtu(self.tcb)
         if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
             return self.serialno
+        if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_COPY_MODE) and self.tcb is not None:
+            copies = self.stack.tcp.copies
+            return copies.mode_of(self.tcb) if copies is not None else sockopt.IP_COPY_MODE_OFF
         value = sockopt.read(self.config, level, name)
         if not value and level == sockopt.IPPROTO_TCP and name in KEEPALIVE:
             setting, unit = KEEPALIVE[name]
@@ -463,6 +499,7 @@ class Socket:
         endpoint.receive_limit = config.receive_buffer
         endpoint.l2 = self.l2
         endpoint.dont_fragment = config.mtu_discover >= sockopt.IP_PMTUDISC_DO
+        endpoint.tx_interface = config.tx_interface
         endpoint.probes = config.mtu_discover == sockopt.IP_PMTUDISC_PROBE
         if not endpoint.bound:
             endpoint.cdom = config.cdom
@@ -528,6 +565,9 @@ class Socket:
         listener.reuse = config.reuse_port
         listener.passive = config.passive
         listener.syn_filter = config.syn_filter
+        listener.catch_all = config.catch_all
+        if config.catch_all and (not config.cdom or packed is not None or port):
+            raise InvalidArgument("SO_CATCHALL is for a promiscuous listener on (ANY, ANY)")
         tags = None if config.vlans is ANY else vids(config.vlans)  # type: ignore[arg-type]
         kind, halves = pattern_of(packed)
         if port == 0 and not config.promiscuous:
@@ -580,7 +620,7 @@ class Socket:
         if self.config.cdom:
             place_promiscuous(self.stack, tcb, self.config, self.l2, self.bound, remote, port)
         else:
-            place_routed(self.stack, tcb, self.bound, remote, port)
+            place_routed(self.stack, tcb, self.bound, remote, port, self.config.tx_interface)
         tcb.auth = self.config.keys.signer(tcb.raddr_hi, tcb.raddr_lo, tcb.rport)
         tcb.owner = self
         self.stack.tcp.connect(tcb, fast_open, hold)
@@ -718,7 +758,8 @@ class Socket:
         self, limit: int, flags: int = 0
     ) -> tuple[bytes, list[tuple[int, int, Any]], int, tuple[IpAddress, int]]:
         """One datagram (data, ancillary data, flags, address): with IP_ORIGDSTADDR, where it was sent to, and with
-        SO_L2INFO where it came by a promiscuous interface. On a stream, as `recv`.
+        SO_L2INFO where it came by a promiscuous interface, and with SO_TIMESTAMPNS, if that is set, when: ns since
+        1970, as its device tells, or as the stack's driver does. On a stream, as `recv`.
         """
         if self.endpoint is None:
             return self.recv(limit, flags), [], 0, self.getpeername()
@@ -728,6 +769,8 @@ class Socket:
         ancillary: list[tuple[int, int, Any]] = [(sockopt.IPPROTO_IP, sockopt.IP_ORIGDSTADDR, destination)]
         if datagram.l2info is not None:
             ancillary.append((sockopt.SOL_SOCKET, sockopt.SO_L2INFO, datagram.l2info))
+        if self.config.timestamps:
+            ancillary.append((sockopt.SOL_SOCKET, sockopt.SO_TIMESTAMPNS, datagram.captured))
         return datagram.data[:limit], ancillary, 0, (unpack_address(datagram.source), datagram.source_port)
 
     # the end

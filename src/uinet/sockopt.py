@@ -11,6 +11,7 @@ from typing import Any
 from uinet.errors import InvalidArgument, NotSupported
 from uinet.tcp.config import Config as Config
 from uinet.tcp.congestion.names import check_congestion
+from uinet.tcp.copying import check_mode
 from uinet.tcp.keys import Keys
 from uinet.units import MILLISECOND, SECOND
 from uinet.wire.addresses import ANY, L2Info, parse_vlans
@@ -58,6 +59,8 @@ SO_SETFIB = 0x1002  # the connection domain
 SO_L2INFO = 0x1003  # MACs and VLAN stack: what to send with, or what a connection came with
 SO_PASSIVE = 0x1004  # the socket watches connections of others, and sends nothing
 SO_VLANS = 0x1005  # which VLAN stacks a listener takes: () none, a stack, ANY
+SO_CATCHALL = 0x1006  # the listener takes every SYN of its domain, and no other is looked for
+SO_TIMESTAMPNS = 35  # of datagram sockets: recvmsg tells when one came, ns since 1970
 
 IP_TOS = 1
 IP_TTL = 2
@@ -73,6 +76,16 @@ IP_PMTUDISC_PROBE = 3  # nor does ICMP say how long they may be
 IP_BINDANY = 0x1010
 IP_SYNFILTER = 0x1011
 IP_SERIALNO = 0x1012
+IP_TXIF = 0x1013  # send by this interface, whatever routes say: an Interface, its name, or None
+IP_COPY_MODE = 0x1014  # copies of a connection's packets: one of the modes, and perhaps a direction
+IP_COPY_LIMIT = 0x1015  # bytes after which a copy ends; 0: none
+IP_COPY_TARGET = 0x1016  # where they go: an Interface, or what has packet() and end()
+IP_COPY_MODE_OFF = 0
+IP_COPY_MODE_MAYBE = 1  # packets are kept until it is off or on
+IP_COPY_MODE_ON = 2
+IP_COPY_MODE_RX = 4  # without either, both
+IP_COPY_MODE_TX = 8
+IP_COPY_MODE_TXRX = 12
 IP_ORIGDSTADDR = 20  # ancillary data of datagrams: (ip, port) that one was sent to, or is sent from
 # of datagram sockets: see uinet.multicast
 IP_MULTICAST_IF = 32
@@ -114,6 +127,9 @@ TCP_UTO = 0x1022  # our user timeout is told to the peer, and the peer's taken, 
 TCP_NOPUSH = TCP_CORK
 TCP_REASSDL = 0x1020  # milliseconds for which a passive socket waits for missing bytes
 TCP_MTU_PROBING = 0x1023  # probes of the path MTU: 0 never, 1 after a black hole, 2 always; -1 as the stack
+TCP_TRIVIAL_ISN = 0x1024  # ISNs are the clock's: for tests, in simulations; TCP_TRIVIAL_ISN_FORCE anywhere
+TCP_TRIVIAL_ISN_FORCE = 2
+TCP_NOTIMEWAIT = 0x1025  # no TIME-WAIT after an active close
 TCP_HOLE = 0x1021  # ancillary data of a passive socket: a Hole
 
 MIN_BUFFER = 2048
@@ -141,6 +157,15 @@ __all__ = [
     "IPV6_UNICAST_HOPS",
     "IP_ADD_MEMBERSHIP",
     "IP_BINDANY",
+    "IP_COPY_LIMIT",
+    "IP_COPY_MODE",
+    "IP_COPY_MODE_MAYBE",
+    "IP_COPY_MODE_OFF",
+    "IP_COPY_MODE_ON",
+    "IP_COPY_MODE_RX",
+    "IP_COPY_MODE_TX",
+    "IP_COPY_MODE_TXRX",
+    "IP_COPY_TARGET",
     "IP_DROP_MEMBERSHIP",
     "IP_MTU",
     "IP_MTU_DISCOVER",
@@ -157,6 +182,7 @@ __all__ = [
     "IP_SYNFILTER",
     "IP_TOS",
     "IP_TTL",
+    "IP_TXIF",
     "MSG_DONTWAIT",
     "MSG_FASTOPEN",
     "MSG_HOLE_BREAK",
@@ -170,6 +196,7 @@ __all__ = [
     "SOL_SOCKET",
     "SO_ACCEPTCONN",
     "SO_BROADCAST",
+    "SO_CATCHALL",
     "SO_DOMAIN",
     "SO_ERROR",
     "SO_KEEPALIVE",
@@ -186,6 +213,7 @@ __all__ = [
     "SO_REUSEPORT",
     "SO_SETFIB",
     "SO_SNDBUF",
+    "SO_TIMESTAMPNS",
     "SO_TYPE",
     "SO_VLANS",
     "TCP_AO_ADD_KEY",
@@ -208,9 +236,12 @@ __all__ = [
     "TCP_MTU_PROBING",
     "TCP_NODELAY",
     "TCP_NOPUSH",
+    "TCP_NOTIMEWAIT",
     "TCP_NOTSENT_LOWAT",
     "TCP_QUICKACK",
     "TCP_REASSDL",
+    "TCP_TRIVIAL_ISN",
+    "TCP_TRIVIAL_ISN_FORCE",
     "TCP_USER_TIMEOUT",
     "TCP_UTO",
     "TCP_WINDOW_CLAMP",
@@ -291,6 +322,14 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (SOL_SOCKET, SO_PASSIVE): ("passive", _flag),
     (SOL_SOCKET, SO_SETFIB): ("cdom", _within(0, 0xFFFFFFFF, "a connection domain")),
     (SOL_SOCKET, SO_VLANS): ("vlans", _vlans),
+    (SOL_SOCKET, SO_CATCHALL): ("catch_all", _flag),
+    (SOL_SOCKET, SO_TIMESTAMPNS): ("timestamps", _flag),
+    (IPPROTO_IP, IP_TXIF): ("tx_interface", lambda value: value),  # the socket has made it an interface
+    (IPPROTO_IP, IP_COPY_MODE): ("copy_mode", check_mode),
+    (IPPROTO_IP, IP_COPY_LIMIT): ("copy_limit", _within(0, 1 << 60, "IP_COPY_LIMIT")),
+    (IPPROTO_IP, IP_COPY_TARGET): ("copy_target", lambda value: value),  # the socket has checked it
+    (IPPROTO_TCP, TCP_NOTIMEWAIT): ("no_time_wait", _flag),
+    (IPPROTO_TCP, TCP_TRIVIAL_ISN): ("trivial_isn", _within(0, TCP_TRIVIAL_ISN_FORCE, "TCP_TRIVIAL_ISN")),
     (SOL_SOCKET, SO_REUSEPORT): ("reuse_port", _flag),
     (SOL_SOCKET, SO_REUSEADDR): ("reuse_address", _flag),
     (SOL_SOCKET, SO_BROADCAST): ("broadcast", _flag),
@@ -341,7 +380,7 @@ KEY_CHANGES: dict[tuple[int, int], Callable[[Keys, Any], Keys]] = {
 # where a socket belongs: not to be changed once it is there
 BEFORE_BIND = {
     (SOL_SOCKET, SO_PROMISC), (SOL_SOCKET, SO_PASSIVE), (SOL_SOCKET, SO_SETFIB), (SOL_SOCKET, SO_VLANS),
-    (SOL_SOCKET, SO_L2INFO),
+    (SOL_SOCKET, SO_L2INFO), (SOL_SOCKET, SO_CATCHALL),
 }
 
 NANOSECONDS = {
@@ -376,6 +415,8 @@ def read(config: Config, level: int, name: int) -> Any:
         raise NotSupported(f"there is no option {name} at level {level}")
     attribute = SETTABLE[level, name][0]
     value = getattr(config, attribute)
+    if attribute == "copy_mode":
+        return max(IP_COPY_MODE_OFF, value)
     if attribute == "linger":
         return (0, 0) if value < 0 else (1, value / SECOND)
     if attribute in NANOSECONDS:

@@ -28,10 +28,10 @@ cdef class Stack:
     cdef public Network network
     cdef public Tcp tcp
     cdef public Receiver receiver
-    cdef public object udp, dhcp, on_link_event, on_control
+    cdef public object udp, dhcp, on_link_event, on_control, _on_syn_event
     cdef public list link_watchers, waiting, later, calls
     cdef public dict _domains
-    cdef public bint closed
+    cdef public bint closed, simulated
     cdef tuple _config
     @cython.locals(deadline=cython.longlong)
     cpdef next_deadline(self)
@@ -53,3 +53,4 @@ cdef class Stack:
     cdef _tell(self, Socket sock, unsigned int events)
     cdef _call(self)
     cdef _tell_gone(self)
+    cdef _tell_syn_events(self)

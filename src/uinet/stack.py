@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uinet.dhcp.client import DhcpClient
 from uinet.dhcp.manager import Dhcp
@@ -29,6 +29,7 @@ from uinet.sockopt import (
     AF_INET,
     AF_INET6,
     AF_UNSPEC,
+    IP_COPY_MODE_ON,
     IP_SYNFILTER,
     IPPROTO_IP,
     IPPROTO_TCP,
@@ -47,6 +48,7 @@ from uinet.sockopt import (
 from uinet.splicing import Splice
 from uinet.stats import Stats
 from uinet.tcp.config import Config
+from uinet.tcp.copying import Copies, as_target, check_mode, check_target
 from uinet.tcp.passive import Reception
 from uinet.tcp.protocol import Tcp, TcpInput
 from uinet.tcp.state import CLOSED
@@ -58,6 +60,10 @@ from uinet.wire.addresses import IPAddress, L2Info, pack_address, unpack_address
 from uinet.wire.frame import CHECKSUM_VALID, Frame
 from uinet.wire.kernels import track
 from uinet.wire.packet import is_mapped
+
+if TYPE_CHECKING:
+    from uinet.ip.hooks import PacketFilter
+    from uinet.tcp.syn_events import SynEvent
 
 LATEST = 1 << 62  # ns: no time is later than this, so that every deadline fits 64 bits
 DATAGRAM_BUFFER = 512 * 1024  # the receive buffer of a datagram socket
@@ -73,7 +79,8 @@ class Stack:
     between batches; without it they are made at the time of the last one, however long ago that was. `on_pending`:
     None, or called when a call made outside input and poll leaves something for a poll to do. `trace`: None, or
     ``f(now, what, subject, **details)``. `on_link_event`: None, or called with each :class:`uinet.LinkEvent`, after the
-    batch: duplicates, routers, leases.
+    batch: duplicates, routers, leases, and what the kernel tells of its interfaces. `simulated`: it runs in a
+    simulation, where predictable numbers do no harm.
     """
 
     def __init__(self, seed: bytes = b"", now: int = 0) -> None:
@@ -100,9 +107,11 @@ class Stack:
         self.closed = False
         self._config: tuple[tuple[int, ...], Config] | None = None
         self.stats.refresh = self._count
+        self.simulated = False
+        self._on_syn_event: Callable[[SynEvent], None] | None = None
         self._domains: dict[int, tuple[Config, Config]] = {}
         self.waiting: list[Socket] = []  # sockets with events for `events`
-        self.later: list[tuple[Interface, list[Frame]]] = []  # what came in inside a batch
+        self.later: list[tuple[Interface, list[Frame], bool]] = []  # what came in inside a batch; whether to look at it
         self.calls: list[tuple[Callable[..., object], tuple[Any, ...]]] = []  # upcalls that wait for its end
 
     # interfaces and routes
@@ -137,6 +146,17 @@ class Stack:
         self.tcp.clock = value
 
     @property
+    def epoch(self) -> int:
+        """What to add to this stack's times to get the time of day, ns since 1970; 0 if whoever drives it has not said.
+        Timestamps of frames without one of their own, and copies of flows, are told in it."""
+        found: int = self.network.epoch
+        return found
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self.network.epoch = value
+
+    @property
     def on_pending(self) -> Callable[[], None] | None:
         """Called when there is something for a poll to do."""
         return self.tcp.on_pending
@@ -153,6 +173,34 @@ class Stack:
     @trace.setter
     def trace(self, value: Callable[..., None] | None) -> None:
         self.tcp.trace = value
+
+    @property
+    def on_syn_event(self) -> Callable[[SynEvent], None] | None:
+        """None, or called after each batch with each :class:`uinet.SynEvent`: SYNs that were dropped, rejected or
+        answered with a cookie, and half-open connections that came to nothing, each with its reason."""
+        return self._on_syn_event
+
+    @on_syn_event.setter
+    def on_syn_event(self, value: Callable[[SynEvent], None] | None) -> None:
+        self._on_syn_event = value
+        self.tcp.syn_events = [] if value is not None else None
+
+    def copies(self) -> Copies:
+        """What copies flows, made when it is first needed."""
+        if self.tcp.copies is None:
+            self.tcp.copies = Copies(self.tcp)
+        found: Copies = self.tcp.copies
+        return found
+
+    def copy_flows(self, target: Any, *, mode: int = IP_COPY_MODE_ON, limit: int = 0) -> None:
+        """Has the packets of every new connection copied, whose socket says nothing else: `mode` is a value of
+        IP_COPY_MODE, `limit` of IP_COPY_LIMIT (bytes of each flow, 0 for none), `target` of IP_COPY_TARGET; None ends
+        it for connections to come. InvalidArgument.
+        """
+        target = check_target(self.network, target)
+        if not 0 <= limit < 1 << 60:
+            raise InvalidArgument(f"a limit of {limit} bytes: want 0 or more")
+        self.copies().plan = None if target is None else (check_mode(mode), limit, as_target(target))
 
     def add_interface(
         self, name: str, *, mac: str | bytes | None = None, mtu: int = 1500, cdom: int = 0, promiscuous: bool = False,
@@ -235,7 +283,7 @@ class Stack:
         if not isinstance(interface, Interface) or interface.network is not self.network:
             raise InvalidArgument(f"{interface!r} is no interface of this stack")
         if self.tcp.busy:
-            self.later.append((interface, [as_frame(frame) for frame in frames]))
+            self.later.append((interface, [as_frame(frame) for frame in frames], True))
             return self.next_deadline()
         try:
             self._begin(now)
@@ -243,6 +291,57 @@ class Stack:
         finally:
             self._finish()
         return self.next_deadline()
+
+    def inject_input(self, interface: Interface, frames: Iterable[Frame | bytes], *, hooks: bool = False) -> None:
+        """Gives the stack frames as if they had come in by `interface` now: behind first looks and packet filters,
+        which don't see them, or, with `hooks`, before these. From inside a batch, at its end. InvalidArgument,
+        BadSocket.
+        """
+        mine = self._frames_for(interface, frames)
+        self.tcp.refresh()
+        self.later.append((interface, mine, hooks))
+        self.kick()
+
+    def inject_output(self, interface: Interface, frames: Iterable[Frame | bytes], *, hooks: bool = False) -> None:
+        """Sends frames by `interface` as they are, behind what waits there; packet filters don't see them, unless with
+        `hooks`. What there is no room for is dropped, and counted, as any frame. InvalidArgument, BadSocket.
+        """
+        for frame in self._frames_for(interface, frames):
+            waiting = len(interface.output)
+            interface.transmit(frame)
+            if interface.hooks is not None and not hooks and len(interface.output) > waiting:
+                interface.hooks.exempt(frame)
+        self.kick()
+
+    def _frames_for(self, interface: Interface, frames: Iterable[Frame | bytes]) -> list[Frame]:
+        if self.closed:
+            raise BadSocket("the stack is closed")
+        if isinstance(frames, (bytes, bytearray, memoryview, str, Frame)):
+            raise InvalidArgument("injecting takes a list of frames: for a single one, [frame]")
+        if not isinstance(interface, Interface) or interface.network is not self.network:
+            raise InvalidArgument(f"{interface!r} is no interface of this stack")
+        return [as_frame(frame) for frame in frames]
+
+    def add_packet_filter(self, hook: PacketFilter) -> None:
+        """Has `hook` see every IP packet of every interface, in both directions, with its link header: called with a
+        :class:`uinet.FilteredPacket`. It answers None to let it pass, `Mark.DROP`, or another packet: bytes from the IP
+        header on (checksums are computed), or a whole Frame. Incoming packets are seen before reassembly and before
+        anything is decided about them, bridged ones too; outgoing ones as they leave. Filters run in the order in which
+        they were added, outgoing packets meet them in the opposite one. `Interface.add_filter` is for one interface.
+        """
+        if not callable(hook):
+            raise InvalidArgument(f"a packet filter is a callable, not {hook!r}")
+        self.network.filters.append(hook)
+        for interface in (self.network.loopback_interface, *self.interfaces):
+            interface.looked_at()
+
+    def remove_packet_filter(self, hook: PacketFilter) -> None:
+        """Undoes one `add_packet_filter`; InvalidArgument without it."""
+        if hook not in self.network.filters:
+            raise InvalidArgument(f"{hook!r} is no packet filter of this stack")
+        self.network.filters.remove(hook)
+        for interface in (self.network.loopback_interface, *self.interfaces):
+            interface.let_hooks_go()
 
     def poll(self, now: int) -> int | None:
         """Runs the timers that are due at `now` and does what calls have left to do. The next deadline, or None.
@@ -286,7 +385,9 @@ class Stack:
 
     def _has_work(self) -> bool:
         tcp = self.tcp
-        return bool(tcp.pending or tcp.ready or tcp.gone or self.network.loopback or self.later or self.calls)
+        return bool(
+            tcp.pending or tcp.ready or tcp.gone or self.network.loopback or self.later or self.calls or tcp.syn_events
+        )
 
     def _begin(self, now: int) -> None:
         if self.closed:
@@ -310,12 +411,17 @@ class Stack:
                     break
                 if self.later:
                     later, self.later = self.later, []
-                    for interface, frames in later:
-                        self.receiver.receive_all(interface, frames, self.now)
+                    for interface, frames, look in later:
+                        if look:
+                            self.receiver.receive_all(interface, frames, self.now)
+                        else:
+                            self.receiver.receive_each(interface, frames, self.now)
                 if self.calls:
                     self._call()
                 if tcp.gone:
                     self._tell_gone()
+                if tcp.syn_events:
+                    self._tell_syn_events()
                 if tcp.ready:
                     self._deliver()
                 if tcp.pending:
@@ -345,7 +451,7 @@ class Stack:
         for interface, packet in packets:
             if self.closed:
                 return
-            self.receiver.receive(interface, Frame(packet, CHECKSUM_VALID), self.now)
+            self.receiver.receive_all(interface, [Frame(packet, CHECKSUM_VALID)], self.now)
 
     def _deliver(self) -> None:
         """Delivers the events of a batch."""
@@ -437,6 +543,18 @@ class Stack:
             except Exception:
                 log.exception("on_gone of %r raised", syn)
                 self.stats.count("upcall_error")
+
+    def _tell_syn_events(self) -> None:
+        """Tells what has happened to SYNs."""
+        events, self.tcp.syn_events = self.tcp.syn_events, []
+        told = self._on_syn_event
+        for event in events or ():
+            if told is not None:
+                try:
+                    told(event)
+                except Exception:
+                    log.exception("on_syn_event raised for %s", event)
+                    self.stats.count("upcall_error")
 
     def _link_event(self, event: LinkEvent) -> None:
         for watcher in (*self.link_watchers, self.on_link_event):
@@ -588,6 +706,9 @@ class Stack:
                 break
             self._tell_gone()
             self._deliver()
+        if self.tcp.syn_events:
+            self._tell_syn_events()
+        self._on_syn_event = self.tcp.syn_events = None
         self.tcp.pending = []
         self.later = []
         self.calls = []

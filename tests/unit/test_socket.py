@@ -155,7 +155,7 @@ def test_states_by_name() -> None:
         "closed unconnected": "CLOSED", "stack closed": "CLOSED",
     }
     assert {state: in_state(state).state for state in FAILS} == names
-    assert repr(in_state("connected")) == "<Socket ESTABLISHED>"
+    assert repr(in_state("connected")) == "<Socket 1 ESTABLISHED>"
 
 
 def test_abort_of_a_closed_connection_that_lingers() -> None:

@@ -79,6 +79,15 @@ SET_AND_READ: list[tuple[int, str, Any, Any]] = [
     (IPPROTO_TCP, "TCP_FASTOPEN_CONNECT", 1, 1),
     (IPPROTO_TCP, "TCP_FASTOPEN_KEY", bytes(16), bytes(16)),
     (IPPROTO_TCP, "TCP_FASTOPEN_KEY", bytearray(32), bytes(32)),
+    (SOL_SOCKET, "SO_CATCHALL", 1, 1),
+    (SOL_SOCKET, "SO_TIMESTAMPNS", 1, 1),
+    (IPPROTO_IP, "IP_TXIF", None, None),
+    (IPPROTO_IP, "IP_COPY_MODE", uinet.IP_COPY_MODE_MAYBE | uinet.IP_COPY_MODE_RX, 5),
+    (IPPROTO_IP, "IP_COPY_MODE", uinet.IP_COPY_MODE_ON, 2),
+    (IPPROTO_IP, "IP_COPY_LIMIT", 1 << 40, 1 << 40),
+    (IPPROTO_IP, "IP_COPY_TARGET", None, None),
+    (IPPROTO_TCP, "TCP_NOTIMEWAIT", True, 1),
+    (IPPROTO_TCP, "TCP_TRIVIAL_ISN", uinet.TCP_TRIVIAL_ISN_FORCE, 2),
     (SOL_SOCKET, "SO_PASSIVE", 0, 0),
     (SOL_SOCKET, "SO_PASSIVE", True, 1),
     (IPPROTO_TCP, "TCP_REASSDL", 0, 0),
@@ -131,6 +140,15 @@ WRONG: list[tuple[int, str, Any, type[Exception]]] = [
     (IPPROTO_TCP, "TCP_NOTSENT_LOWAT", -1, InvalidArgument),
     (IPPROTO_TCP, "TCP_DEFER_ACCEPT", -1, InvalidArgument),
     (SOL_SOCKET, "SO_RCVLOWAT", "1", InvalidArgument),
+    (IPPROTO_IP, "IP_TXIF", "eth9", InvalidArgument),
+    (IPPROTO_IP, "IP_TXIF", 5, InvalidArgument),
+    (IPPROTO_IP, "IP_COPY_MODE", 3, InvalidArgument),
+    (IPPROTO_IP, "IP_COPY_MODE", 16, InvalidArgument),
+    (IPPROTO_IP, "IP_COPY_MODE", "on", InvalidArgument),
+    (IPPROTO_IP, "IP_COPY_LIMIT", -1, InvalidArgument),
+    (IPPROTO_IP, "IP_COPY_TARGET", print, InvalidArgument),
+    (IPPROTO_TCP, "TCP_TRIVIAL_ISN", 1, InvalidArgument),  # not in a simulation
+    (IPPROTO_TCP, "TCP_TRIVIAL_ISN", 3, InvalidArgument),
     (IPPROTO_TCP, "SO_VLANS", 1, NotSupported),
     (IPPROTO_TCP, "TCP_CONGESTION", "vegas", InvalidArgument),
     (IPPROTO_TCP, "TCP_CONGESTION", 5, InvalidArgument),
@@ -147,7 +165,11 @@ MULTICAST = {  # tests/unit/test_multicast.py
     "IP_ADD_MEMBERSHIP", "IP_DROP_MEMBERSHIP", "IP_MULTICAST_IF", "IP_MULTICAST_LOOP", "IP_MULTICAST_TTL",
     "IPV6_JOIN_GROUP", "IPV6_LEAVE_GROUP", "IPV6_MULTICAST_HOPS", "IPV6_MULTICAST_IF", "IPV6_MULTICAST_LOOP",
 }
-VALUES = {"IP_PMTUDISC_DO", "IP_PMTUDISC_DONT", "IP_PMTUDISC_PROBE", "IP_PMTUDISC_WANT"}
+VALUES = {
+    "IP_COPY_MODE_MAYBE", "IP_COPY_MODE_OFF", "IP_COPY_MODE_ON", "IP_COPY_MODE_RX", "IP_COPY_MODE_TX",
+    "IP_COPY_MODE_TXRX", "TCP_TRIVIAL_ISN_FORCE", "IP_PMTUDISC_DO", "IP_PMTUDISC_DONT", "IP_PMTUDISC_PROBE",
+    "IP_PMTUDISC_WANT",
+}
 ANCILLARY = {"IP_ORIGDSTADDR", "TCP_HOLE"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -59,3 +60,18 @@ def json_option(function: F) -> F:
     """``--json``."""
     option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for machines.")
     return option(function)
+
+
+class Size(click.ParamType[int]):
+    """Bytes on a command line: ``512M``, ``2G``."""
+
+    name = "size"
+    units = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+)([kmgt]?)(?:i?b)?", str(value).strip().lower())
+        if found is None:
+            self.fail(f"{value!r} is no size: want 512M, 2G or the like", param, context)
+        return int(found[1]) * self.units[found[2]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from uinet.cli.basics import Size
 from uinet.cli.common import Seconds, console, json_option, seed_bytes, seed_option, si
 from uinet.cli.group import DONE, INTERRUPTED
 from uinet.errors import DeviceError
@@ -41,21 +41,6 @@ if TYPE_CHECKING:
 
 REFRESH = 0.1
 BATCH = 1000  # lines written at once, unless somebody waits for them
-
-
-class Size(click.ParamType[int]):
-    """Bytes on a command line: ``512M``, ``2G``."""
-
-    name = "size"
-    units = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"(\d+)([kmgt]?)(?:i?b)?", str(value).strip().lower())
-        if found is None:
-            self.fail(f"{value!r} is no size: want 512M, 2G or the like", param, context)
-        return int(found[1]) * self.units[found[2]]
 
 
 @click.command()

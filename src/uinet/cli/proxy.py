@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from uinet.cli import proxy_workers
+from uinet.cli.basics import Size
 from uinet.cli.common import Seconds, console, json_option, print_json, seed_bytes, seed_option
 from uinet.cli.group import DONE
 from uinet.cli.inside import CLOSED, Inside, inside_options
@@ -68,6 +69,18 @@ class MatchType(click.ParamType[Match]):
     help="Write client-side.pcapng and server-side.pcapng there.",
 )
 @click.option(
+    "--per-flow", is_flag=True,
+    help="With --capture: a file for each side of each connection instead, called after its serial number.",
+)
+@click.option(
+    "--maybe", is_flag=True,
+    help="With --per-flow: keep a connection's packets in memory until the policy calls connection.capture().",
+)
+@click.option(
+    "--flow-limit", type=Size(), default=0, metavar="SIZE",
+    help="With --per-flow: bytes of packets after which a file ends.",
+)
+@click.option(
     "--drain", type=Seconds(0), default=0.0, metavar="SECONDS",
     help="At the end, let open connections finish for so long; then, or without it at once, reset them.",
 )
@@ -88,6 +101,9 @@ def command(
     connect_timeout: float,
     stats: bool,
     capture: Path | None,
+    per_flow: bool,
+    maybe: bool,
+    flow_limit: int,
     drain: float,
     workers: int,
     seed: int | None,
@@ -106,6 +122,10 @@ def command(
     """
     if stats and as_json:
         raise click.UsageError("--stats and --json are for different readers: choose one")
+    if per_flow and capture is None:
+        raise click.UsageError("--per-flow needs --capture DIR")
+    if (maybe or flow_limit) and not per_flow:
+        raise click.UsageError("--maybe and --flow-limit are of --per-flow")
     if client_side == server_side:
         raise InvalidArgument("both sides are the same device")
     options = Options(
@@ -115,6 +135,9 @@ def command(
         one_way=one_way,
         connect_timeout=seconds(connect_timeout),
         capture=capture,
+        per_flow=per_flow,
+        maybe=maybe,
+        flow_limit=flow_limit,
         drain=drain,
         seed=seed_bytes(seed),
     )
@@ -184,7 +207,7 @@ async def work(
         if not as_json:
             screen.print(f"proxying between {client_side} and {server_side}", markup=False, soft_wrap=True)
         async with live(runner, screen) if stats else contextlib.nullcontext():
-            with inside.open(runner.host.stack, tables(runner.proxy)):
+            with inside.open(runner.host.stack, tables(runner.proxy, runner.files)):
                 await runner.run()
     if not as_json:
         if stats and not screen.is_terminal:

@@ -26,6 +26,7 @@ def snapshot(runner: Runner) -> dict[str, Any]:
         "outcomes": dict(runner.proxy.outcomes),
         "bridged": runner.host.stack.stats["link_bridged"],
         "drops": drops_of(runner),
+        "captures": runner.files.statistics() if runner.files is not None else {},
     }
 
 
@@ -58,8 +59,16 @@ class Stats:
         passed = ", ".join(f"{current[name]} {name}" for name in kinds if current[name])
         table.add_row("SYNs", f"{current['syns']}" + (f": {passed}" if passed else ""))
         table.add_row("frames", f"{seen.get('bridged', 0)} bridged")
+        if seen.get("captures"):
+            table.add_row("captures", captured(seen["captures"]))
         table.add_row("drops", largest(seen.get("drops", {})) or "none")
         return table
+
+
+def captured(counts: dict[str, int]) -> str:
+    """How the captures of single connections are doing."""
+    lost = f", {counts['lost']} packets lost" if counts["lost"] else ""
+    return f"{counts['files']} files, {counts['open']} open, {si(counts['bytes'], 'B')}{lost}"
 
 
 def largest(drops: dict[str, int]) -> str:

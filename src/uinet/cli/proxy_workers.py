@@ -109,7 +109,7 @@ async def _proxy(worker: Worker, options: Options, as_json: bool) -> None:
     async with runner:
         if worker.control is not None:
             server = runner.host.control(worker.control)
-            for name, table in tables(runner.proxy).items():
+            for name, table in tables(runner.proxy, runner.files).items():
                 server.add_table(name, table)
         beside = [asyncio.create_task(tell()), asyncio.create_task(obey())]
         try:

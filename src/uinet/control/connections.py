@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from uinet.control.fields import ADDRESS, FLAG, NUMBER, SECONDS, TEXT, Field, Fields
 from uinet.errors import ControlError
 from uinet.hashing import Walk
+from uinet.tcp.constants import COPIED
+from uinet.tcp.copying import MODES, FlowCopy
 from uinet.tcp.discovery import path_mtu
 from uinet.tcp.listen import SynEntry
 from uinet.tcp.passive import Reception
@@ -117,6 +119,17 @@ def _auth(entry: Any) -> str | None:
     return entry.auth.name if entry.auth is not None else None
 
 
+def _copy(get: Callable[[FlowCopy], Any]) -> Callable[[Any], Any]:
+    """What only a connection has whose packets are copied."""
+
+    def tell(entry: Any) -> Any:
+        copies = entry.context.copies if entry.marks & COPIED and isinstance(entry, Tcb) else None
+        flow = copies.of(entry) if copies is not None else None
+        return get(flow) if flow is not None else None
+
+    return tell
+
+
 KEY = (
     Field("serial", NUMBER, _of_tcb(lambda tcb: tcb.serial), "number of the connection (IP_SERIALNO)"),
     Field("cdom", NUMBER, lambda entry: entry.cdom, "connection domain", False),
@@ -168,6 +181,8 @@ PATH = (
     Field("signed", TEXT, _auth, "md5 or ao, where segments are signed", False),
     Field("passive_open", FLAG, _of_tcb(lambda tcb: bool(tcb.passive_open)), "a listener has taken it", False),
     Field("spliced", FLAG, _of_tcb(lambda tcb: tcb.splice is not None), "joined to another in the engine", False),
+    Field("copy", TEXT, _copy(lambda flow: MODES[flow.mode]), "whether its packets are copied: maybe or on", False),
+    Field("copied", NUMBER, _copy(lambda flow: flow.bytes), "bytes of packets copied", False),
     Field("orphan", FLAG, _of_tcb(lambda tcb: bool(tcb.orphan)), "its user has let go of it", False),
 )
 SEQUENCE = (

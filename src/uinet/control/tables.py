@@ -335,6 +335,8 @@ def memory(served: Served) -> list[Memory]:
         Memory("fragments", network.reassembler.cost, network.reassembler.memory_limit, "bytes",
                "incomplete datagrams"),
         Memory("deferred", tcp.kept, None, "bytes", "segments kept for SYNs without a verdict; bounded for each"),
+        Memory("copies", tcp.copies.held_bytes if tcp.copies is not None else 0, settings.copy_memory, "bytes",
+               "packets of flows whose copy is not decided on"),
         Memory("half_open", tcp.syn_count, settings.syn_cache_limit, "entries", "half-open connections"),
         Memory("time_wait", len(tcp.time_wait), settings.time_wait_limit, "entries", "connections in TIME-WAIT"),
         Memory("watched", tcp.watch.count if tcp.watch is not None else 0, settings.passive.limits.connections,

@@ -27,8 +27,9 @@ cdef class Receiver:
     cdef Interface seen_interface
     cdef unsigned int seen_generation
     cdef unsigned long long seen_src_hi, seen_src_lo, seen_dst_hi, seen_dst_lo
-    @cython.locals(frame=Frame)
     cpdef receive_all(self, Interface interface, object frames, long long now)
+    @cython.locals(frame=Frame)
+    cpdef receive_each(self, Interface interface, object frames, long long now)
     @cython.locals(packet=Packet, size=Py_ssize_t, code=cython.int)
     cpdef receive(self, Interface interface, Frame frame, long long now)
     @cython.locals(packet=Packet, size=Py_ssize_t)

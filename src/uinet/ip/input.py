@@ -59,7 +59,19 @@ class Receiver:
         self.seen_dst_lo = 0
 
     def receive_all(self, interface: Interface, frames: Iterable[Frame | bytes], now: int) -> None:
-        """Takes a batch. What comes by an interface that is down, be it since a frame of this batch, is counted."""
+        """Takes a batch, after those who look at it first, if there are any."""
+        hooks = interface.hooks
+        if hooks is not None and interface.up:
+            frames = hooks.incoming([as_frame(item) for item in frames], now)
+            interface.rx_frames += hooks.taken
+            interface.rx_bytes += hooks.taken_bytes
+            self.frames += hooks.taken
+            self.octets += hooks.taken_bytes
+        self.receive_each(interface, frames, now)
+
+    def receive_each(self, interface: Interface, frames: Iterable[Frame | bytes], now: int) -> None:
+        """Takes a batch that nobody looks at before. What comes by an interface that is down, be it since a frame of
+        this batch, is counted."""
         for item in frames:
             frame = as_frame(item)
             if interface.up:
@@ -213,7 +225,9 @@ class Receiver:
         handler = network.handlers.get(packet.proto)
         if handler is None:
             network.stats.count("ip_unknown_protocol")
-            if packet.proto != NO_NEXT_HEADER or packet.version == 4:
+            if network.settings.protocol_blackhole:
+                network.stats.count("ip_blackholed")
+            elif packet.proto != NO_NEXT_HEADER or packet.version == 4:
                 network.icmp.protocol_unreachable(packet)
             return
         handler.input(packet)

@@ -15,7 +15,7 @@ cdef class Interface:
     cdef public int hop_limit
     cdef public long long base_reachable_time, retrans_time
     cdef public bint accept_redirects, report_groups
-    cdef public object autoconf, relay
+    cdef public object autoconf, relay, hooks
     cdef public unsigned int cdom
     cdef public bint promiscuous, checksums, up, answer_any, loopback, gathers, quiet
     cdef public list answer_prefixes, addresses, output

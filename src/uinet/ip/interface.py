@@ -23,6 +23,7 @@ from uinet.wire.nd import is_link_local, solicited_node
 if TYPE_CHECKING:
     from uinet.ip.autoconf import Autoconf
     from uinet.ip.dad import Detection
+    from uinet.ip.hooks import FirstLook, Hooks, PacketFilter
     from uinet.ip.network import Network
 
 OUTPUT_LIMIT = 4096  # frames
@@ -118,7 +119,7 @@ class Interface:
     answers no ARP and ND, and asks for nobody but its own neighbours. `relay`: is given each ARP and ND packet.
 
     `gathers`: whoever takes the output takes frames that stand for many segments and have `pieces` (see
-    :class:`uinet.wire.frame.Frame`).
+    :class:`uinet.wire.frame.Frame`). `hooks`: what looks at its frames, None if nothing does.
     """
 
     def __init__(
@@ -164,6 +165,7 @@ class Interface:
         self.accept_redirects = False
         self.report_groups = False
         self.gathers = False
+        self.hooks: Hooks | None = None
         self.output: list[Frame] = []
         self.output_limit = OUTPUT_LIMIT
         self.rx_frames = 0
@@ -337,6 +339,61 @@ class Interface:
             return group == ALL_SYSTEMS or group in self.groups
         return group in (ALL_NODES_LINK, ALL_NODES_INTERFACE) or group in self.groups
 
+    # who looks on
+
+    @property
+    def first_look(self) -> FirstLook | None:
+        """Called with each batch of frames that comes in, a :class:`uinet.FrameBatch`, before anything else sees it:
+        its marks say what becomes of each frame. One that raises costs its batch. None: nobody looks."""
+        return self.hooks.first_look if self.hooks is not None else None
+
+    @first_look.setter
+    def first_look(self, handler: FirstLook | None) -> None:
+        from uinet.ip.hooks import check_handler
+
+        check_handler("a first look", handler)
+        self.looked_at().first_look = handler
+        self.let_hooks_go()
+
+    @property
+    def timestamps(self) -> bool:
+        """Whether frames whose device tells no time of theirs get that at which the stack was given them."""
+        return self.hooks is not None and self.hooks.stamps
+
+    @timestamps.setter
+    def timestamps(self, wanted: bool) -> None:
+        self.looked_at().stamps = bool(wanted)
+        self.let_hooks_go()
+
+    def add_filter(self, hook: PacketFilter) -> None:
+        """Has `hook` see the IP packets of this interface, in both directions: see `Stack.add_packet_filter`."""
+        from uinet.ip.hooks import check_handler
+
+        if hook is None:
+            raise InvalidArgument("a packet filter is a callable")
+        check_handler("a packet filter", hook)
+        self.looked_at().filters.append(hook)
+
+    def remove_filter(self, hook: PacketFilter) -> None:
+        """Undoes one `add_filter`; InvalidArgument without it."""
+        if self.hooks is None or hook not in self.hooks.filters:
+            raise InvalidArgument(f"{hook!r} is no packet filter of {self.name}")
+        self.hooks.filters.remove(hook)
+        self.let_hooks_go()
+
+    def looked_at(self) -> Hooks:
+        """What looks at its frames, made if nothing does."""
+        if self.hooks is None:
+            from uinet.ip.hooks import Hooks
+
+            self.hooks = Hooks(self)
+        return self.hooks
+
+    def let_hooks_go(self) -> None:
+        """Nothing looks any more, perhaps."""
+        if self.hooks is not None and self.hooks.idle:
+            self.hooks = None
+
     # output
 
     def transmit(self, frame: Frame) -> None:
@@ -361,6 +418,8 @@ class Interface:
         if not frames:
             return []  # not the one that the next frames will go to
         self.output = []
+        if self.hooks is not None:
+            frames = self.hooks.outgoing(frames)
         stats: Stats = self.network.stats
         stats.count("link_tx_frames", self.tx_frames - self.counted_frames)
         stats.count("link_tx_bytes", self.tx_bytes - self.counted_bytes)

@@ -20,14 +20,14 @@ cdef class Route:
 
 
 cdef class Network:
-    cdef public long long now
+    cdef public long long now, epoch
     cdef public Wheel wheel
     cdef public Stats stats
     cdef public object random, identifications, routes, neighbors, arp, nd, pmtu, reassembler, icmp, extensions
     cdef public object loopback_interface, settings, on_link_event, on_kick, on_refresh, owns
     cdef public object gateways, detector, redirects, name_servers, groups
     cdef public unsigned int generation, route_cache_generation
-    cdef public list interfaces, loopback, recent
+    cdef public list filters, interfaces, loopback, recent
     cdef public dict local, handlers, route_cache
     cdef public int next_index
     cpdef bint is_local(self, bytes packed)

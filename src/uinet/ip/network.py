@@ -35,6 +35,7 @@ from uinet.wire.nd import is_link_local
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from uinet.ip.hooks import PacketFilter
     from uinet.wire.packet import Packet
 
 LOOPBACK_MTU = 65535
@@ -106,11 +107,13 @@ class Network:
     """Everything of a stack below its transport protocols.
 
     `now`: set by the engine before anything else is called. `settings`: see :class:`IpSettings`. `on_link_event`:
-    told what happens to addresses and routers. `on_kick`: called when a call made between batches leaves something
-    for a poll to do. `owns`: of several workers that share interfaces, whether the packets between a local address and
-    port and a remote address and port come to this one; None without workers. `generation`: changes when addresses,
-    routes or path MTUs do. `loopback`: packets to ourselves, each with the software loopback interface and beginning
-    with its IP header; they are trusted: their transport checksum may not be computed.
+    told what happens to addresses, routers and links. `filters`: packet filters of all interfaces. `epoch`: what to add
+    to the stack's times to get the time of day, ns since 1970; 0 if nobody has said. `on_kick`: called when a call made
+    between batches leaves something for a poll to do. `owns`: of several workers that share interfaces, whether the
+    packets between a local address and port and a remote address and port come to this one; None without workers.
+    `generation`: changes when addresses, routes or path MTUs do. `loopback`: packets to ourselves, each with the
+    software loopback interface and beginning with its IP header; they are trusted: their transport checksum may not be
+    computed.
     """
 
     def __init__(
@@ -125,6 +128,8 @@ class Network:
         self.on_kick: Callable[[], None] | None = None
         self.on_refresh: Callable[[], None] | None = None
         self.owns: Callable[[bytes, int, bytes, int], bool] | None = None
+        self.filters: list[PacketFilter] = []
+        self.epoch = 0
         self.identifications = Identifications(self.random)
         self.generation = 1
         self.interfaces: list[Interface] = []
@@ -190,6 +195,8 @@ class Network:
             mtu=mtu, layer=layer, cdom=cdom, promiscuous=cdom > 0, checksums=checksums,
         )
         self.interfaces.append(interface)
+        if self.filters:
+            interface.looked_at()
         return interface
 
     def _mac(self, mac: str | bytes | None) -> bytes:

@@ -1,4 +1,5 @@
-"""What a link tells of its addresses: duplicates, routers, leases (`Stack.on_link_event`)."""
+"""What a link tells: of its addresses, of routers and leases, and of the kernel's interface below
+(`Stack.on_link_event`)."""
 
 from __future__ import annotations
 
@@ -21,6 +22,15 @@ ROUTER_REACHABLE = "router-reachable"  # and answers again
 AUTOCONF_FAILED = "autoconf-failed"  # no link-local address is free: IPv6 can't be configured
 DHCP_BOUND = "dhcp-bound"
 DHCP_LOST = "dhcp-lost"
+# what the kernel tells of the interface below a device
+LINK_UP = "link-up"  # it is set up
+LINK_DOWN = "link-down"
+LINK_REMOVED = "link-removed"  # it is gone, or in another network namespace
+CARRIER_UP = "carrier-up"  # the cable is in, the peer there
+CARRIER_DOWN = "carrier-down"
+MTU_CHANGED = "mtu-changed"  # `detail`: the new one
+KERNEL_ADDRESS_ADDED = "kernel-address-added"  # an address that the kernel has there itself
+KERNEL_ADDRESS_REMOVED = "kernel-address-removed"
 
 
 class LinkEvent(NamedTuple):

@@ -38,6 +38,9 @@ class IpSettings:
         self.min_hop_limit = 32  # a lower one would keep packets from leaving the site (CVE-2015-2922)
         self.min_retrans_time = 100 * MILLISECOND
         self.max_retrans_time = 60 * SECOND
+        # answers to what nobody here wants (FreeBSD's names)
+        self.udp_blackhole = False  # no ICMP error for a port that nobody has
+        self.protocol_blackhole = False  # nor for a protocol that is not known
         # of one interface
         self.router_limit = 8
         self.prefix_limit = 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uinet.link.capture import Capture
 from uinet.link.device import Device
 from uinet.link.faults import Faults
+from uinet.link.flow_files import FlowFiles
 from uinet.link.memory import MemoryDevice, MemoryRegistry
 from uinet.link.packet import PacketDevice
 from uinet.link.pcap_file import PcapDevice
@@ -19,6 +20,7 @@ __all__ = [
     "Capture",
     "Device",
     "Faults",
+    "FlowFiles",
     "MemoryDevice",
     "MemoryRegistry",
     "PacketDevice",

@@ -8,6 +8,8 @@ cdef class Batches:
     cdef public Py_ssize_t specials
     cdef public Py_ssize_t octets
     cdef public long long truncated
+    cdef public bint stamps
+    cdef public list times
     cdef object sock
     cdef int fd
     cdef bint with_headers
@@ -26,6 +28,8 @@ cdef class BlockRing:
     cdef public Py_ssize_t specials
     cdef public Py_ssize_t octets
     cdef public long long truncated
+    cdef public bint stamps
+    cdef public list times
     cdef Py_buffer view
     cdef bint held
     cdef bint with_headers

@@ -6,7 +6,9 @@ without), the bytes behind it, the VLAN tag that the kernel has taken out of the
 status (TP_STATUS). In a frame the tag is in its place again. What this host itself has sent is left out.
 
 After each `receive`: `error` is the errno that ended it (0: there is no more, or the limit was reached), `specials` the
-number of tuples, `octets` the bytes of the frames. `truncated` counts packets that were cut short, for good.
+number of tuples, `octets` the bytes of the frames. `truncated` counts packets that were cut short, for good. With
+`stamps` set, frames have the time that the kernel, or the hardware below it, says (ns since 1970), and `times` has
+those of the tuples, in their order; without, they are 0.
 
 Read first: packet(7); Documentation/networking/packet_mmap.rst of Linux; linux/if_packet.h. A block of the ring is a
 header, then packets, each with its own. All numbers are in the order of this machine::
@@ -34,6 +36,9 @@ ADDRESSES = 12
 OUTGOING = 4
 SOL_PACKET = 263
 PACKET_AUXDATA = 8
+SCM_TIMESTAMPNS = 35
+SCM_TIMESTAMPING = 37
+SECOND = 1_000_000_000
 CSUM_NOT_READY = 1 << 3
 VLAN_VALID = 1 << 4
 VLAN_TPID_VALID = 1 << 6
@@ -51,7 +56,11 @@ _BLOCK = struct.Struct("=IIII")  # status, packets, offset to the first, bytes u
 _PACKET = struct.Struct("=IIIIIIHHIIH")
 _WORD = struct.Struct("=I")
 _AUXDATA = struct.Struct("=IIIHHHH")  # status, len, snaplen, mac, net, vlan_tci, vlan_tpid
-_AUXDATA_SPACE = socket.CMSG_SPACE(_AUXDATA.size) if hasattr(socket, "CMSG_SPACE") else 0
+_TIME = struct.Struct("@2l")  # struct timespec: seconds and ns
+_TIMES = struct.Struct(f"@{2 * _TIME.size}x2l")  # three of them, the third of the hardware
+_CONTROL = (
+    sum(map(socket.CMSG_SPACE, (_AUXDATA.size, _TIME.size, _TIMES.size))) if hasattr(socket, "CMSG_SPACE") else 0
+)
 
 
 def _tag(status: int, tci: int, tpid: int) -> bytes:
@@ -80,17 +89,24 @@ class _Taker:
         self.specials = 0
         self.octets = 0
         self.truncated = 0
+        self.stamps = False
+        self.times: list[int] = []
 
-    def _take(self, found: list[Frame | Special], header: bytes, data: bytes, tag: bytes, status: int) -> None:
+    def _take(
+        self, found: list[Frame | Special], header: bytes, data: bytes, tag: bytes, status: int, time: int
+    ) -> None:
         state = _state(header, status)
+        if not self.stamps:
+            time = 0
         if state is None:
             self.specials += 1
+            self.times.append(time)
             found.append((header, data, tag, status))
             return
         if tag and len(data) >= ADDRESSES:
             data = data[:ADDRESSES] + tag + data[ADDRESSES:]
         self.octets += len(data)
-        found.append(Frame(data, state))
+        found.append(Frame(data, state, 0, time))
 
 
 class Batches(_Taker):
@@ -108,27 +124,33 @@ class Batches(_Taker):
         """At most `limit` messages, as frames and tuples."""
         found: list[Frame | Special] = []
         self.error = self.specials = self.octets = 0
+        self.times = []
         recvmsg = self.sock.recvmsg
         skip = VNET if self.headers else 0
         for _ in range(limit):
             try:
-                data, control, flags, address = recvmsg(skip + SLOT, _AUXDATA_SPACE)
+                data, control, flags, address = recvmsg(skip + SLOT, _CONTROL)
             except BlockingIOError:
                 break
             except OSError as error:
                 self.error = error.errno or errno.EIO
                 break
-            if address and address[2] == OUTGOING:
+            if address and len(address) > 2 and address[2] == OUTGOING:
                 continue
             if flags & socket.MSG_TRUNC or len(data) < skip:
                 self.truncated += 1
                 continue
-            status, tci, tpid = 0, 0, 0
+            status, tci, tpid, time = 0, 0, 0, 0
             for level, kind, value in control:
                 if level == SOL_PACKET and kind == PACKET_AUXDATA and len(value) >= _AUXDATA.size:
                     status, _, _, _, _, tci, tpid = _AUXDATA.unpack_from(value)
-                    break
-            self._take(found, data[:skip], data[skip:], _tag(status, tci, tpid), status)
+                elif level == socket.SOL_SOCKET and kind == SCM_TIMESTAMPING and len(value) >= _TIMES.size:
+                    seconds, beside = _TIMES.unpack_from(value)
+                    time = seconds * SECOND + beside or time
+                elif level == socket.SOL_SOCKET and kind == SCM_TIMESTAMPNS and len(value) >= _TIME.size:
+                    seconds, beside = _TIME.unpack_from(value)
+                    time = time or seconds * SECOND + beside
+            self._take(found, data[:skip], data[skip:], _tag(status, tci, tpid), status, time)
         return found
 
     def send(self, headers: list[bytes] | None, packets: list[bytes], start: int) -> int:
@@ -198,6 +220,7 @@ class BlockRing(_Taker):
         """At most `limit` packets, as frames and tuples."""
         found: list[Frame | Special] = []
         self.error = self.specials = self.octets = 0
+        self.times = []
         while limit > 0:
             if not self._begun and not self._begin():
                 break
@@ -247,7 +270,8 @@ class BlockRing(_Taker):
             self._left = 0  # no kernel writes that
             return
         base = self._block * self._block_size
-        following, _, _, captured, length, status, offset, _, _, tci, tpid = _PACKET.unpack_from(memory, base + at)
+        fields = _PACKET.unpack_from(memory, base + at)
+        following, seconds, beside, captured, length, status, offset, _, _, tci, tpid = fields
         start = at + offset
         if captured > used - start or (self._headers and start - VNET < at + PACKET_HEADER):
             self._left = 0
@@ -263,4 +287,4 @@ class BlockRing(_Taker):
             return
         header = bytes(memory[base + start - VNET : base + start]) if self._headers else b""
         data = bytes(memory[base + start : base + start + captured])
-        self._take(found, header, data, _tag(status, tci, tpid), status)
+        self._take(found, header, data, _tag(status, tci, tpid), status, seconds * SECOND + beside)

@@ -22,6 +22,7 @@ cdef extern from *:
     #if defined(__linux__)
     #include <sys/socket.h>
     #include <sys/uio.h>
+    #include <time.h>
     #endif
 
     #define UINET_BATCH 64
@@ -30,10 +31,14 @@ cdef extern from *:
     #define UINET_AUXDATA 8
     #define UINET_AUXDATA_SIZE 20     /* struct tpacket_auxdata */
 
+    #define UINET_TIMESTAMPNS 35      /* SCM_TIMESTAMPNS: a struct timespec, of the kernel */
+    #define UINET_TIMESTAMPING 37     /* SCM_TIMESTAMPING: three of them, the third of the hardware */
+
     struct uinet_seen {
         size_t length;
         int flags;
         unsigned int kind, status, tci, tpid;
+        long long time;                     /* ns; 0 if nobody tells */
     };
 
     /* Everything recvmmsg writes into, but the frames themselves. */
@@ -41,7 +46,8 @@ cdef extern from *:
     #if defined(__linux__)
         struct mmsghdr messages[UINET_BATCH];
         struct iovec parts[UINET_BATCH][2];
-        union { struct cmsghdr align; char space[CMSG_SPACE(UINET_AUXDATA_SIZE) + 32]; } control[UINET_BATCH];
+        union { struct cmsghdr align; char space[CMSG_SPACE(UINET_AUXDATA_SIZE) + CMSG_SPACE(16) + CMSG_SPACE(3 * 16)
+            + 32]; } control[UINET_BATCH];
     #endif
         unsigned char headers[UINET_BATCH][16];
         unsigned char names[UINET_BATCH][32];   /* struct sockaddr_ll is 20 */
@@ -93,6 +99,22 @@ cdef extern from *:
         if (m->msg_namelen >= 20)
             seen->kind = b->names[i][10];       /* sll_pkttype */
         for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+            if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == UINET_TIMESTAMPING
+                && c->cmsg_len >= CMSG_LEN(3 * sizeof(struct timespec))) {
+                struct timespec times[3];
+                memcpy(times, CMSG_DATA(c), sizeof times);
+                if (times[2].tv_sec || times[2].tv_nsec)
+                    seen->time = times[2].tv_sec * 1000000000LL + times[2].tv_nsec;
+                continue;
+            }
+            if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == UINET_TIMESTAMPNS
+                && c->cmsg_len >= CMSG_LEN(sizeof(struct timespec))) {
+                struct timespec told;
+                memcpy(&told, CMSG_DATA(c), sizeof told);
+                if (!seen->time)
+                    seen->time = told.tv_sec * 1000000000LL + told.tv_nsec;
+                continue;
+            }
             if (c->cmsg_level != UINET_SOL_PACKET || c->cmsg_type != UINET_AUXDATA
                 || c->cmsg_len < CMSG_LEN(UINET_AUXDATA_SIZE))
                 continue;
@@ -103,7 +125,6 @@ cdef extern from *:
             memcpy(&tpid, aux + 18, 2);
             seen->tci = tci;
             seen->tpid = tpid;
-            break;
         }
     #else
         (void)b; (void)i;
@@ -192,6 +213,7 @@ cdef extern from *:
         size_t length
         int flags
         unsigned int kind, status, tci, tpid
+        long long time
     struct uinet_batch:
         unsigned char headers[64][16]
     struct uinet_outgoing:
@@ -279,9 +301,10 @@ cdef bytes tag_of(unsigned int status, unsigned int tci, unsigned int tpid):
     return PyBytes_FromStringAndSize(<char *>tag, TAG)
 
 
-cdef Frame frame_of(bytes data, unsigned int checksum):
+cdef Frame frame_of(bytes data, unsigned int checksum, long long time):
     cdef Frame frame = Frame.__new__(Frame)
     frame.data = data
+    frame.time = time
     frame.checksum = <unsigned char>checksum
     return frame
 
@@ -328,6 +351,7 @@ cdef class Batches:
             raise RuntimeError("one thread uses a device")
         self.error = 0
         self.specials = self.octets = 0
+        self.times = []
         self.busy = True
         try:
             while limit > 0:
@@ -386,10 +410,11 @@ cdef class Batches:
         else:
             data = PyBytes_FromStringAndSize(PyBytes_AS_STRING(slot), length)
         if state >= 0:
-            found.append(frame_of(data, <unsigned int>state))
+            found.append(frame_of(data, <unsigned int>state, seen.time if self.stamps else 0))
             self.octets += PyBytes_GET_SIZE(data)
         else:
             self.specials += 1
+            self.times.append(seen.time if self.stamps else 0)
             found.append((
                 PyBytes_FromStringAndSize(<char *>header, VNET) if header != NULL else b"", data,
                 tag_of(seen.status, seen.tci, seen.tpid), seen.status,
@@ -493,6 +518,7 @@ cdef class BlockRing:
         cdef list found = []
         self.error = 0
         self.specials = self.octets = 0
+        self.times = []
         while limit > 0:
             if not self.begun and not self.begin():
                 break
@@ -537,6 +563,7 @@ cdef class BlockRing:
         cdef Py_ssize_t captured, length, start
         cdef bytes data
         cdef int state
+        cdef long long time = 0
         self.left -= 1
         if not self.held or at < BLOCK_HEADER or at > self.used - PACKET_WHOLE:
             self.left = 0  # no kernel writes that
@@ -563,13 +590,16 @@ cdef class BlockRing:
         tpid = uinet_native16(block + at + 36)
         if self.with_headers:
             header = block + start - VNET
+        if self.stamps:
+            time = <long long>uinet_native32(block + at + 4) * 1000000000 + uinet_native32(block + at + 8)
         state = state_of(header, status, block + start, captured)
         if state >= 0:
             data = with_tag(block + start, captured, status, tci, tpid)
-            found.append(frame_of(data, <unsigned int>state))
+            found.append(frame_of(data, <unsigned int>state, time))
             self.octets += PyBytes_GET_SIZE(data)
         else:
             self.specials += 1
+            self.times.append(time)
             found.append((
                 PyBytes_FromStringAndSize(<char *>header, VNET) if header != NULL else b"",
                 PyBytes_FromStringAndSize(<char *>block + start, captured), tag_of(status, tci, tpid), status,

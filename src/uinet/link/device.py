@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from uinet.errors import DeviceGone, InvalidArgument
+from uinet.link.watch import LinkWatch
 from uinet.wire.addresses import Mac
 from uinet.wire.frame import Frame
 
@@ -71,8 +72,10 @@ class Device:
     make none, or that wraps another, does nothing with it. `coalesces`: whether TCP segments that come in one batch are
     put together for the stack (:mod:`uinet.link.coalesce`), if `offload` is False. `closed`: after `close`.
     `busy_poll`: for so many nanoseconds after a frame has come whoever drives the device asks for the next one rather
-    than sleep: less delay, for a processor. `part`: of the worker that it is opened for, where several share an
-    interface by flow.
+    than sleep: less delay, for a processor. `timestamps`: who tells the `time` of received frames: "hardware",
+    "software" (the kernel), "" if nobody does. `link_watch`: what listens to the kernel about the interface below, and
+    is closed with the device; None if nothing does. `part`: of the worker that it is opened for, where several share
+    an interface by flow.
     """
 
     offload = False
@@ -80,6 +83,8 @@ class Device:
     splits = False
     coalesces = True
     busy_poll = 0
+    timestamps = ""
+    link_watch: LinkWatch | None = None
 
     def __init__(
         self, name: str, *, layer: int = 2, mtu: int = 1500, mac: Mac | None = None, checksums: bool = True
@@ -143,6 +148,8 @@ class Device:
         self.closed = True
         if self.part is not None:
             self.part.close()
+        if self.link_watch is not None:
+            self.link_watch.close()
 
     def statistics(self) -> dict[str, int]:
         """The counters that are not zero (see COUNTERS); frames and bytes of both directions in any case."""
@@ -156,6 +163,10 @@ class Device:
         """DeviceGone if the device has been closed."""
         if self.closed:
             raise DeviceGone(f"{self.name} is closed")
+
+    def follow_mtu(self, mtu: int) -> None:
+        """The MTU of the interface below has changed to `mtu`."""
+        self.mtu = mtu
 
     def largest(self) -> int:
         """The longest single frame that the link takes.

@@ -9,6 +9,7 @@ import socket
 from uinet.errors import DeviceGone
 from uinet.link import interface
 from uinet.link.device import Device
+from uinet.link.watch import watch_link
 from uinet.units import MILLISECOND
 
 RECHECK = 100 * MILLISECOND  # how often an interface that is down is looked at
@@ -29,6 +30,7 @@ class InterfaceDevice(Device):
         """Says which interface it is, and the socket to ask through, in the interface's namespace."""
         self._asked = sock
         self._index = index
+        self.link_watch = watch_link(index)
 
     def notice_down(self, code: int) -> None:
         """The interface is down, or on its way out: the kernel says both in the same words, and only once.

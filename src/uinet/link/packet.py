@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from uinet.errors import DeviceError, DeviceURLError
-from uinet.link import calls, interface, steering, vnet
+from uinet.link import calls, interface, stamping, steering, vnet
 from uinet.link.constants import TCP
 from uinet.link.fate import InterfaceDevice
 from uinet.link.offload import finish, locate
@@ -68,7 +68,9 @@ class PacketDevice(InterfaceDevice):
     kernel hand over, and get, nothing but what is whole, as far as it can. `fanout`: sockets with the same
     number, in any processes, share the interface's flows. `buffer`: of the kernel, in bytes, each way.
     `ring`: bytes of memory shared with the kernel, through which frames come in: less work, and up to 2 ms later;
-    0 for none. `busy_poll`: see Device. `share`: it is one worker's; nothing is received before `begin`.
+    0 for none. `busy_poll`: see Device. `timestamps`: "hardware" or "software", who tells when frames came; where the
+    hardware can't, or this user may not ask it to, the kernel does (see `Device.timestamps`). `share`: it is one
+    worker's; nothing is received before `begin`.
 
     A train of UDP datagrams that the kernel hands over as one frame counts as one against the limit of
     `recv`. While the interface is set down nothing arrives and frames to send are dropped, counted as
@@ -87,6 +89,7 @@ class PacketDevice(InterfaceDevice):
         buffer: int = BUFFER,
         ring: int = 0,
         busy_poll: int = 0,
+        timestamps: str = "",
         share: Share | None = None,
     ) -> None:
         interface.require_linux("AF_PACKET")
@@ -110,6 +113,8 @@ class PacketDevice(InterfaceDevice):
             self._socket.setblocking(False)
             self._set_options(index, promisc, offload, buffer)
             self._set_busy_poll(busy_poll)
+            if timestamps:
+                self.timestamps = stamping.ask(self._socket, name, timestamps, ring=bool(ring))
             if ring:
                 self._ring = Ring(self._socket, ring, retire=RETIRE, headers=self.offload, block=MIN_BLOCK)
             if share is not None:
@@ -129,6 +134,7 @@ class PacketDevice(InterfaceDevice):
             raise
         self._io = calls.Batches(self._socket, self.offload)
         self._source = self._io if self._ring is None else self._ring.blocks
+        self._source.stamps = bool(self.timestamps)
         self._begun: Frame | None = None  # the frame of which the first `_written` packets are out, and not all
         self._written = 0
         self.watch(self._socket, index)
@@ -198,10 +204,14 @@ class PacketDevice(InterfaceDevice):
     def _expand(self, found: list[Frame | Special], frames: list[Frame]) -> int:
         """Adds to `frames` what came, with what had to be looked at; the bytes of the latter."""
         octets = 0
+        times = iter(self._source.times)
         for item in found:
             if isinstance(item, tuple):
                 header, data, tag, status = item
                 made = self._decode(header, data, tag) if header else [self._plain(data, status, tag)]
+                time = next(times)
+                for frame in made:
+                    frame.time = time
                 octets += sum(len(frame.data) for frame in made)
                 frames += made
             else:

@@ -18,6 +18,7 @@ from uinet.link import bpf, interface, steering, vnet
 from uinet.link.device import check_mtu
 from uinet.link.tunnel import Tunnel
 from uinet.link.vectors import write_packet
+from uinet.link.watch import watch_link
 from uinet.link.writing import WritingDevice
 from uinet.wire.addresses import Mac, parse_prefix
 from uinet.wire.frame import Frame
@@ -151,6 +152,11 @@ class TapDevice(WritingDevice):
                     interface.set_up(sock, name)
             except PermissionError:
                 pass  # it is root's device, and root sets it up; until then frames are counted as tx_down
+            self.link_watch = watch_link(interface.index(sock, name))
+
+    def follow_mtu(self, mtu: int) -> None:
+        super().follow_mtu(mtu)
+        self._tunnel.largest_out = self.largest()
 
     def recv(self, limit: int = 64) -> list[Frame]:
         self.require_open()

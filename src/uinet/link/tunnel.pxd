@@ -17,7 +17,8 @@ cdef class Tunnel:
     cdef int fd, layer
     cdef bint vnet
     cdef public bint splits
-    cdef Py_ssize_t largest_in, largest_out
+    cdef Py_ssize_t largest_in
+    cdef public Py_ssize_t largest_out
     cdef FrameReader reader
     cdef readonly Py_ssize_t packets, octets, truncated, oversize
     cdef readonly int error

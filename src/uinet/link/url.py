@@ -20,6 +20,7 @@ from uinet.link.memory import MemoryRegistry
 from uinet.link.packet import PacketDevice
 from uinet.link.pcap_file import PACES, PcapDevice
 from uinet.link.sharing import Share
+from uinet.link.stamping import TIMESTAMPS
 from uinet.link.tap import TapDevice
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
 from uinet.link.xdp import MODES, XdpDevice
@@ -56,7 +57,7 @@ def open_device(
 
     ``memory:NAME[?queue=FRAMES&layer=2|3]``, ``tap:NAME`` and
     ``tun:NAME[?ip=10.7.0.1/24,...&up=1&offload=1&busy_poll=50us]``,
-    ``packet:IFNAME[?promisc=1&offload=1&fanout=N&buffer=8M&ring=64M&busy_poll=50us]``,
+    ``packet:IFNAME[?promisc=1&offload=1&fanout=N&buffer=8M&ring=64M&busy_poll=50us&timestamps=hardware|software]``,
     ``xdp:IFNAME[?queue=N&mode=auto|native|generic&copy=0&promisc=1&busy_poll=50us]``,
     ``pcap:PATH[?out=PATH&pace=fast|capture]``,
     ``unix:PATH[?mode=stream|dgram&listen=1&local=PATH&layer=2|3]``. All of them: ``mtu=N``, ``mac=MAC``;
@@ -191,9 +192,10 @@ def _packet(name: str, options: Options, common: Common) -> Opener:
     buffer = options.take("buffer", _buffer, 8 << 20)
     ring = options.take("ring", _buffer, 0)
     busy_poll = options.take("busy_poll", parse_duration, 0)
+    timestamps = options.take("timestamps", _one_of(TIMESTAMPS), "")
     return lambda: PacketDevice(
         name, mtu=common.mtu, mac=common.mac, promisc=promisc, offload=offload, fanout=fanout, buffer=buffer,
-        ring=ring, busy_poll=busy_poll, share=common.share,
+        ring=ring, busy_poll=busy_poll, timestamps=timestamps, share=common.share,
     )
 
 

@@ -21,6 +21,8 @@ class Wrapper(Device):
         self.offload = inner.offload
         self.busy_poll = inner.busy_poll
         self.coalesces = inner.coalesces
+        self.timestamps = inner.timestamps
+        self.link_watch = inner.link_watch
         self.inner = inner
         inner.on_readable = self._inner_readable
         inner.on_writable = self._inner_writable
@@ -51,6 +53,10 @@ class Wrapper(Device):
     @property
     def finished(self) -> bool:
         return self.inner.finished
+
+    def follow_mtu(self, mtu: int) -> None:
+        super().follow_mtu(mtu)
+        self.inner.follow_mtu(mtu)
 
     def close(self) -> None:
         super().close()

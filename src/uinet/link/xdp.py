@@ -435,6 +435,8 @@ class XdpDevice(InterfaceDevice):
             self._release()
 
     def _release(self) -> None:
+        if self.link_watch is not None:
+            self.link_watch.close()
         if self._redirect is not None:
             self._redirect.close()
         self._epoll.close()

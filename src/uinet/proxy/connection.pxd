@@ -11,3 +11,4 @@ cdef class Connection(Timer):
     cdef public str phase, outcome
     cdef public long long started, ended
     cdef public Socket client, server
+    cdef public tuple told_serials

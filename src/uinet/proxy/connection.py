@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from uinet.proxy.match import Flow
 from uinet.socket import Socket
+from uinet.sockopt import IP_COPY_MODE, IP_COPY_MODE_MAYBE, IP_COPY_MODE_OFF, IP_COPY_MODE_ON, IPPROTO_IP
 from uinet.tcp.syn import Syn
 from uinet.wheel import Timer
 from uinet.wire.addresses import VlanTag
@@ -92,6 +93,7 @@ class Connection(Timer):
         self.joint: Joint | None = None
         self.told_client_bytes = 0
         self.told_server_bytes = 0
+        self.told_serials = (0, 0)
 
     @property
     def flow(self) -> Flow:
@@ -136,8 +138,28 @@ class Connection(Timer):
         """Bytes that the server sent and the client's side took."""
         return self.told_server_bytes if self.joint is None else self.joint.bytes_ba
 
+    @property
+    def serials(self) -> tuple[int, int]:
+        """The numbers (IP_SERIALNO) of the two TCP connections, the client's and the server's; 0 for one that there is
+        not. They name the files of ``--per-flow``."""
+        known = self.told_serials
+        client, server = self.client, self.server
+        return (
+            client.serialno if client is not None else known[0], server.serialno if server is not None else known[1]
+        )
+
+    def capture(self, wanted: bool) -> None:
+        """Decides, once, on the packets that ``--per-flow --maybe`` keeps of it: written, with all that follow, or
+        forgotten."""
+        for sock in (self.client, self.server):
+            if sock is not None and not sock.closed:
+                mode = sock.getsockopt(IPPROTO_IP, IP_COPY_MODE)
+                if mode & IP_COPY_MODE_MAYBE:
+                    sock.setsockopt(IPPROTO_IP, IP_COPY_MODE, IP_COPY_MODE_ON if wanted else IP_COPY_MODE_OFF)
+
     def release(self) -> None:
         """Keeps the counts and lets go of sockets, joint and proxy, so that no cycle keeps them alive."""
+        self.told_serials = self.serials
         joint = self.joint
         if joint is not None:
             self.told_client_bytes = joint.bytes_ab
@@ -161,12 +183,14 @@ class Connection(Timer):
                 "port": flow.source_port,
                 "mac": flow.source_mac.hex(":"),
                 "bytes": self.client_bytes,
+                "serialno": self.serials[0],
             },
             "server": {
                 "ip": str(flow.destination),
                 "port": flow.destination_port,
                 "mac": flow.destination_mac.hex(":"),
                 "bytes": self.server_bytes,
+                "serialno": self.serials[1],
             },
             "start": (self.started + epoch) / 1e9,
             "end": (self.ended + epoch) / 1e9 if self.outcome else None,

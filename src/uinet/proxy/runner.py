@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from uinet.aio.devices import memory_of
 from uinet.aio.host import Host
-from uinet.link import Capture, Device, open_device
+from uinet.link import Capture, Device, FlowFiles, open_device
 from uinet.proxy.connection import Connection, Joint
 from uinet.proxy.engine import CONNECT_TIMEOUT, Proxy, splice_sockets
 from uinet.proxy.match import EVERYTHING, Match
 from uinet.proxy.policy import Policy
 from uinet.proxy.streams import StreamJoint
+from uinet.sockopt import IP_COPY_MODE_MAYBE, IP_COPY_MODE_ON
 
 if TYPE_CHECKING:
     from uinet.ip.interface import Interface
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("uinet")
 SIDES = ("client-side", "server-side")
 IDLE_CHECK = 0.05
+FLUSH = 1.0
 
 
 def open_side(url: str) -> Device:
@@ -37,7 +39,10 @@ def open_side(url: str) -> Device:
 
 @dataclass
 class Options:
-    """What a proxy is to do. `drain`: seconds that open connections get at the end; `capture`: a folder."""
+    """What a proxy is to do. `drain`: seconds that open connections get at the end; `capture`: a folder; `per_flow`:
+    each side of each connection has a capture of its own there, of at most `flow_limit` bytes (0: no limit), `maybe`:
+    once the policy has decided that.
+    """
 
     policy: Policy | None = None
     match: Match = EVERYTHING
@@ -45,6 +50,9 @@ class Options:
     one_way: bool = False
     connect_timeout: int = CONNECT_TIMEOUT
     capture: Path | None = None
+    per_flow: bool = False
+    maybe: bool = False
+    flow_limit: int = 0
     drain: float = 0.0
     seed: bytes | None = None
     on_event: Callable[[str, Connection], None] | None = None
@@ -68,6 +76,7 @@ class Runner:
         self.hurry = asyncio.Event()
         self.gone: Exception | None = None
         self.tasks: set[asyncio.Task[None]] = set()
+        self.files: FlowFiles | None = None
 
     async def __aenter__(self) -> Runner:
         options = self.options
@@ -81,6 +90,8 @@ class Runner:
                 for number, (name, device) in enumerate(zip(SIDES, self.devices, strict=True), 1)
             ]
             self.host.on_device_gone = self._device_gone
+            if options.capture is not None and options.per_flow:
+                self._copy_flows(options.capture)
             self.proxy = self._make_proxy(*sides)
         except BaseException:
             await self._close()
@@ -97,13 +108,15 @@ class Runner:
         self.host.abort()
         await self.host.wait_closed()
         self._close_devices()
+        if self.files is not None:
+            self.files.close()
 
     def _open_devices(self) -> None:
         try:
             for name, wanted in zip(SIDES, self.wanted, strict=True):
                 device = open_side(wanted) if isinstance(wanted, str) else wanted
                 self.devices.append(device)
-                if self.options.capture is not None:
+                if self.options.capture is not None and not self.options.per_flow:
                     path = self.options.capture / f"{name}.pcapng"
                     self.devices[-1] = Capture(device, str(path))
         except BaseException:
@@ -113,6 +126,21 @@ class Runner:
     def _close_devices(self) -> None:
         for device in self.devices:
             device.close()
+
+    def _copy_flows(self, directory: Path) -> None:
+        """Has each connection's packets written to a file of its own."""
+        self.files = FlowFiles(directory)
+        mode = IP_COPY_MODE_MAYBE if self.options.maybe else IP_COPY_MODE_ON
+        self.host.stack.copy_flows(self.files, mode=mode, limit=self.options.flow_limit)
+        task = asyncio.create_task(self._flush(self.files), name="uinet proxy captures")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _flush(self, files: FlowFiles) -> None:
+        """Who reads the captures while they grow waits for a second at most."""
+        while True:
+            await asyncio.sleep(FLUSH)
+            files.flush()
 
     def _make_proxy(self, client_side: Interface, server_side: Interface) -> Proxy:
         options = self.options

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from uinet.control.fields import ADDRESS, NUMBER, SECONDS, TEXT, Field, Fields
 from uinet.control.tables import STATISTICS, Counted, Table, some
+from uinet.link.flow_files import COUNTERS as FILES
 from uinet.proxy.connection import OUTCOMES
 from uinet.proxy.engine import COUNTERS
 from uinet.units import SECOND
 
 if TYPE_CHECKING:
     from uinet.control.served import Served
+    from uinet.link.flow_files import FlowFiles
     from uinet.proxy.connection import Connection
     from uinet.proxy.engine import Proxy
 
 
-def tables(proxy: Proxy) -> dict[str, Table]:
-    """The tables of `proxy`, by name."""
+def tables(proxy: Proxy, files: FlowFiles | None = None) -> dict[str, Table]:
+    """The tables of `proxy`, by name. `files`: the captures of its connections, if it writes such."""
     fields = Fields(
         Field("serial", NUMBER, lambda one: one.serial, "number of the connection in the proxy's records"),
         Field("phase", TEXT, lambda one: one.phase, "held, connecting, accepting or open"),
@@ -31,12 +33,17 @@ def tables(proxy: Proxy) -> dict[str, Table]:
         Field("from", TEXT, lambda one: "server" if one.flow.from_server else "client", "side that opened it", False),
         Field("client_bytes", NUMBER, lambda one: one.client_bytes, "bytes from client to server"),
         Field("server_bytes", NUMBER, lambda one: one.server_bytes, "bytes from server to client"),
+        Field("client_serial", NUMBER, lambda one: one.serials[0], "IP_SERIALNO of the client's connection", False),
+        Field("server_serial", NUMBER, lambda one: one.serials[1], "and of the server's", False),
         Field("age", SECONDS, partial(_age, proxy), "since its SYN"),
     )
-    return {
+    found = {
         "flows": Table(fields, partial(_flows, proxy), "connections through the proxy"),
         "proxy": Table(STATISTICS, partial(_counters, proxy), "counters of the proxy, and how its connections ended"),
     }
+    if files is not None:
+        found["captures"] = Table(STATISTICS, partial(_captures, files), "the captures of single connections")
+    return found
 
 
 def _age(proxy: Proxy, connection: Connection) -> float:
@@ -45,6 +52,11 @@ def _age(proxy: Proxy, connection: Connection) -> float:
 
 def _flows(proxy: Proxy, served: Served) -> Iterator[list[Any]]:
     return some(iter(list(proxy.active.values())))
+
+
+def _captures(files: FlowFiles, served: Served) -> Iterator[list[Any]]:
+    counts = files.statistics()
+    return some(iter([Counted(name, counts[name], help) for name, help in FILES.items()]))
 
 
 def _counters(proxy: Proxy, served: Served) -> Iterator[list[Any]]:

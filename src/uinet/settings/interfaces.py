@@ -27,6 +27,7 @@ INTERFACE = (
     _interface("mtu", Fact("integer"), "894, 8200 5", "bytes of the largest IP packet"),
     _interface("up", Flag(), "", "whether frames pass; what is sent while it is down is dropped"),
     _interface("answer_any", Flag(), "", "a promiscuous interface answers ARP and ND for every address"),
+    _interface("timestamps", Flag(), "", "frames whose device tells no time get that at which they were taken in"),
     _interface("output_limit", Whole(1, 1 << 20, "frames"), "", "frames that wait for the device"),
     _interface("hop_limit", Whole(1, 255), "4861 6.3.2", "hop limit of IPv6 packets; routers may change it"),
     _interface("accept_redirects", Flag(), "4861 8", "believe routers that tell of a better first hop"),

@@ -65,6 +65,12 @@ AUTOCONF = (
     _ip6("maxnameservers", "name_server_limit", LIMIT, "8106 5.3.1", "name servers remembered"),
     _ip6("maxsearchdomains", "search_domain_limit", LIMIT, "8106 5.3.1", "search domains remembered"),
 )
+BLACKHOLES = (
+    Setting("net.inet.udp.blackhole", "ip", "udp_blackhole", Flag(), "1122 4.1.3.1",
+            "datagrams to a port that nobody has meet silence, no ICMP error"),
+    Setting("net.inet.ip.blackhole", "ip", "protocol_blackhole", Flag(), "1122 3.2.2.1, 4443 3.4",
+            "so do packets of an unknown protocol"),
+)
 TABLES = (
     Setting("net.link.maxneighbors", "neighbors", "limit", Whole(16, 1 << 20), "6583 6",
             "neighbours remembered, those configured not counted"),
@@ -73,4 +79,4 @@ TABLES = (
     Setting("net.inet.ip.maxfragsource", "reassembler", "source_limit", Size(65536, 1 << 40), "8504 5.2",
             "bytes of incomplete datagrams of one source"),
 )
-IP = (*CONFLICTS, *AUTOCONF, *TABLES)
+IP = (*CONFLICTS, *AUTOCONF, *BLACKHOLES, *TABLES)

@@ -124,7 +124,14 @@ PROTECTION = (
          "pieces of out-of-order data of a connection"),
     _tcp("challenge_ack_interval", "challenge_ack_interval", Duration(0, MINUTE), "5961 7",
          "least time between challenge ACKs of a connection"),
+    _tcp("blackhole", "blackhole", Whole(0, 2), "9293 3.10.7.1",
+         "segments of no connection meet silence, no RST: 0 none, 1 SYNs, 2 all"),
     _tcp("rst_rate", "rst_rate", Whole(0, 1_000_000_000), "9293 3.5.2", "RSTs a second to strangers"),
+)
+COPYING = (
+    _tcp("copy.held", "copy_held", Size(0, 1 << 30), "",
+         "bytes of packets kept of a flow while IP_COPY_MODE is \"maybe\"", at_most="copy_memory"),
+    _tcp("copy.memory", "copy_memory", Size(0, 1 << 40), "", "the same, of all flows", at_least="copy_held"),
 )
 PASSIVE = (
     _tcp("passive.bufspace", "watched_buffer", BUFFER, "",
@@ -147,4 +154,4 @@ PASSIVE = (
     _limit("maxrecall", "recall", Size(0, 1 << 40),
            "delivered bytes remembered, to notice retransmissions that differ"),
 )
-TCP = (*BUFFERS, *OPTIONS, *TIMES, *LISTENING, *CONGESTION, *PROTECTION, *PASSIVE)
+TCP = (*BUFFERS, *OPTIONS, *TIMES, *LISTENING, *CONGESTION, *PROTECTION, *COPYING, *PASSIVE)

@@ -54,6 +54,7 @@ class Host:
         self._wakeup: Event | None = None
         self._flushing = False
         self._add_interface(mtu)
+        stack.simulated = True
         stack.on_pending = self._pending
         stack.clock = lambda: clock.now
 

@@ -8,6 +8,7 @@ from uinet.tcp.state cimport change
 from uinet.tcp.tcb cimport Tcb
 
 cdef unsigned int EV_CLOSED, EV_ERROR, EV_READABLE, EV_WRITABLE
+cdef unsigned int COPIED
 cdef unsigned char CLOSED, SYN_RECEIVED
 
 @cython.locals(context=Context, extras=Extras)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uinet.errors import ConnectionAborted
 from uinet.events import EV_CLOSED, EV_ERROR, EV_READABLE, EV_WRITABLE
+from uinet.tcp.constants import COPIED
 from uinet.tcp.cork import forget
 from uinet.tcp.fast_open import ended
 from uinet.tcp.notify import notify
@@ -39,6 +40,8 @@ def release(tcb: Tcb) -> None:
         context.received_bytes -= tcb.rcv_buf.length  # the user's from now on, who may forget a socket unread
         if tcb.orphan or tcb.receive_shut:
             tcb.rcv_buf = None
+    if tcb.marks & COPIED:
+        context.copies.end(tcb)
     context.closed(tcb)
 
 

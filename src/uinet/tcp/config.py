@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from uinet.ip.interface import hop_limit
+from uinet.ip.interface import Interface, hop_limit
+from uinet.tcp.constants import NO_TIME_WAIT, TRIVIAL_ISN
 from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import is_v4
 from uinet.tcp.settings import Settings
@@ -16,13 +17,14 @@ from uinet.wire.addresses import Any as AnyType
 from uinet.wire.addresses import VlanTag
 
 ATTRIBUTES = (
-    "bind_any", "broadcast", "cdom", "congestion", "cork", "defer_accept", "fast_open",
+    "bind_any", "broadcast", "catch_all", "cdom", "congestion", "copy_limit", "copy_mode", "copy_target", "cork",
+    "defer_accept", "fast_open",
     "fast_open_connect", "fast_open_key", "keep_count", "keep_idle", "keep_interval", "keepalive", "keys",
     "linger", "max_buffer", "max_pacing_rate", "max_segment", "mtu_discover", "mtu_probing",
-    "no_delay", "not_sent_low", "oob_inline", "passive", "promiscuous", "quick_ack", "reassembly_deadline",
-    "receive_auto", "receive_buffer", "receive_errors", "receive_low", "reuse_address", "reuse_port",
-    "send_auto", "send_buffer", "syn_filter", "tos", "ttl", "user_timeout", "user_timeout_option", "vlans",
-    "window_clamp",
+    "no_delay", "no_time_wait", "not_sent_low", "oob_inline", "passive", "promiscuous", "quick_ack",
+    "reassembly_deadline", "receive_auto", "receive_buffer", "receive_errors", "receive_low", "reuse_address",
+    "reuse_port", "send_auto", "send_buffer", "syn_filter", "timestamps", "tos", "trivial_isn", "ttl", "tx_interface",
+    "user_timeout", "user_timeout_option", "vlans", "window_clamp",
 )
 
 
@@ -47,6 +49,14 @@ class Config:
         self.reuse_port = False
         self.reuse_address = False  # nothing to do: TIME-WAIT never keeps a listener from its port
         self.broadcast = False
+        self.catch_all = False
+        self.no_time_wait = False
+        self.trivial_isn = 0
+        self.timestamps = False  # with datagrams, when they came
+        self.tx_interface: Interface | None = None  # IP_TXIF
+        self.copy_mode = -1  # IP_COPY_MODE (-1: as the stack), IP_COPY_LIMIT (bytes of a flow) and IP_COPY_TARGET
+        self.copy_limit = 0
+        self.copy_target: Any = None
         self.syn_filter: Callable[[Any], Any] | None = None
         self.fast_open = 0
         self.fast_open_connect = False
@@ -115,6 +125,12 @@ def configure(tcb: Tcb, config: Config) -> None:
     tcb.ttl = hop_limit(config.ttl, tcb.interface, not is_v4(tcb))
     tcb.tos = config.tos & ~3  # the ECN field is TCP's own (RFC 3168, 6.1)
     tcb.report_soft = config.receive_errors
+    marks = tcb.marks & ~(NO_TIME_WAIT | TRIVIAL_ISN)
+    if config.no_time_wait:
+        marks |= NO_TIME_WAIT
+    if config.trivial_isn:
+        marks |= TRIVIAL_ISN
+    tcb.marks = marks
     tcb.mtu_discover = config.mtu_discover
     tcb.mtu_probing = config.mtu_probing if config.mtu_probing >= 0 else tcb.context.settings.mtu_probing
     if tcb.extras is not None or is_special(config):

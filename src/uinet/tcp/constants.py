@@ -31,6 +31,14 @@ MODE_NONE = 0
 MODE_CLASSIC = 1  # RFC 3168
 MODE_ACCURATE = 2  # RFC 9768
 
+# marks of an entry of the table (`Entry.marks`)
+COPY_RX = 1  # its segments are copied: those that come,
+COPY_TX = 2  # and those that go (`copying`)
+COPIED = 3
+PINNED = 4  # sent by its interface, whatever routes say (IP_TXIF)
+TRIVIAL_ISN = 8  # TCP_TRIVIAL_ISN
+NO_TIME_WAIT = 16  # TCP_NOTIMEWAIT
+
 TIMESTAMPS_LENGTH = 12  # bytes of the option, aligned (RFC 7323, appendix A)
 
 # kinds of address patterns of listeners: one address, any of a family, any

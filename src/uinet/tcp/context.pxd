@@ -25,7 +25,8 @@ cdef class Context:
     cdef public Py_ssize_t received_bytes, queued_bytes
     cdef public unsigned int urgent
     cdef public unsigned long long segments_out, cookies_sent, entries_added, accepted, ended
-    cdef public object trace, rst_limit, fast_server, fast_client
+    cdef public object trace, rst_limit, fast_server, fast_client, copies
+    cdef public list syn_events
     cdef public object on_pending, clock
     cdef public bint busy, closed_down
     cdef public unsigned long long serial

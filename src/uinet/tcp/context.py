@@ -49,6 +49,8 @@ class Context:
         self.rst_limit: Any = None  # a reset.RstLimit
         self.fast_server: Any = None  # a fast_open.ServerCookies
         self.fast_client: Any = None  # a fast_open.ClientCookies
+        self.copies: Any = None  # a copying.Copies, once flows are copied
+        self.syn_events: list[Any] | None = None  # what has happened to SYNs (`syn_events`); None: nobody asks
         self.trace: Callable[..., None] | None = None
         self.on_pending: Callable[[], None] | None = None
         self.clock: Callable[[], int] | None = None

@@ -12,7 +12,7 @@ from uinet.tcp.table cimport Entry
 from uinet.wire.packet cimport Packet
 from uinet.wire.segment cimport Segment
 
-cdef unsigned int MASK32, ACK, SYN
+cdef unsigned int MASK32, ACK, SYN, PINNED
 cdef int NO_WSCALE
 cdef long long COOKIE_GRACE, MILLISECOND
 cdef bytes EMPTY

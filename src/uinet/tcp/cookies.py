@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from uinet.ip.interface import hop_limit
 from uinet.tcp.config import first_window, largest_buffer
+from uinet.tcp.constants import PINNED
 from uinet.tcp.context import Context
 from uinet.tcp.layout import begin, headers_length, is_v4, mss_within, put_syn_options, transmit
 from uinet.tcp.listener import Listener
 from uinet.tcp.negotiate import scale_for
+from uinet.tcp.syn_events import COOKIE_SENT, note_entry
 from uinet.tcp.table import Entry
 from uinet.units import MASK32, MILLISECOND, MINUTE
 from uinet.wire.constants import ACK, NO_WSCALE, SYN
@@ -36,6 +38,10 @@ def answer_flood(context: Context, listener: Listener, packet: Packet, seg: Segm
     )
     entry.interface = interface
     entry.next_hop = None
+    entry.marks = 0
+    if listener.config.tx_interface is not None:
+        entry.interface = listener.config.tx_interface
+        entry.marks = PINNED
     entry.link_header = packet.reply_header() if interface.promiscuous else None
     config = listener.config
     entry.ttl = hop_limit(config.ttl, interface, packet.version == 6)
@@ -52,6 +58,8 @@ def send_cookie(
     """Sends the SYN,ACK whose sequence number says what there is to know of a SYN; what the SYN offers comes as
     arguments."""
     context.cookies_sent += 1
+    if context.syn_events is not None:
+        note_entry(context, COOKIE_SENT, entry)
     settings = context.settings
     config = listener.config
     now = context.now

@@ -1,11 +1,10 @@
 cimport cython
 
 from uinet.seq cimport seq_diff, seq_geq, seq_gt, seq_leq
-from uinet.ip.network cimport Route
 from uinet.tcp.context cimport Context
 from uinet.tcp.flight cimport Flight
 from uinet.tcp.sent cimport Ack, Sent
-from uinet.tcp.layout cimport find_path, headers_length, is_v4
+from uinet.tcp.layout cimport find_path, headers_length, is_v4, route_of
 from uinet.tcp.path cimport Path
 from uinet.tcp.tcb cimport Tcb
 
@@ -14,7 +13,6 @@ cdef Py_ssize_t BASE_V4, ETHERNET, FLOOR_V4, FLOOR_V6, TIMESTAMPS_LENGTH
 cdef unsigned int FOLLOWING, GRAIN, MAX_PROBES, SILENCE, SILENCE_AT_BASE
 cdef long long MILLISECOND, PAUSE, RAISE
 
-@cython.locals(route=Route)
 cpdef Py_ssize_t path_mtu(Tcb tcb) except -1
 cpdef Py_ssize_t overhead(Tcb tcb) except -1
 cpdef Py_ssize_t packet_size(Tcb tcb) except -1

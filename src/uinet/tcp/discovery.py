@@ -12,7 +12,7 @@ from __future__ import annotations
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq
 from uinet.tcp.constants import NO_FRTO, TIMEOUT, TIMESTAMPS_LENGTH
 from uinet.tcp.flight import Flight
-from uinet.tcp.layout import find_path, headers_length, is_v4
+from uinet.tcp.layout import find_path, headers_length, is_v4, route_of
 from uinet.tcp.path import (
     BASE,
     COMPLETE,
@@ -53,8 +53,7 @@ HELD = 2  # for later; no other connection is to know
 def path_mtu(tcb: Tcb) -> int:
     """The path's MTU as far as the network layer knows it: the interface's for a promiscuous connection."""
     if tcb.link_header is None and find_path(tcb.context, tcb) and tcb.mtu_discover != DISCOVER_PROBE:
-        route = tcb.context.network.route_between(tcb.raddr_hi, tcb.raddr_lo, tcb.laddr_hi, tcb.laddr_lo)
-        return route.mtu
+        return route_of(tcb.context, tcb).mtu
     return tcb.interface.mtu if tcb.interface is not None else 1500
 
 

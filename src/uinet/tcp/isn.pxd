@@ -3,7 +3,7 @@ cimport cython
 from uinet.tcp.table cimport Entry
 from uinet.wire.kernels cimport hash5, load_u16
 
-cdef unsigned int MASK32
+cdef unsigned int MASK32, TRIVIAL_ISN
 cdef long long ISN_TICK, COOKIE_PERIOD
 cdef tuple COOKIE_MSS
 cdef unsigned int LARGEST

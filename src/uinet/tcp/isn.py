@@ -5,6 +5,7 @@ Read first: RFC 6528 (ISN = M + F(tuple, secret)), RFC 7323 5.4 and 7.1 (timesta
 
 from __future__ import annotations
 
+from uinet.tcp.constants import TRIVIAL_ISN
 from uinet.tcp.table import Entry
 from uinet.units import MASK32, SECOND
 from uinet.wire.kernels import hash5, load_u16
@@ -45,7 +46,10 @@ class Secrets:
         return hash5(self.begin_k0, self.begin_k1, entry.hash, 0, 0, 0, 0)
 
     def isn(self, entry: Entry, now: int) -> int:
-        """The initial send sequence number of a connection that begins now (RFC 6528, 3)."""
+        """The initial send sequence number of a connection that begins now (RFC 6528, 3); of a marked one the clock's
+        alone, as in RFC 793."""
+        if entry.marks & TRIVIAL_ISN:
+            return now // ISN_TICK & MASK32
         return ((self.beginning(entry) & MASK32) + now // ISN_TICK) & MASK32
 
     def timestamp_offset(self, entry: Entry) -> int:

@@ -7,12 +7,13 @@ from uinet.tcp.context cimport Context
 from uinet.tcp.table cimport Entry
 from uinet.wire.frame cimport LargeFrame, gathered, new_frame
 from uinet.wire.kernels cimport (
-    checksum, join2, put_tcp, put_v4, put_v6, store_bytes, store_u16, store_u32, summed, take,
+    checksum, join, join2, put_tcp, put_v4, put_v6, store_bytes, store_u16, store_u32, summed, take,
 )
 from uinet.wire.packet cimport is_mapped
 
 cdef unsigned int MASK32, NOP_NOP_TIMESTAMPS, PROTO_TCP
 cdef unsigned char CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID
+cdef unsigned int COPY_TX, PINNED
 cdef int STATIC
 cdef bytes EMPTY
 
@@ -20,6 +21,8 @@ cpdef bint is_v4(Entry entry)
 cpdef Py_ssize_t headers_length(Entry entry)
 @cython.locals(network=Network, route=Route)
 cpdef bint find_path(Context context, Entry entry) except -1
+@cython.locals(network=Network)
+cpdef Route route_of(Context context, Entry entry)
 @cython.locals(hop=NextHop, header=bytes)
 cpdef Py_ssize_t begin(Context context, Entry entry) except -2
 @cython.locals(hop=NextHop)

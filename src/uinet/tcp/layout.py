@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from uinet.errors import Error
 from uinet.ip.neighbors import STATIC, NextHop
+from uinet.ip.network import Route
+from uinet.tcp.constants import COPY_TX, PINNED
 from uinet.tcp.context import Context
 from uinet.tcp.signing import sign
 from uinet.tcp.table import Entry
@@ -15,6 +17,7 @@ from uinet.wire.constants import PROTO_TCP
 from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID, LargeFrame, gathered, new_frame
 from uinet.wire.kernels import (
     checksum,
+    join,
     join2,
     put_tcp,
     put_v4,
@@ -47,7 +50,7 @@ def find_path(context: Context, entry: Entry) -> bool:
     if entry.next_hop is not None and entry.generation == network.generation:
         return True
     try:
-        route = network.route_between(entry.raddr_hi, entry.raddr_lo, entry.laddr_hi, entry.laddr_lo)
+        route = route_of(context, entry)
     except Error:
         entry.next_hop = None
         return False
@@ -55,6 +58,17 @@ def find_path(context: Context, entry: Entry) -> bool:
     entry.interface = route.interface
     entry.generation = network.generation
     return True
+
+
+def route_of(context: Context, entry: Entry) -> Route:
+    """The route of a connection of domain 0: the network's, or by the one interface that its user has chosen
+    (IP_TXIF). NetworkUnreachable, AddressNotAvailable."""
+    network = context.network
+    if entry.marks & PINNED:
+        return network.route(
+            join(entry.raddr_hi, entry.raddr_lo), join(entry.laddr_hi, entry.laddr_lo), entry.interface
+        )
+    return network.route_between(entry.raddr_hi, entry.raddr_lo, entry.laddr_hi, entry.laddr_lo)
 
 
 def begin(context: Context, entry: Entry) -> int:
@@ -110,6 +124,8 @@ def transmit(
         packet = join2(scratch, l4 + header, source, offset, length)
     context.segments_out += 1
     hop = unresolved(entry, at)
+    if entry.marks & COPY_TX:
+        context.copies.sent(entry, new_frame(packet, state), hop)
     if hop is not None:
         context.network.neighbors.send(hop, packet, state, 0)
         return
@@ -132,6 +148,8 @@ def transmit_large(
     context.segments_out += (length + segment - 1) // segment
     frame = LargeFrame(take(scratch, 0, l4 + header), segment, pieces, at, l4)
     hop = unresolved(entry, at)
+    if entry.marks & COPY_TX:
+        context.copies.sent(entry, gathered(frame), hop)
     if hop is not None:
         context.network.neighbors.send(hop, gathered(frame).data, CHECKSUM_NEEDED, segment)
         return

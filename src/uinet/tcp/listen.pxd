@@ -16,6 +16,7 @@ from uinet.wire.packet cimport Packet, is_mapped
 from uinet.wire.segment cimport Segment
 
 cdef unsigned int MASK32, ACK, ECE, FIN, RST, SYN, NO_WSCALE, ACE_SHIFT
+cdef unsigned int COPIED, PINNED, TRIVIAL_ISN
 cdef unsigned char MODE_ACCURATE, MODE_CLASSIC, MODE_NONE
 cdef long long MILLISECOND
 cdef bytes EMPTY
@@ -38,6 +39,7 @@ cdef class SynEntry(Listed):
 
 @cython.locals(entry=SynEntry)
 cpdef SynEntry new_entry(Context context, Listener listener, Segment seg)
+cdef mark_entry(Config config, Entry entry)
 @cython.locals(interface=Interface, unbridged=bint, entry=SynEntry, early=bint, syn=Syn)
 cpdef bint syn_arrives(Context tcp, Listener listener, Packet packet, Segment seg, long long floor) except -1
 cpdef file(Context tcp, SynEntry entry)

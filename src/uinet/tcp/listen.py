@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from uinet.ip.interface import Interface, hop_limit
 from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.accecn import HANDSHAKE_ACE
-from uinet.tcp.config import first_window, largest_buffer
-from uinet.tcp.constants import MODE_ACCURATE, MODE_CLASSIC, MODE_NONE
+from uinet.tcp.config import Config, first_window, largest_buffer
+from uinet.tcp.constants import COPIED, MODE_ACCURATE, MODE_CLASSIC, MODE_NONE, PINNED, TRIVIAL_ISN
 from uinet.tcp.context import Context
 from uinet.tcp.cookies import flooded, send_cookie
 from uinet.tcp.fast_listen import may_open_early
@@ -27,6 +27,21 @@ from uinet.tcp.reset import path_back, send_reset
 from uinet.tcp.signing import GOOD, UNKNOWN, admitted
 from uinet.tcp.sound import source_is_sound
 from uinet.tcp.syn import Syn, Verdict
+from uinet.tcp.syn_events import (
+    BACKLOG,
+    BAD_ACK,
+    COOKIE_ACCEPTED,
+    COOKIE_BAD,
+    DEFERRED_FULL,
+    FILTERED,
+    FILTERED_RESET,
+    RATE,
+    SIGNATURE,
+    UNREACHABLE,
+    UNSOUND,
+    note_entry,
+    note_packet,
+)
 from uinet.tcp.table import Entry
 from uinet.tcp.user_timeout import advertised, put_user_timeout
 from uinet.units import MASK32, MILLISECOND, SECOND
@@ -110,19 +125,25 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     unbridged = interface.bridge is None
     if seg.flags & (FIN | RST) or not source_is_sound(packet, seg):
         stats.count("tcp_syn_dropped")
+        if tcp.syn_events is not None:
+            note_packet(tcp, UNSOUND, packet, seg)
         return unbridged
     auth: Any = None
     if listener.config.keys is not NO_KEYS and not listener.passive:
         probe = Entry()
         path_back(tcp, probe, packet, seg)
         if not keyed_syn(tcp, listener, probe, packet, seg):
+            note_entry(tcp, SIGNATURE, probe)
             return unbridged
         auth = probe.auth
     elif seg.signed and tcp.settings.drop_unexpected_signatures and not listener.passive:
         stats.count("tcp_signature_unexpected")
+        note_packet(tcp, SIGNATURE, packet, seg)
         return unbridged
     if listener.accepted is not NO_QUEUE and len(listener.accepted) >= listener.backlog:
         stats.count("passive_overflow" if listener.passive else "tcp_listen_overflow")
+        if tcp.syn_events is not None:
+            note_packet(tcp, BACKLOG, packet, seg)
         return unbridged if listener.passive else True
     syn: Syn | None = None
     verdict = ACCEPT
@@ -138,6 +159,8 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
         return unbridged
     if verdict is not ACCEPT and verdict is not REJECT_RST and verdict is not DEFER:
         stats.count("tcp_syn_rejected_silent")
+        if tcp.syn_events is not None:
+            note_packet(tcp, FILTERED, packet, seg)
         return unbridged if listener.passive else True
     entry = new_entry(tcp, listener, seg)
     path_back(tcp, entry, packet, seg)
@@ -145,14 +168,20 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     entry.tos = listener.config.tos & ~3  # the ECN field is TCP's own
     entry.auth = auth
     entry.syn = syn
+    mark_entry(listener.config, entry)
     if verdict is REJECT_RST:
         stats.count("tcp_syn_rejected_rst")
         if auth is not None and not auth.stateless:
             stats.count("tcp_rst_unsigned")
         elif tcp.rst_limit.allow(tcp):
+            note_entry(tcp, FILTERED_RESET, entry)
             send_reset(tcp, entry, seg)
+        else:
+            note_entry(tcp, RATE, entry)
     elif syn is None or still_wanted(tcp, entry):
         early = seg.cookie_length >= 0 and may_open_early(tcp, listener, entry, packet, seg)
+        if tcp.copies is not None and tcp.copies.begin(listener.config, entry) is not None:
+            tcp.copies.came(entry, packet)
         if verdict is DEFER:
             defer(tcp, listener, entry, floor)
         elif early:
@@ -162,7 +191,18 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
             prepare(tcp, entry, floor)
             file(tcp, entry)
             send_syn_ack(tcp, entry)
+        if entry.marks & COPIED and not entry.listed and not entry.deferred:
+            tcp.copies.end(entry)  # nothing is kept of it
     return unbridged if listener.passive else True
+
+
+def mark_entry(config: Config, entry: Entry) -> None:
+    """Gives the answers to a SYN what the listener's user has chosen for them."""
+    if config.tx_interface is not None:
+        entry.interface = config.tx_interface
+        entry.marks |= PINNED
+    if config.trivial_isn:
+        entry.marks |= TRIVIAL_ISN
 
 
 def keyed_syn(tcp: Tcp, listener: Listener, entry: Entry, packet: Packet, seg: Segment) -> bool:
@@ -242,6 +282,7 @@ def defer(tcp: Tcp, listener: Listener, entry: SynEntry, floor: int) -> None:
     assert syn is not None
     if len(listener.deferred) >= tcp.settings.defer_limit:
         tcp.stats.count("tcp_syn_deferred_full")
+        note_entry(tcp, DEFERRED_FULL, entry)
         tcp.tell_gone(syn, "evicted")
         return
     prepare(tcp, entry, floor)
@@ -282,6 +323,7 @@ def make_room(tcp: Tcp, listener: Listener, entry: SynEntry) -> bool:
         drop(tcp, oldest, "evicted")  # type: ignore[arg-type]  # nothing else is in that list
         return True
     tcp.stats.count("tcp_listen_overflow")  # others fill the cache
+    note_entry(tcp, BACKLOG, entry)
     if entry.syn is not None:
         tcp.tell_gone(entry.syn, "evicted")
     return False
@@ -326,6 +368,8 @@ def send_syn_ack(tcp: Tcp, entry: SynEntry) -> None:
             if size + 12 <= MAX_OPTIONS:
                 size += put_first_option(tcp.scratch, options + size)
         transmit(tcp, entry, at, entry.iss, (entry.irs + 1) & MASK32, flags, window, size, EMPTY, 0, 0)
+    elif tcp.syn_events is not None:
+        note_entry(tcp, UNREACHABLE, entry)
     entry.sent_at = tcp.now
     tcp.wheel.arm(entry, tcp.now + (tcp.settings.rto_initial << entry.retries))
 
@@ -385,11 +429,13 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
         return None
     entry = new_entry(tcp, listener, seg)
     path_back(tcp, entry, packet, seg)
+    mark_entry(listener.config, entry)
     entry.irs = (seg.seq - 1) & MASK32
     entry.iss = (seg.ack - 1) & MASK32
     entry.peer_mss = tcp.secrets.check_cookie(entry, entry.irs, entry.iss, tcp.now)
     if entry.peer_mss == 0:
         tcp.stats.count("tcp_syncookie_bad")
+        note_entry(tcp, COOKIE_BAD, entry)
         return None
     entry.auth = listener.config.keys.signer(entry.raddr_hi, entry.raddr_lo, entry.rport)
     if entry.auth is not None:
@@ -411,6 +457,9 @@ def entry_from_cookie(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment
         entry.rcv_scale = scale_for(receive_most(tcp, entry)) if wscale < 15 else 0
         entry.ts_offset = tcp.secrets.timestamp_offset(entry)
     tcp.stats.count("tcp_syncookie_ok")
+    note_entry(tcp, COOKIE_ACCEPTED, entry)
+    if tcp.copies is not None and tcp.copies.begin(listener.config, entry) is not None:
+        tcp.copies.came(entry, packet)  # what came before it was not kept
     return entry
 
 
@@ -447,12 +496,14 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
         return False
     if seg.ack != (entry.iss + 1) & MASK32:
         stats.count("tcp_ack_too_new")
+        note_entry(tcp, BAD_ACK, entry)
         if tcp.rst_limit.allow(tcp):
             send_reset(tcp, entry, seg)
         return False
     offset = offset_in_window(entry, seg)
     if offset < 0 or offset > receive_limit(tcp, entry):
         stats.count("tcp_out_of_window")
+        note_entry(tcp, BAD_ACK, entry)
         challenge(tcp, entry)
         return False
     if entry.timestamps and seg.has_timestamps and seq_lt(seg.tsval, entry.tsval):
@@ -462,6 +513,7 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
     listener = entry.listener
     if listener is None or (listener.accepted is not NO_QUEUE and len(listener.accepted) >= listener.backlog):
         stats.count("tcp_listen_overflow")  # the peer sends again; meanwhile somebody may accept
+        note_entry(tcp, BACKLOG, entry)
         return False
     return not waits_for_data(tcp, entry, listener, seg)
 
@@ -552,7 +604,11 @@ def unfile(tcp: Tcp, entry: SynEntry) -> None:
 
 def drop(tcp: Tcp, entry: SynEntry, why: str) -> None:
     """Forgets a half-open connection and tells its filter why."""
+    if tcp.syn_events is not None:
+        note_entry(tcp, why, entry)
     unfile(tcp, entry)
+    if entry.marks & COPIED:
+        tcp.copies.end(entry)
     syn = entry.syn
     if syn is not None:
         entry.syn = None
@@ -589,18 +645,24 @@ def decide(tcp: Tcp, entry: SynEntry, verdict: Verdict) -> None:
             entry.listener = listener
             file(tcp, entry)
             send_syn_ack(tcp, entry)
+        elif entry.marks & COPIED:
+            tcp.copies.end(entry)
         return
     entry.syn = None
+    if entry.marks & COPIED:
+        tcp.copies.end(entry)
     if verdict is ACCEPT_PASSIVE:
         watch(tcp, listener, entry.interface, syn, kept)
     elif verdict is REJECT_RST:
         tcp.stats.count("tcp_syn_rejected_rst")
+        note_entry(tcp, FILTERED_RESET, entry)
         reject(tcp, entry)
     elif verdict is BRIDGE and entry.interface.bridge is not None and not listener.passive:
         tcp.stats.count("link_bridged")
         entry.interface.bridge.transmit(syn.original)
     else:
         tcp.stats.count("tcp_syn_rejected_silent")
+        note_entry(tcp, FILTERED, entry)
 
 
 def watch(tcp: Tcp, listener: Listener, interface: Interface, syn: Syn, kept: list[Frame] | None) -> None:

@@ -4,7 +4,7 @@ from uinet.tcp.config cimport Config
 from uinet.tcp.table cimport Entry, Table
 from uinet.wire.packet cimport is_mapped
 
-cdef unsigned int KINDS, WITH_TAGS, CLASSES
+cdef unsigned int KINDS, WITH_TAGS, CLASSES, CATCH_ALL
 cdef int IP_EXACT, IP_FAMILY
 cdef unsigned long long V4_MAPPED
 cdef bytes NO_TAGS
@@ -25,7 +25,7 @@ cdef class Listener(Entry):
     cdef public int pattern
     cdef public Listener older
     cdef public long long cookies_until, quiet_until
-    cdef public bint reuse, open, passive
+    cdef public bint reuse, open, passive, catch_all
     cpdef queue(self, object connection)
     cpdef take(self)
     @cython.locals(newest=Listed)

@@ -25,6 +25,7 @@ ORDER = (
 KINDS = 3  # of address patterns
 WITH_TAGS = len(ORDER)  # patterns with exactly these tags come first, then those with any
 CLASSES = 2 * WITH_TAGS
+CATCH_ALL = CLASSES  # the pattern of one that takes all there is in its domain, and before any other
 NO_TAGS = b""
 
 NO_QUEUE: deque[Any] = deque(maxlen=0)  # these stay empty
@@ -50,6 +51,7 @@ class Listener(Entry):
     of their list; `deferred`: those that wait for a verdict. `passive`: it watches connections, and sends nothing;
     `embryos`: watched ones of which only SYNs were seen. These hold shared, empty containers while nothing is in them,
     as there may be a million listeners: what changes them are the methods here.
+    `catch_all`: it takes every SYN of its domain, and no other is looked for.
     `older`: the listener with the same pattern that this one hides. `fast_pending`: connections that Fast Open has made
     and whose handshake is not complete; `fast_resets`: until when (ns) those that a RST has ended count as well.
     """
@@ -74,6 +76,7 @@ class Listener(Entry):
         self.fast_pending = 0
         self.fast_resets = NO_QUEUE
         self.reuse = False
+        self.catch_all = False
         self.open = True
 
     def queue(self, connection: Any) -> None:
@@ -165,7 +168,7 @@ class Listeners:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.counts = [0] * CLASSES
+        self.counts = [0] * (CLASSES + 1)
         self.present = 0  # a bit for each class that has members
         self.passive = 0  # how many of them are passive
         self.count = 0
@@ -179,6 +182,9 @@ class Listeners:
         """
         order = ORDER.index((ip_kind, port == 0))
         pattern = order + (0 if vids is not None else len(ORDER))
+        if listener.catch_all:
+            pattern = CATCH_ALL
+            vids = None
         if ip_kind == IP_ANY:
             ip_hi = ip_lo = 0
         listener.pattern = pattern
@@ -228,6 +234,10 @@ class Listeners:
         """The listener for a SYN to that address and port with those tags, or None."""
         if self.count == 0:
             return None
+        if self.present >> CATCH_ALL:
+            found = self._find(CATCH_ALL, cdom, NO_TAGS, 0, 0, 0)
+            if found is not None:
+                return found
         family = V4_MAPPED if is_mapped(ip_hi, ip_lo) else 0
         for pattern in range(CLASSES):
             if not self.present & (1 << pattern):

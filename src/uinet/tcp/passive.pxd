@@ -17,7 +17,7 @@ from uinet.wire.segment cimport Segment
 
 cdef int SUM_GOOD, OVERRUN
 cdef unsigned int BASE, CLOSE_END, CLOSE_FIN, CLOSE_RST, CLOSE_TIMEOUT, CLOSED, ENDED, OPENED, REUSED
-cdef unsigned int MASK32, ACK, RST, SYN, CHECKSUM_VALID, ETHERTYPE_IPV4
+cdef unsigned int MASK32, ACK, RST, SYN, CHECKSUM_VALID, ETHERTYPE_IPV4, COPIED
 cdef unsigned int EV_ACCEPT, EV_CLOSED, EV_EOF, EV_ERROR, EV_READABLE
 cdef Py_ssize_t HOLE_COST, ZEROS, MAX_SHARED, MAX_PATHS
 
@@ -87,6 +87,7 @@ cdef class Watch(Engine):
     cpdef receive(self, Reception entry, Packet packet, Segment seg)
     cpdef announce(self, Reception primary)
     cpdef hatch(self, Reception primary)
+    cpdef end_copy(self, Reception primary)
     cpdef miscarried(self, Reception primary, str why)
     @cython.locals(conn=Connection, primary=Reception, other=Reception, half=Half)
     cpdef abandon(self, Reception reception, str why)

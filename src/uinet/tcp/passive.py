@@ -33,6 +33,7 @@ from uinet.passive.holes import OVERRUN
 from uinet.passive.sink import Sink
 from uinet.passive.stream import drop_gap
 from uinet.tcp.buffer import ByteQueue
+from uinet.tcp.constants import COPIED
 from uinet.tcp.context import Context
 from uinet.tcp.table import Entry
 from uinet.units import MASK32
@@ -367,6 +368,11 @@ class Watch(Engine):
         primary.user_context = syn
         first = primary.other if answer else primary
         assert first is not None
+        copies = self.context.copies
+        if copies is not None and copies.begin(listener.config, primary) is not None:
+            assert primary.other is not None
+            copies.share(primary, primary.other)
+            copies.came(first, packet)
         self.receive(first, packet, seg)
         return True
 
@@ -539,8 +545,16 @@ class Watch(Engine):
                 reception.finished = True
             reception.over = True
             reception.conclude(failure(reception) is not None)
+        if primary.marks & COPIED:
+            self.end_copy(primary)
         if primary.embryo:
             self.miscarried(primary, "reset" if conn.closing == CLOSE_RST else "timeout")
+
+    def end_copy(self, primary: Reception) -> None:
+        """The packets of a connection are copied no more."""
+        self.context.copies.end(primary)
+        if primary.other is not None:
+            self.context.copies.end(primary.other)
 
     def miscarried(self, primary: Reception, why: str) -> None:
         """Nobody hears of a connection of which only SYNs were seen, but its filter."""
@@ -624,6 +638,8 @@ class Watch(Engine):
         primary: Reception | None = conn.user
         conn.user = None
         conn.extra = None
+        if primary is not None and primary.marks & COPIED:
+            self.end_copy(primary)
         if primary is not None and primary.other is not None:
             self.context.table.remove(primary)
             self.context.table.remove(primary.other)
@@ -638,6 +654,9 @@ class Watch(Engine):
             self.context.serial += 1
             conn.serial = self.context.serial
             self.serial += 1
+            primary: Reception | None = conn.user
+            if primary is not None and primary.marks & COPIED:
+                self.context.copies.named(primary, conn.serial, True)
             self.arm(conn, self.now + self.embryonic)
 
     def due(self, conn: Connection, now: int) -> None:

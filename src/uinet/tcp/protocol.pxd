@@ -31,7 +31,7 @@ from uinet.wheel cimport Timer
 from uinet.wire.packet cimport Packet
 from uinet.wire.segment cimport Segment
 
-cdef unsigned int MASK32, ACK, FIN, RST, SYN
+cdef unsigned int MASK32, ACK, FIN, RST, SYN, COPIED, COPY_RX, NO_TIME_WAIT
 cdef unsigned char CLOSED, ESTABLISHED
 cdef int FLUSH_ROUNDS
 
@@ -55,6 +55,8 @@ cdef class Tcp(Context):
     @cython.locals(interface=Interface, listener=Listener, entry=SynEntry)
     cpdef bint without_connection(self, Packet packet, Segment seg, long long floor) except -1
     cpdef bint is_flood(self, Listener listener, Packet packet, Segment seg) except -1
+    @cython.locals(mode=cython.longlong)
+    cpdef bint in_blackhole(self, Segment seg) except -1
     cpdef bint has_listener(self, Packet packet, Segment seg)
     @cython.locals(interface=Interface, listener=Listener, tcb=Tcb)
     cpdef complete(self, SynEntry entry, Packet packet, Segment seg)

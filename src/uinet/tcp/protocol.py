@@ -20,6 +20,7 @@ from uinet.tcp.calls import open_active
 from uinet.tcp.close import abort, finish, forget_unread, release
 from uinet.tcp.config import configure
 from uinet.tcp.congestion.growth import initial_window
+from uinet.tcp.constants import COPIED, COPY_RX, NO_TIME_WAIT
 from uinet.tcp.context import Context
 from uinet.tcp.cookies import answer_flood, flooded
 from uinet.tcp.cork import Corked
@@ -54,6 +55,7 @@ from uinet.tcp.signing import admitted
 from uinet.tcp.sound import source_is_sound
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
 from uinet.tcp.syn import Syn, Verdict
+from uinet.tcp.syn_events import BACKLOG, note_packet
 from uinet.tcp.table import Entry, Table
 from uinet.tcp.tcb import Tcb, new_tcb
 from uinet.tcp.time_wait import TimeWait, remains_of, segment_for
@@ -111,6 +113,8 @@ class Tcp(Context):
             packet.gather()
         if entry is None:
             return self.without_connection(packet, seg, -1)
+        if entry.marks & COPY_RX:
+            self.copies.came(entry, packet)
         if isinstance(entry, Tcb):
             segment_arrives(entry, packet, seg)
         elif isinstance(entry, Reception):
@@ -176,6 +180,8 @@ class Tcp(Context):
                 if seg.flags & ACK and listener.cookies_until > self.now:
                     if listener.accepted is not NO_QUEUE and len(listener.accepted) >= listener.backlog:
                         self.stats.count("tcp_listen_overflow")
+                        if self.syn_events is not None:
+                            note_packet(self, BACKLOG, packet, seg)
                         return True
                     entry = entry_from_cookie(self, listener, packet, seg)
                     if entry is not None:
@@ -189,7 +195,7 @@ class Tcp(Context):
         self.stats.count("tcp_no_connection")
         if interface.promiscuous and not (interface.answer_any and packet.for_me(interface.mac)):
             return True  # somebody else's traffic: only an interface that claims every address may reset it
-        if not packet.group:
+        if not packet.group and not self.in_blackhole(seg):
             self.reset_stranger(packet, seg)
         return True
 
@@ -218,6 +224,14 @@ class Tcp(Context):
                 if not admitted(self, probe, packet, seg):
                     return
         reset_for(self, packet, seg, auth)
+
+    def in_blackhole(self, seg: Segment) -> bool:
+        """Whether a segment of no connection meets silence (net.inet.tcp.blackhole), counted."""
+        mode = self.settings.blackhole
+        if mode == 0 or (mode == 1 and not seg.flags & SYN):
+            return False
+        self.stats.count("tcp_blackholed")
+        return True
 
     def overheard(self, packet: Packet, seg: Segment) -> bool:
         """Whether a segment, no SYN, goes to or comes from where a passive listener listens: nobody answers it.
@@ -328,6 +342,8 @@ class Tcp(Context):
         assert listener is not None
         tcb = new_tcb(self)
         tcb.copy_key(entry)
+        if entry.marks & COPIED:
+            self.copies.adopt(entry, tcb)
         tcb.vids = self.interned.one(entry.vids)
         tcb.passive_open = True
         tcb.iss = entry.iss
@@ -362,6 +378,8 @@ class Tcp(Context):
         tcb.serial = self.serial
         self.table.insert(tcb)
         self.connections += 1
+        if tcb.marks & COPIED:
+            self.copies.named(tcb, tcb.serial, tcb.passive_open)
 
     # opening and closing
 
@@ -383,6 +401,8 @@ class Tcp(Context):
             self.end_time_wait(there)
         elif there is not None:
             raise AddressInUse("this connection exists already")
+        if self.copies is not None and tcb.owner is not None:
+            self.copies.begin(tcb.owner.config, tcb)
         self.admit(tcb)
         if fast_open:
             begin_client(tcb, hold)
@@ -419,6 +439,13 @@ class Tcp(Context):
     def begin_time_wait(self, entry: Entry) -> None:
         """Keeps only what TIME-WAIT needs of a connection, for 2 MSL; the user is told that it is over."""
         assert isinstance(entry, Tcb)
+        if entry.marks & NO_TIME_WAIT:
+            self.stats.count("tcp_time_wait_skipped")
+            change(entry, CLOSED)
+            self.ended += 1
+            release(entry)
+            notify(entry, EV_CLOSED)
+            return
         remains = remains_of(entry)
         change(entry, CLOSED)
         self.ended += 1

@@ -73,6 +73,9 @@ class Settings:
         self.out_of_order_islands = 256  # pieces of out-of-order data a connection
         self.challenge_ack_interval = 500 * MILLISECOND  # per connection
         self.rst_rate = 1000  # RSTs a second to strangers
+        self.blackhole = 0  # no RSTs to strangers: 0 off, 1 not to their SYNs, 2 not to anything
+        self.copy_held = 256 << 10  # bytes of packets kept of a flow while it is open whether they are wanted
+        self.copy_memory = 64 << 20  # the same, of all flows
         self.drop_unexpected_signatures = False  # SYNs that are signed though their sender has no key here
         self.receive_memory = 1 << 30  # unread and out-of-order bytes of all connections together
         self.send_memory = 1 << 30  # queued and unacknowledged bytes, likewise: over half of it no buffer grows

@@ -5,6 +5,8 @@ from uinet.ip.interface cimport Interface
 from uinet.ip.neighbors cimport NextHop
 from uinet.wire.kernels cimport hash5, hash_short
 
+cdef unsigned int COPIED
+
 
 cdef class Entry(Node):
     cdef public bytes vids
@@ -14,7 +16,7 @@ cdef class Entry(Node):
     cdef public NextHop next_hop
     cdef public unsigned int generation, cdom
     cdef public unsigned short lport, rport
-    cdef public unsigned char ttl, tos, ecn
+    cdef public unsigned char ttl, tos, ecn, marks  # no gap before what follows
     cdef public object auth
     cdef blank_entry(self)
     cpdef copy_key(self, Entry other)

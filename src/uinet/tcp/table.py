@@ -7,6 +7,7 @@ from typing import Any
 from uinet.hashing import Buckets, Node
 from uinet.ip.interface import Interface
 from uinet.ip.neighbors import NextHop
+from uinet.tcp.constants import COPIED
 from uinet.wire.kernels import hash5, hash_short
 
 
@@ -39,6 +40,7 @@ class Entry(Node):
         self.ttl = 64
         self.tos = 0
         self.ecn = 0  # the ECN field of what is sent next (RFC 3168, 5)
+        self.marks = 0  # what is out of the ordinary about it: bits of `constants`
         self.auth: Any = None
 
     def copy_key(self, other: Entry) -> None:
@@ -59,6 +61,7 @@ class Entry(Node):
         self.ttl = other.ttl
         self.tos = other.tos
         self.auth = other.auth
+        self.marks = other.marks & ~COPIED  # who copies says so
 
 
 class Table(Buckets):

@@ -21,11 +21,12 @@ DATAGRAM_COST = 400  # bytes of memory that a datagram takes beside its payload
 class Datagram:
     """A received datagram.
 
-    `link_header`: verbatim, from a promiscuous interface; b"" from others. `time`: ns, when it came in.
+    `link_header`: verbatim, from a promiscuous interface; b"" from others. `time`: ns, when it came in. `captured`: the
+    same in ns since 1970, as its device tells, or the stack's driver; on the stack's clock if neither does.
     """
 
     __slots__ = (
-        "data", "destination", "destination_port", "interface", "link_header", "source", "source_port",
+        "captured", "data", "destination", "destination_port", "interface", "link_header", "source", "source_port",
         "time", "tos", "ttl",
     )
 
@@ -41,6 +42,7 @@ class Datagram:
         ttl: int,
         tos: int,
         time: int,
+        captured: int = 0,
     ) -> None:
         self.data = data
         self.source = source
@@ -52,6 +54,7 @@ class Datagram:
         self.ttl = ttl
         self.tos = tos
         self.time = time
+        self.captured = captured or time
 
     @property
     def l2info(self) -> L2Info | None:
@@ -93,6 +96,7 @@ class UdpEndpoint:
         self.multicast_ttl = 1
         self.multicast_loop = True
         self.multicast_interface: Interface | None = None
+        self.tx_interface: Interface | None = None  # IP_TXIF
         self.groups: list[tuple[bytes, Interface]] = []
         self.route: Route | None = None  # of a connected endpoint
         self.queue: deque[Datagram] = deque()

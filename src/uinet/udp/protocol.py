@@ -259,7 +259,9 @@ class Udp:
         endpoint = self._lookup(cdom, packet.vids, destination, port, source, source_port)
         if endpoint is None:
             stats.count("udp_no_port")
-            if not packet.interface.promiscuous:
+            if self.network.settings.udp_blackhole:
+                stats.count("udp_blackholed")
+            elif not packet.interface.promiscuous:
                 self.network.icmp.port_unreachable(packet)
             return
         endpoint.deliver(datagram_of(packet, source, source_port, destination, port, length))
@@ -464,12 +466,14 @@ class Udp:
             return
         datagram = Datagram(
             data, source, source_port, destination, port, interface, b"",
-            ttl if ttl is not None else output.DEFAULT_TTL, 0, self.network.now,
+            ttl if ttl is not None else output.DEFAULT_TTL, 0, self.network.now, self.network.now + self.network.epoch,
         )
         self._spread(datagram, 0, b"")
 
     def _interface_for(self, endpoint: UdpEndpoint, destination: bytes) -> Interface | None:
-        return endpoint.multicast_interface if is_multicast(destination) else None
+        if is_multicast(destination) and endpoint.multicast_interface is not None:
+            return endpoint.multicast_interface
+        return endpoint.tx_interface
 
     def _send_verbatim(
         self,
@@ -481,7 +485,7 @@ class Udp:
         source_port: int,
         l2: L2Info | bytes | None,
     ) -> None:
-        interface = self.network.interface_of_domain(endpoint.cdom)
+        interface = endpoint.tx_interface or self.network.interface_of_domain(endpoint.cdom)
         if interface is None:
             raise InvalidArgument(f"connection domain {endpoint.cdom} has no interface")
         source = source or endpoint.local
@@ -537,6 +541,7 @@ def datagram_of(
     return Datagram(
         payload, source, source_port, destination, port, interface,
         packet.link_header if interface.promiscuous else b"", packet.ttl, packet.tos, packet.now,
+        packet.frame.time or packet.now + interface.network.epoch,
     )
 
 

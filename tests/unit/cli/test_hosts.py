@@ -27,6 +27,7 @@ from uinet.cli.proxy_stats import Stats, drops_of, snapshot
 from uinet.cli.stdio import Input
 from uinet.cli.web import StaticSite
 from uinet.errors import DeviceGone, TimedOut
+from uinet.link.flow_files import FlowFiles
 from uinet.link.memory import MemoryDevice
 from uinet.proxy.runner import Options, Runner
 from uinet.sim.network import Network
@@ -276,7 +277,7 @@ def test_proxy_ends_at_a_signal_with_status_0(number: signal.Signals) -> None:
     assert (process.returncode, out, err) == (0, "", "0 connections, 0 B\n")
 
 
-def test_proxy_stats_show_connections_bytes_and_drops() -> None:
+def test_proxy_stats_show_connections_bytes_and_drops(tmp_path: Path) -> None:
     async def main() -> None:
         a, middle_a = MemoryDevice.pair("a")
         middle_b, b = MemoryDevice.pair("b")
@@ -287,6 +288,8 @@ def test_proxy_stats_show_connections_bytes_and_drops() -> None:
             runner.host.stack.stats.count("tcp_bad_checksum", 3)
             runner.proxy.counts.update(syns=5, opened=4, excluded=1, client_bytes=2_000_000)
             runner.proxy.outcomes["closed"] = 4
+            runner.files = FlowFiles(tmp_path)
+            runner.files.counters.update(files=7, bytes=12_000, lost=2)
             screen = console()
             with screen.capture() as capture:
                 screen.print(view.table())
@@ -295,6 +298,7 @@ def test_proxy_stats_show_connections_bytes_and_drops() -> None:
             assert "2000.0 kB, 16.0 Mbit/s" in text
             assert "4 closed" in text
             assert "5: 1 excluded" in text
+            assert "7 files, 0 open, 12.0 kB, 2 packets lost" in text
             assert "3 tcp_bad_checksum" in text
             assert drops_of(runner) == {"tcp_bad_checksum": 3}
             b.close()

@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -288,6 +289,42 @@ def test_ring_gives_packets_of_blocks_in_turn(twin: ModuleType) -> None:
     ring.release()
     assert ring.receive(64) == []
     memory.clear()  # nobody holds it any more
+
+
+@twins
+def test_ring_tells_times_where_it_is_asked_to(twin: ModuleType) -> None:
+    special = struct.pack("=BBHHHH", 1, 0, 0, 0, 34, 16)
+    memory = bytearray(block(entry(b"a" * 60), entry(b"b" * 60, header=special, last=True)))
+    ring = twin.BlockRing(bytearray(memory), BLOCK, 1, True)
+    assert [getattr(one, "time", None) for one in ring.receive(64)] == [0, None]
+    assert ring.times == [0]
+    ring = twin.BlockRing(memory, BLOCK, 1, True)
+    ring.stamps = True
+    assert [getattr(one, "time", None) for one in ring.receive(64)] == [1_000_000_002, None]
+    assert ring.times == [1_000_000_002]
+
+
+@twins
+@pytest.mark.skipif(sys.platform != "linux", reason="timestamps of Linux")
+def test_messages_have_the_kernels_times_where_it_is_asked_for_them(twin: ModuleType) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours, socket.socket(
+        socket.AF_INET, socket.SOCK_DGRAM
+    ) as theirs:
+        ours.bind(("127.0.0.1", 0))
+        ours.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS
+        batches = twin.Batches(ours, False)
+        for stamps in (False, True):
+            batches.stamps = stamps
+            before = time.time_ns()
+            for text in (b"one", b"two"):
+                theirs.sendto(text, ours.getsockname())
+            found = batches.receive(64)
+            assert [frame.data for frame in found] == [b"one", b"two"]
+            if stamps:
+                assert before <= found[0].time <= found[1].time <= time.time_ns()
+            else:
+                assert [frame.time for frame in found] == [0, 0]
 
 
 @twins

@@ -123,6 +123,7 @@ def sock(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> FakeSocket:
     made = FakeSocket()
     monkeypatch.setattr(packet_module.socket, "socket", lambda family, kind, protocol: made)
     monkeypatch.setattr(packet_module, "calls", interpreted(calls))  # compiled it asks the kernel, not a fake
+    monkeypatch.setattr("uinet.link.fate.watch_link", lambda index: None)
     return made
 
 

@@ -595,8 +595,9 @@ def test_record_of_a_connection_is_json(world: Any) -> None:
     world.client.expect("R.")
     record = world.finished[0]
     assert record["vlans"] == [100, 200]
-    assert record["client"] == {"ip": "10.0.0.1", "port": 40000, "mac": "02:00:00:00:00:01", "bytes": 0}
-    assert record["server"] == {"ip": "10.0.0.2", "port": 80, "mac": "02:00:00:00:00:02", "bytes": 0}
+    client, server = record["client"], record["server"]
+    assert client == {"ip": "10.0.0.1", "port": 40000, "mac": "02:00:00:00:00:01", "bytes": 0, "serialno": 0}
+    assert server == {"ip": "10.0.0.2", "port": 80, "mac": "02:00:00:00:00:02", "bytes": 0, "serialno": 1}
     assert record["end"] > record["start"] >= 1.0
     assert record["outcome"] == "refused"
     assert "\n" not in record["error"]

@@ -20,6 +20,7 @@ from uinet.link.memory import MemoryDevice
 from uinet.proxy.policy import Policy
 from uinet.proxy.runner import Options, Runner
 from uinet.sim.network import Network
+from uinet.wire import build
 from uinet.wire.addresses import L2Info
 from uinet.wire.pcap import read
 
@@ -369,3 +370,94 @@ def test_capture_has_what_passed_on_each_side(tmp_path: Path) -> None:
         records = read((tmp_path / "captures" / f"{side}.pcapng").read_bytes())
         assert any(b"hello" in record.data for record in records)
         assert any(b"HELLO" in record.data for record in records)
+
+
+def flow_of(path: Path) -> list[tuple[str, bytes]]:
+    """What a capture of one connection has: flags and payload of each segment, and nothing of any other."""
+    found = [build.dissect(record.data) for record in read(path.read_bytes())]
+    keys = {
+        frozenset(((one.source, one.tcp.source_port), (one.destination, one.tcp.destination_port))) for one in found
+    }
+    assert len(keys) == 1, path
+    assert all(one.checksums_ok for one in found)
+    return [(one.flags, bytes(one.payload)) for one in found]
+
+
+def test_per_flow_each_side_of_each_connection_has_a_capture_called_after_its_serial_number(tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        async with town(upper, capture=tmp_path / "captures", per_flow=True) as place:
+            for port in (80, 81):
+                reader, writer = await place.connect(port)
+                writer.write(b"hello %d" % port)
+                writer.write_eof()
+                assert await reader.read() == b"HELLO %d" % port
+                writer.close()
+            await until(lambda: len(place.records) == 2)
+            records.extend(place.records)
+
+    run(main)
+    names = {path.name: path for path in (tmp_path / "captures").iterdir()}
+    assert len(names) == 4
+    for record in records:
+        port = record["server"]["port"]
+        for side in ("client", "server"):
+            serial = record[side]["serialno"]
+            name = f"{serial:08d}-{side}-side-v100.200-10.0.0.1.{40000 + port}-10.0.0.2.{port}.pcapng"
+            seen = flow_of(names.pop(name))
+            assert [flags for flags, _ in seen[:3]] == ["S", "S.", "."]
+            assert sum("F" in flags for flags, _ in seen) >= 2
+            text = b"".join(payload for _, payload in seen)
+            assert text == b"hello %d" % port + b"HELLO %d" % port
+    assert names == {}
+
+
+def test_per_flow_a_policy_keeps_what_it_wants(tmp_path: Path) -> None:
+    async def look(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Any) -> None:
+        data = await reader.read()
+        if data != b"undecided":
+            connection.capture(b"keep" in data)
+        writer.write(data)
+        await writer.drain()
+
+    async def main() -> None:
+        policy = Policy(client_to_server=look)
+        async with town(upper, policy=policy, capture=tmp_path, per_flow=True, maybe=True) as place:
+            for port, text in ((80, b"keep this"), (81, b"not that"), (82, b"undecided")):
+                reader, writer = await place.connect(port)
+                writer.write(text)
+                writer.write_eof()
+                assert await reader.read() == text.upper()
+                writer.close()
+            await until(lambda: len(place.records) == 3)
+            copies = place.runner.host.stack.copies()
+            await until(lambda: copies.held_bytes == 0)
+            assert copies.entries == {}
+
+    run(main)
+    assert len(list(tmp_path.iterdir())) == 2
+    for path in tmp_path.iterdir():
+        seen = flow_of(path)
+        assert [flags for flags, _ in seen[:3]] == ["S", "S.", "."], "what came before the decision"
+        assert b"keep this" in b"".join(payload for _, payload in seen)
+
+
+def test_per_flow_files_end_at_their_limit_and_are_readable_while_they_grow(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with town(upper, capture=tmp_path, per_flow=True, flow_limit=5000) as place:
+            reader, writer = await place.connect()
+            await asyncio.sleep(2)
+            for path in tmp_path.iterdir():
+                assert [flags for flags, _ in flow_of(path)] == ["S", "S.", "."]
+            writer.write(bytes(100_000))
+            writer.write_eof()
+            assert len(await reader.read()) == 100_000
+            writer.close()
+            await until(lambda: place.records)
+            assert place.runner.files is not None
+            assert place.runner.files.statistics()["lost"] == 0
+
+    run(main)
+    sizes = [sum(len(payload) for _, payload in flow_of(path)) for path in tmp_path.iterdir()]
+    assert len(sizes) == 2 and all(3000 < size < 70_000 for size in sizes), sizes

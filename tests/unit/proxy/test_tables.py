@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.control.helpers import Pair
 from uinet.control.server import Server
+from uinet.link.flow_files import COUNTERS as COUNTS
+from uinet.link.flow_files import FlowFiles
 from uinet.metrics import families
 from uinet.proxy.connection import OUTCOMES
 from uinet.proxy.engine import COUNTERS
@@ -23,6 +26,33 @@ def shown(world: Any) -> Any:
     pair = Pair(server=server)
     yield pair
     pair.close()
+
+
+def test_captures_of_connections_are_counted_and_their_numbers_listed(world: Any, tmp_path: Path) -> None:
+    files = FlowFiles(tmp_path)
+    world.stack.copy_flows(files)
+    server = Server(world.stack)
+    for name, table in tables(world.proxy, files).items():
+        server.add_table(name, table)
+    pair = Pair(server=server)
+    world.client.send("S")
+    world.server.expect("S")
+    world.server.send("S.")
+    world.client.expect("S.")
+    world.client.send(".")
+    world.server.expect(".")
+    world.run(0.1)
+    (row,) = pair.ask("stat", what="flows", fields="all")
+    assert (row["client_serial"], row["server_serial"]) == (2, 1)
+    rows = {row["serial"]: row for row in pair.ask("stat", what="connections", fields="all")}
+    assert {serial: one["copy"] for serial, one in rows.items()} == {1: "on", 2: "on"}
+    assert all(one["copied"] > 0 for one in rows.values())
+    files.flush()
+    counts = {row["name"]: row["value"] for row in pair.ask("stat", what="captures")}
+    assert counts["files"] == 2 and counts["packets"] == 6 and counts["lost"] == 0
+    assert counts.keys() == COUNTS.keys()
+    pair.close()
+    files.close()
 
 
 def test_a_connection_is_listed_from_its_syn_to_its_end(world: Any, shown: Pair) -> None:

@@ -26,6 +26,7 @@ class StackBackend:
     def __init__(self, config: Config, persona: Persona, seed: bytes = b"packetdrill") -> None:
         self.config = config
         self.stack = Stack(seed, BEGIN)
+        self.stack.simulated = True
         for name, value in persona.settings.items():
             if not hasattr(self.stack.tcp.settings, name):
                 raise AttributeError(name)
