@@ -836,6 +836,16 @@ def accept_one(listening: Socket) -> Socket:
     return sock
 
 
+def adopt_connection(stack: Stack, tcb: Tcb, config: Config) -> Socket:
+    """A socket for a connection that goes on (see `tcp.takeover`): its first events wait to be told."""
+    sock = new_socket(stack, AF_INET if is_v4(tcb) else AF_INET6, SOCK_STREAM, config)
+    sock.tcb = tcb
+    tcb.owner = untrack(sock)  # the stack holds it while the connection lasts
+    notify(tcb, EV_CONNECTED | EV_WRITABLE | (EV_READABLE | EV_EOF if tcb.fin_received else 0))
+    kick(sock)
+    return sock
+
+
 def open_onward(sock: Socket, syn: Syn, interface: Interface) -> None:
     """Opens the connection that a SYN asks for, by a promiscuous interface (see `Stack.connect_onward`)."""
     tcp = sock.stack.tcp

@@ -118,9 +118,11 @@ class Splice:
 def may_be_joined(sock: Socket) -> bool:
     """Whether a socket is a connection that is whole, and nobody's yet."""
     tcb = sock.tcb
-    if tcb is None or sock.closed or tcb.closing or tcb.receive_shut:
+    if tcb is None or sock.closed or tcb.receive_shut:
         return False
     extras = tcb.extras
+    if tcb.closing and not (extras is not None and extras.taken):  # one that was taken over may have sent its FIN
+        return False
     return extras is None or extras.splice is None
 
 

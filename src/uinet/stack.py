@@ -530,11 +530,11 @@ class Stack:
         if self.closed:
             raise BadSocket("the stack is closed")
         family = AF_INET if is_mapped(syn.destination_hi, syn.destination_lo) else AF_INET6
-        sock = new_socket(self, family, SOCK_STREAM, self._promiscuous(interface.cdom))
+        sock = new_socket(self, family, SOCK_STREAM, self.promiscuous_config(interface.cdom))
         open_onward(sock, syn, interface)
         return sock
 
-    def _promiscuous(self, cdom: int) -> Config:
+    def promiscuous_config(self, cdom: int) -> Config:
         """What is set on promiscuous sockets of a domain: shared by all of them, as in `_defaults`."""
         defaults = self._defaults()
         found = self._domains.get(cdom)

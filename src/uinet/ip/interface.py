@@ -13,6 +13,7 @@ from uinet.ip.address import (
     in_prefix,
     link_local_of,
 )
+from uinet.ip.flows import FlowInput
 from uinet.stats import Stats
 from uinet.units import SECOND
 from uinet.wire.addresses import IPAddress, is_multicast, network_of, parse_prefix, unpack_address
@@ -104,7 +105,7 @@ class Interface:
 
     `mac`: b"" on layer 3. `mtu`: bytes of the largest IP packet. `cdom`: connection domain, 0 is the routed
     one. `answer_any`: a promiscuous interface answers ARP and ND for every address. `checksums`: False if the
-    link needs none. `bridge`: where frames go that nobody here wants. `output`: frames that wait for the
+    link needs none. `bridge`: where frames go that nobody here wants, and `flows` what knows them. `output`: frames that wait for the
     device.
 
     `tentative`: addresses that are being tested for duplicates. `autoconf`: IPv6 autoconfiguration, if it runs.
@@ -144,6 +145,7 @@ class Interface:
         self.answer_prefixes: list[tuple[bytes, int]] = []  # (prefix, length); empty: all
         self.loopback = False
         self.bridge: Interface | None = None
+        self.flows: FlowInput | None = None  # what knows the flows that are bridged
         self.addresses: list[InterfaceAddress] = []
         self.owned: dict[bytes, InterfaceAddress] = {}
         self.broadcasts: dict[bytes, int] = {}  # directed broadcast address -> addresses that have it

@@ -3,7 +3,7 @@
 A policy file may define any of these::
 
     def decide(syn):                    # or `async def`: the SYN is held until it returns
-        return "proxy"                  # "bridge", "reset", "drop", a uinet.Verdict; None is "proxy"
+        return "intercept"              # "pass", "track", "hold", "reset", "drop", a uinet.Verdict; None: "intercept"
 
     async def client_to_server(reader, writer, connection):
         while data := await reader.read(65536):
@@ -35,8 +35,12 @@ Rewrite = Callable[[Any, Any, Any], Awaitable[None]]
 
 WORDS = {
     "proxy": Verdict.ACCEPT,
+    "intercept": Verdict.ACCEPT,
     "accept": Verdict.ACCEPT,
     "bridge": Verdict.BRIDGE,
+    "pass": Verdict.BRIDGE,
+    "track": Verdict.ACCEPT_PASSIVE,
+    "hold": Verdict.DEFER,
     "reset": Verdict.REJECT_RST,
     "refuse": Verdict.REJECT_RST,
     "drop": Verdict.REJECT_SILENT,
@@ -50,17 +54,15 @@ class PolicyError(InvalidArgument):
 
 
 def verdict_of(decision: object) -> Verdict:
-    """The verdict that a policy's answer stands for: ACCEPT, BRIDGE, REJECT_RST or REJECT_SILENT.
+    """The verdict that a policy's answer stands for.
 
-    ACCEPT_PASSIVE (look, never send) is BRIDGE in a proxy: the flow passes untouched. DEFER is a PolicyError:
-    a policy that needs time is an ``async def``.
+    ACCEPT_PASSIVE (look, never send) is "track": the flow passes untouched. DEFER is a PolicyError, unless as the word
+    "hold": a policy that needs time is an ``async def``.
     """
     if decision is None:
         return Verdict.ACCEPT
     if isinstance(decision, str) and decision in WORDS:
         return WORDS[decision]
-    if decision == Verdict.ACCEPT_PASSIVE:
-        return Verdict.BRIDGE
     if isinstance(decision, Verdict) and decision != Verdict.DEFER:
         return decision
     if decision == Verdict.DEFER:

@@ -34,6 +34,7 @@ from uinet.tcp.state import (
     TIME_WAIT,
     change,
 )
+from uinet.tcp.takeover import passed_on
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit
 from uinet.tcp.urgent import sixth_check_urg
@@ -368,7 +369,7 @@ def fifth_check_ack(tcb: Tcb, packet: Packet, seg: Segment) -> bool:
             reset_for(context, packet, seg, tcb.auth)
             return False
         become_established(tcb, seg)
-    if seq_gt(seg.ack, tcb.snd_nxt):
+    if seq_gt(seg.ack, tcb.snd_nxt) and not (tcb.extras is not None and tcb.extras.passed and passed_on(tcb, seg)):
         context.stats.count("tcp_ack_too_new")
         challenge_ack(tcb)
         return False

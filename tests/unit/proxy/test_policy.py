@@ -102,7 +102,11 @@ def test_describe_names_the_innermost_line_of_the_file(tmp_path: Path) -> None:
         ("reset", Verdict.REJECT_RST),
         ("drop", Verdict.REJECT_SILENT),
         (Verdict.REJECT_RST, Verdict.REJECT_RST),
-        (Verdict.ACCEPT_PASSIVE, Verdict.BRIDGE),
+        (Verdict.ACCEPT_PASSIVE, Verdict.ACCEPT_PASSIVE),
+        ("pass", Verdict.BRIDGE),
+        ("track", Verdict.ACCEPT_PASSIVE),
+        ("hold", Verdict.DEFER),
+        ("intercept", Verdict.ACCEPT),
     ],
 )
 def test_verdict_of_a_decision(decision: object, verdict: Verdict) -> None:
