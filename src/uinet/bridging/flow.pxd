@@ -12,6 +12,6 @@ cdef class BridgedFlow(Node):
     cdef public unsigned short client_port, server_port
     cdef public unsigned char state, ends
     cdef public bint seen
-    cdef public long long last
+    cdef public long long last, client_fin, server_fin
     cdef public unsigned long long client_frames, client_octets, server_frames, server_octets
     cdef public BridgedFlow ring_next, ring_previous

@@ -12,9 +12,11 @@ class BridgedFlow(Node):
     """A TCP flow of a bridge. `near`: the interface of the side that opened it, as far as that was seen.
 
     `state`: PASS or TRACK. `track`: what is known of it (TRACK). `translation`: of one that was let go, else None.
-    `client_offer`, `server_offer`: what both SYNs have said, None if they were not seen. `connection`: the record of
-    whoever made it. `header`: the link header of its first packet. `waiting`: None, or called after each of its segments. `seen`: it had a packet since eviction last
-    looked at it; `last`: when, ns. Counts are of packets as the devices gave them, and their bytes, headers included.
+    `client_offer`, `server_offer`: what both SYNs have said, None if they were not seen. `client_fin`, `server_fin`:
+    where FINs that have passed are, as the near side counts; -1: none has. `ends`: what was seen of its end.
+    `connection`: the record of whoever made it. `header`: the link header of its first packet. `waiting`: None, or
+    called after each of its segments. `seen`: it had a packet since eviction last looked at it; `last`: when, ns. Counts
+    are of packets as the devices gave them, and their bytes, headers included.
     """
 
     def __init__(self) -> None:
@@ -32,6 +34,8 @@ class BridgedFlow(Node):
         self.server_port = 0
         self.state = PASS
         self.ends = 0
+        self.client_fin = -1
+        self.server_fin = -1
         self.seen = True
         self.last = 0
         self.client_frames = 0

@@ -219,6 +219,10 @@ def let_go(table: FlowTable, client: Socket, server: Socket) -> BridgedFlow:
     flow.client_offer = made_offer(a.snd_scale, a.peer_mss, a, False)
     flow.server_offer = made_offer(a.rcv_scale, b.peer_mss, a, True)
     flow.ends = (CLIENT_FIN if a.fin_received else 0) | (SERVER_FIN if b.fin_received else 0)
+    if a.fin_received:
+        flow.client_fin = (a.rcv_nxt - 1) & MASK32
+    if b.fin_received:
+        flow.server_fin = (a.snd_nxt - 1) & MASK32
     table.put(flow)
     tell_window(a, b.snd_wnd)
     tell_window(b, a.snd_wnd)

@@ -27,6 +27,7 @@ from uinet.bridging.track import Budget, Offer, Track
 from uinet.hashing import Buckets
 from uinet.ip.flows import FlowInput
 from uinet.ip.interface import Interface
+from uinet.units import MASK32
 from uinet.wire.constants import ACK, FIN, RST, SYN
 from uinet.wire.frame import Frame
 from uinet.wire.kernels import hash5, hash_short, load_u8, load_u16
@@ -205,7 +206,7 @@ class FlowTable(FlowInput):
         if flags & RST:
             flow.ends |= RESET
         else:
-            flow.ends |= CLIENT_FIN if self.from_client else SERVER_FIN
+            self._note_fin(flow, packet)
         if flow.ends & RESET or flow.ends & (CLIENT_FIN | SERVER_FIN) == CLIENT_FIN | SERVER_FIN:
             flow.ends |= ENDED
             self.wheel.arm(flow, packet.now + LINGER)
@@ -219,6 +220,20 @@ class FlowTable(FlowInput):
         """A SYN|ACK of a flow that is not tracked: what it offers is kept, should it be tracked later."""
         if flow.track is None and not self.from_client and not self.seg.parse(packet):
             flow.server_offer = Offer(packet.data, self.seg)
+
+    def _note_fin(self, flow: BridgedFlow, packet: Packet) -> None:
+        """A FIN passes: where it is is kept, should the flow be tracked later."""
+        seg = self.seg
+        if seg.parse(packet):
+            return
+        if self.from_client:
+            flow.ends |= CLIENT_FIN
+            flow.client_fin = (seg.seq + seg.length) & MASK32
+            return
+        flow.ends |= SERVER_FIN
+        if flow.translation is not None:
+            flow.translation.nearer(seg)
+        flow.server_fin = (seg.seq + seg.length) & MASK32
 
     # coming and going
 
@@ -345,6 +360,8 @@ class FlowTable(FlowInput):
             return False
         self.tracked += 1
         flow.track = Track(self.budget, flow.client_offer, flow.server_offer)
+        flow.track.client.note_fin(flow.client_fin)
+        flow.track.server.note_fin(flow.server_fin)
         flow.state = TRACK
         return True
 

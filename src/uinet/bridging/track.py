@@ -136,7 +136,14 @@ class Side:
         """The stream's first byte that matters is at `seq`."""
         self.begun = True
         self.midstream = midstream
+        if self.fin and seq == (self.fin_at + 1) & MASK32:
+            seq = self.fin_at
         self.una = self.base = self.nxt = self.high = seq
+
+    def note_fin(self, at: int) -> None:
+        """Its FIN, at `at`, has passed before it was tracked; -1: none has."""
+        self.fin = at >= 0
+        self.fin_at = max(0, at)
 
     def release(self) -> None:
         """Forgets the bytes."""
@@ -314,7 +321,7 @@ class Track:
             side.take(seq, packet.text, seg.offset - packet.text_start, seg.length)
         if flags & FIN and not side.fin:
             at = (seq + seg.length) & MASK32
-            if seq_geq(at, side.una) and -REACH < seq_diff(at, side.nxt) < REACH:
+            if (not side.begun or seq_geq(at, side.una)) and -REACH < seq_diff(at, side.nxt) < REACH:
                 side.fin = True
                 side.fin_at = at
 
@@ -400,6 +407,8 @@ def why_not(track: Track, exact: bool, now: int) -> str:
     client, server = track.client, track.server
     if track.reset_seen:
         return "it was reset"
+    if client.offer is not None and server.offer is None:
+        return "its SYN was not answered: wait for that"
     if client.offer is None or server.offer is None:
         return "its SYNs were not seen: window scale and options are unknown"
     why = strange_options(client.offer, server.offer)

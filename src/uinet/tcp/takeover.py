@@ -198,6 +198,7 @@ def take_sender(tcb: Tcb, learned: Learned) -> None:
         extras = tcb.more()
         extras.passed = True
         extras.passed_end = learned.passed
+        extras.passed_ack = tcb.snd_nxt
     if outstanding == 0:
         return
     if tcb.cwnd < outstanding:
@@ -229,6 +230,8 @@ def passed_on(tcb: Tcb, seg: Segment) -> bool:
     extras = tcb.more()
     if seq_gt(seg.ack, extras.passed_end):
         return False
+    if seq_gt(seg.ack, extras.passed_ack):
+        extras.passed_ack = seg.ack
     held = (tcb.snd_una + (tcb.snd_buf.length if tcb.snd_buf is not None else 0)) & MASK32
     end = seg.ack if seq_leq(seg.ack, held) else held
     fin = tcb.closing and not tcb.fin_sent and seq_gt(seg.ack, held)

@@ -88,7 +88,7 @@ class World:
                       self.net.link(middle, b, **(link or {"delay": 0.002}))]
         for host, settings in ((a, client), (b, server)):
             for name, value in (settings or {}).items():
-                setattr(host.stack.settings, name, value)
+                setattr(host.stack.tcp.settings, name, value)
         self.stack = middle.stack
         self.events: list[str] = []
         self.records: list[dict[str, Any]] = []
