@@ -266,6 +266,7 @@ def flow_between(table: FlowTable, a: Tcb, b: Tcb) -> BridgedFlow:
         a.raddr_hi, a.raddr_lo, a.rport, a.laddr_hi, a.laddr_lo, a.lport, a.vids
     )
     flow.last = table.stack.now
+    flow.client_frames = flow.server_frames = 1  # both were heard
     return flow
 
 

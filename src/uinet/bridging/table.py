@@ -276,6 +276,10 @@ class FlowTable(FlowInput):
             flow.client_lo, flow.server_lo = flow.server_lo, flow.client_lo
             flow.client_port, flow.server_port = flow.server_port, flow.client_port
         flow.last = packet.now
+        if from_client:
+            flow.client_frames, flow.client_octets = 1, len(packet.data)
+        else:
+            flow.server_frames, flow.server_octets = 1, len(packet.data)
         self.put(flow)
         return flow
 
@@ -295,7 +299,12 @@ class FlowTable(FlowInput):
             self.translated += 1
         if flow.track is not None:
             self.tracked += 1
-        self.wheel.arm(flow, max(1, flow.last) + IDLE)
+        self.wheel.arm(flow, self.forget_at(flow))
+
+    def forget_at(self, flow: BridgedFlow) -> int:
+        """When a flow is forgotten if nothing more comes of it: soon after its end, or if only one side was seen."""
+        short = flow.ends & ENDED or not (flow.client_frames and flow.server_frames or flow.translation is not None)
+        return max(1, flow.last) + (LINGER if short else IDLE)
 
     def make_room(self) -> bool:
         """Second chance: the hand passes flows that have had a packet since it last did."""
@@ -343,12 +352,11 @@ class FlowTable(FlowInput):
 
     def due(self, flow: BridgedFlow, now: int) -> None:
         """The flow's timer."""
-        ended = flow.ends & ENDED
-        rest = flow.last + (LINGER if ended else IDLE)
-        if now < rest:
-            self.wheel.arm(flow, rest)
+        later = self.forget_at(flow)
+        if now < later:
+            self.wheel.arm(flow, later)
             return
-        self.remove(flow, "idle" if not ended else "reset" if flow.ends & RESET else "closed")
+        self.remove(flow, "idle" if not flow.ends & ENDED else "reset" if flow.ends & RESET else "closed")
 
     # states
 

@@ -17,6 +17,7 @@ from uinet.tcp.fast_open import handshake_done, syn_acknowledged
 from uinet.tcp.feedback import agree_on_ecn, note_received, repeat_handshake, take_last_ack
 from uinet.tcp.negotiate import agree_on_options, established
 from uinet.tcp.notify import notify
+from uinet.tcp.passed import passed_on
 from uinet.tcp.receive import came_twice, fin_reached, take_data, take_fin, window_left
 from uinet.tcp.reset import reset_for
 from uinet.tcp.rtt import from_timestamp, sample
@@ -34,7 +35,6 @@ from uinet.tcp.state import (
     TIME_WAIT,
     change,
 )
-from uinet.tcp.takeover import passed_on
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit
 from uinet.tcp.urgent import sixth_check_urg

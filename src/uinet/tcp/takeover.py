@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 from uinet.errors import AddressInUse, Error
 from uinet.ip.interface import Interface
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
+from uinet.tcp.acknowledge import acknowledge
+from uinet.tcp.arrive import closing_states
 from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.config import Config, configure
 from uinet.tcp.layout import begin, headers_length, put_timestamps, transmit
 from uinet.tcp.negotiate import agree, established
+from uinet.tcp.passed import count_as_sent
 from uinet.tcp.reassembly import Reassembly
 from uinet.tcp.rtt import sample
 from uinet.tcp.send import timestamp_now, wants_output
@@ -223,31 +226,19 @@ def note_sacks(tcb: Tcb, flight: Any, sacks: list[int]) -> None:
             flight.sack(left, right, tcb.context.now, ack)
 
 
-def passed_on(tcb: Tcb, seg: Segment) -> bool:
-    """An ACK beyond SND.NXT: whether it is for what had passed before the connection was taken over, behind a gap that
-    is closed now. It then counts as sent, as far as it is here; of the rest the peer tells again.
-    """
+def acknowledge_passed(tcb: Tcb) -> None:
+    """New bytes, or the end of them, have come to be sent: if the peer has acknowledged them already, as they had
+    passed before, they are not sent."""
     extras = tcb.more()
-    if seq_gt(seg.ack, extras.passed_end):
-        return False
-    if seq_gt(seg.ack, extras.passed_ack):
-        extras.passed_ack = seg.ack
-    held = (tcb.snd_una + (tcb.snd_buf.length if tcb.snd_buf is not None else 0)) & MASK32
-    end = seg.ack if seq_leq(seg.ack, held) else held
-    fin = tcb.closing and not tcb.fin_sent and seq_gt(seg.ack, held)
-    if fin:
-        end = (held + 1) & MASK32
-    if seq_leq(end, tcb.snd_nxt) and seq_leq(tcb.snd_nxt, seg.ack):
-        seg.ack = tcb.snd_nxt
-        return True
-    flight = tcb.flight
-    if flight is None:
-        flight = begin_flight(tcb)
-    flight.add(tcb.snd_nxt, end, tcb.context.now, seq_diff(end, tcb.snd_una))
-    tcb.snd_nxt = end
-    tcb.fin_sent = tcb.fin_sent or fin
-    seg.ack = end
-    return True
+    if not seq_gt(extras.passed_ack, tcb.snd_nxt) or not count_as_sent(tcb, extras.passed_ack):
+        return
+    seg = Segment()
+    seg.flags = ACK
+    seg.ack = tcb.snd_nxt
+    acknowledge(tcb, seg, False)
+    closing_states(tcb)
+    if tcb.state:
+        rearm(tcb)
 
 
 def tell_window(tcb: Tcb, window: int) -> None:

@@ -152,7 +152,7 @@ class World:
             assert host.stack.stats["tcp_rst_out"] == 0
         self.client.socket.close()
         self.server.socket.close()
-        self.run(200.0)
+        self.run(8000.0)  # until the last is forgotten that late segments have made known
         assert not self.proxy.active
         assert not self.proxy.passing
         table = self.proxy.flows
