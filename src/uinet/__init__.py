@@ -163,6 +163,7 @@ __all__ = [
     "WouldBlock",
     "__version__",
     "aio",
+    "bridge",
     "compiled",
     "follow",
     "open_device",
@@ -223,6 +224,7 @@ if TYPE_CHECKING:
     from uinet.ip.notice import LinkEvent
     from uinet.link import Device, open_device
     from uinet.passive_socket import Hole, PassiveInfo, PassiveSocket
+    from uinet.proxy.api import bridge
     from uinet.socket import Socket
     from uinet.sockopt import (
         AF_INET,
@@ -348,6 +350,7 @@ _MODULES = {
     "uinet.following.api": "follow",
     "uinet.ip.notice": "LinkEvent",
     "uinet.link": "Device open_device",
+    "uinet.proxy.api": "bridge",
     "uinet.passive_socket": "Hole PassiveInfo PassiveSocket",
     "uinet.socket": "Socket",
     "uinet.sockopt": (

@@ -8,6 +8,7 @@ deterministic. One batch goes like this: timers that are due, then every frame, 
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -95,6 +96,7 @@ class Stack:
         self.link_watchers: list[Callable[[LinkEvent], None]] = []  # who else wants to know
         self.network.on_link_event = self._link_event
         self.network.on_kick = self.kick
+        self.network.owner = weakref.ref(self)
         self.network.on_refresh = self._refresh
         self.on_control: Callable[[str | None], Any] | None = None
         self.closed = False

@@ -14,6 +14,7 @@ connection's `refusal`, and after that time the flow is what it was.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from uinet.bridging.constants import PASS, STATES, TRACK
@@ -55,9 +56,10 @@ def begin_bridged(proxy: Proxy, connection: Connection, state: int) -> None:
         forget(proxy, connection)
         return
     flow.client_offer = Offer(packet.data, seg)
-    if state == TRACK and table.start_tracking(flow):
-        flow.track.segment(True, packet, seg)
+    tracked = state == TRACK and table.start_tracking(flow)
     put_down(proxy, connection, flow)
+    if tracked:
+        flow.track.segment(True, packet, seg)
 
 
 def forget(proxy: Proxy, connection: Connection) -> None:
@@ -74,7 +76,30 @@ def put_down(proxy: Proxy, connection: Connection, flow: BridgedFlow) -> None:
     connection.phase = BRIDGED
     proxy.active.pop(connection.serial, None)
     proxy.passing[connection.serial] = connection
+    read(proxy, connection)
     note(proxy, connection)
+
+
+def read(proxy: Proxy, connection: Connection) -> None:
+    """Gives the policy the streams of a tracked flow, if it wants them."""
+    flow = connection.bridged
+    if flow is None or flow.track is None or proxy.policy is None or proxy.policy.tracked is None:
+        return
+    for side, from_client in ((flow.track.client, True), (flow.track.server, False)):
+        side.reader = partial(tell_bytes, proxy, connection, from_client)
+
+
+def tell_bytes(proxy: Proxy, connection: Connection, from_client: bool, data: bytes) -> None:
+    """The next bytes of a tracked stream. What the policy's function raises is told once, and ends its reading."""
+    assert proxy.policy is not None and proxy.policy.tracked is not None
+    try:
+        proxy.policy.tracked(data, from_client, connection)
+    except Exception as error:
+        if proxy.on_error is not None:
+            proxy.on_error(proxy.policy.describe(error))
+        track = connection.bridged.track if connection.bridged is not None else None
+        if track is not None:
+            track.client.reader = track.server.reader = None
 
 
 def note(proxy: Proxy, connection: Connection) -> None:
@@ -148,6 +173,7 @@ def track(proxy: Proxy, connection: Connection, wanted: bool) -> None:
     if wanted:
         if not table.start_tracking(flow):
             raise Unsafe(f"{table.tracked_limit} flows are tracked already")
+        read(proxy, connection)
     else:
         connection.count_bytes()
         table.untrack(flow)
