@@ -257,7 +257,7 @@ class Socket:
     @property
     def passive(self) -> bool:
         """Whether it watches connections of others, and sends nothing."""
-        return self.config.passive
+        return self.config.passive and self.tcb is None
 
     def get_passive_peer(self) -> PassiveSocket:
         """Of a passive socket, the one with the other direction's bytes; InvalidArgument of any other."""

@@ -58,6 +58,7 @@ SO_SETFIB = 0x1002  # the connection domain
 SO_L2INFO = 0x1003  # MACs and VLAN stack: what to send with, or what a connection came with
 SO_PASSIVE = 0x1004  # the socket watches connections of others, and sends nothing
 SO_VLANS = 0x1005  # which VLAN stacks a listener takes: () none, a stack, ANY
+SO_ACTIVE_RESET = 0x1006  # a passive socket that goes active resets whom it plays
 
 IP_TOS = 1
 IP_TTL = 2
@@ -169,6 +170,7 @@ __all__ = [
     "SOCK_STREAM",
     "SOL_SOCKET",
     "SO_ACCEPTCONN",
+    "SO_ACTIVE_RESET",
     "SO_BROADCAST",
     "SO_DOMAIN",
     "SO_ERROR",
@@ -289,6 +291,7 @@ def _buffer(value: Any) -> int:
 SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (SOL_SOCKET, SO_PROMISC): ("promiscuous", _flag),
     (SOL_SOCKET, SO_PASSIVE): ("passive", _flag),
+    (SOL_SOCKET, SO_ACTIVE_RESET): ("active_reset", _flag),
     (SOL_SOCKET, SO_SETFIB): ("cdom", _within(0, 0xFFFFFFFF, "a connection domain")),
     (SOL_SOCKET, SO_VLANS): ("vlans", _vlans),
     (SOL_SOCKET, SO_REUSEPORT): ("reuse_port", _flag),

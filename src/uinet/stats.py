@@ -195,6 +195,7 @@ COUNTERS: dict[str, str] = {
     "tcp_time_wait_evicted": "TIME-WAIT connections evicted to keep the table bounded",
     "tcp_port_exhausted": "connects that found no free local port",
     # passive sockets
+    "passive_gone_active": "endpoints of watched connections that are played from then on",
     "passive_watched": "connections watched, of which more than SYNs was seen",
     "passive_overflow": "connections not watched: too many wait to be accepted, or are watched in all",
     "passive_evicted": "watched connections given up, of which only SYNs were seen, to keep their number bounded",

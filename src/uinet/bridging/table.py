@@ -23,10 +23,11 @@ from uinet.bridging.constants import (
     TRACK,
 )
 from uinet.bridging.flow import BridgedFlow
-from uinet.bridging.track import Budget, Offer, Track
+from uinet.bridging.track import Budget, Track
 from uinet.hashing import Buckets
 from uinet.ip.flows import FlowInput
 from uinet.ip.interface import Interface
+from uinet.tcp.offer import Offer
 from uinet.units import MASK32
 from uinet.wire.constants import ACK, FIN, RST, SYN
 from uinet.wire.frame import Frame

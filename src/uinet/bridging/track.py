@@ -8,33 +8,14 @@ refuse a segment (beyond the window, a bad checksum) it is not looked at.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.buffer import ByteQueue
+from uinet.tcp.offer import Offer, strange_options
 from uinet.tcp.reassembly import Reassembly
 from uinet.units import MASK32, SECOND
-from uinet.wire.constants import (
-    ACE_SHIFT,
-    ACK,
-    FIN,
-    KIND_ACCECN0,
-    KIND_ACCECN1,
-    KIND_AO,
-    KIND_EOL,
-    KIND_FAST_OPEN,
-    KIND_MD5,
-    KIND_MSS,
-    KIND_NOP,
-    KIND_SACK_PERMITTED,
-    KIND_TIMESTAMPS,
-    KIND_USER_TIMEOUT,
-    KIND_WSCALE,
-    NO_WSCALE,
-    RST,
-    SYN,
-)
-from uinet.wire.kernels import load_u8, take
+from uinet.wire.constants import ACK, FIN, NO_WSCALE, RST, SYN
+from uinet.wire.kernels import take
 from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
@@ -42,10 +23,6 @@ REACH = 1 << 30  # no window is larger (RFC 7323 2.3)
 STREAM_LIMIT = 8 << 20  # bytes in flight that are kept of one direction
 ISLANDS = 256
 SETTLED = 2 * SECOND
-
-KNOWN = frozenset(
-    (KIND_EOL, KIND_NOP, KIND_MSS, KIND_WSCALE, KIND_SACK_PERMITTED, KIND_TIMESTAMPS, KIND_USER_TIMEOUT, KIND_FAST_OPEN)
-)
 
 Reader = Callable[[bytes], None]
 
@@ -56,34 +33,6 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
-
-
-class Offer:
-    """What an endpoint's SYN has offered. `ace`: its three ECN flags; `options`: kinds that are not known here."""
-
-    __slots__ = ("ace", "mss", "options", "sack", "scale", "timestamps", "tsval")
-
-    def __init__(self, data: bytes, seg: Segment) -> None:
-        self.scale: int = seg.wscale
-        self.mss: int = seg.mss
-        self.sack: bool = seg.sack_permitted
-        self.timestamps: bool = seg.has_timestamps
-        self.tsval: int = seg.tsval
-        self.ace: int = (seg.flags >> ACE_SHIFT) & 7
-        self.options = option_kinds(data, seg.options_offset, seg.options_end)
-
-
-def made_offer(scale: int, mss: int, tcb: Any, answer: bool) -> Offer:
-    """What a SYN, or its `answer`, has offered if `tcb` was agreed on by it."""
-    offer = Offer.__new__(Offer)
-    offer.scale = scale
-    offer.mss = mss
-    offer.sack = bool(tcb.sack_ok)
-    offer.timestamps = bool(tcb.ts_ok)
-    offer.tsval = 0
-    offer.ace = 0 if not tcb.ecn_ok else 0b001 if answer else 0b011
-    offer.options = []
-    return offer
 
 
 class Side:
@@ -380,27 +329,6 @@ class Track:
             side.tsecr = tsecr
 
 
-def option_kinds(data: bytes, at: int, end: int) -> list[int]:
-    """The kinds of a SYN's options that are not known here."""
-    found = []
-    while at < end:
-        kind = load_u8(data, at)
-        if kind == KIND_EOL:
-            break
-        if kind == KIND_NOP:
-            at += 1
-            continue
-        if at + 1 >= end:
-            break
-        length = load_u8(data, at + 1)
-        if length < 2 or at + length > end:
-            break
-        if kind not in KNOWN:
-            found.append(kind)
-        at += length
-    return found
-
-
 def why_not(track: Track, exact: bool, now: int) -> str:
     """Why a flow can't be taken over at `now`; "" if it can. `exact`: its streams will be rewritten, so that nothing may
     have passed out of order."""
@@ -436,21 +364,3 @@ def is_settled(side: Side, since: int, now: int) -> bool:
     if not side.midstream or seq_geq(side.una, side.settle):
         return True
     return side.una == side.high and now - since >= SETTLED
-
-
-def strange_options(client: Offer, server: Offer) -> str:
-    """What both ends have agreed on and is not known here; "" if there is nothing of the kind."""
-    for kind in (KIND_MD5, KIND_AO):
-        if kind in client.options or kind in server.options:
-            return "its segments are signed"
-    for kind in client.options:
-        if kind in server.options:
-            return f"it uses TCP option {kind}, which is not known here"
-    if server.ace not in (0, 0b001, 0b111) or any(kind in server.options for kind in (KIND_ACCECN0, KIND_ACCECN1)):
-        return "it uses accurate ECN"
-    return ""
-
-
-def uses_ecn(client: Offer, server: Offer) -> bool:
-    """Whether both have agreed on classic ECN (RFC 3168, 6.1.1)."""
-    return client.ace & 0b011 == 0b011 and server.ace == 0b001

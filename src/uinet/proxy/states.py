@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 from uinet.bridging.constants import PASS, STATES, TRACK
 from uinet.bridging.flow import BridgedFlow
 from uinet.bridging.moves import let_go, parsed, take_over
-from uinet.bridging.track import Offer
 from uinet.errors import InvalidArgument
 from uinet.proxy.connection import BRIDGED, FINISHED, HELD, OPEN, Connection
 from uinet.splicing import Splice
+from uinet.tcp.offer import Offer
 from uinet.tcp.send import wants_output
 from uinet.tcp.syn import Syn
 from uinet.tcp.takeover import Unsafe

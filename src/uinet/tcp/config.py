@@ -16,7 +16,7 @@ from uinet.wire.addresses import Any as AnyType
 from uinet.wire.addresses import VlanTag
 
 ATTRIBUTES = (
-    "bind_any", "broadcast", "cdom", "congestion", "cork", "defer_accept", "fast_open",
+    "active_reset", "bind_any", "broadcast", "cdom", "congestion", "cork", "defer_accept", "fast_open",
     "fast_open_connect", "fast_open_key", "keep_count", "keep_idle", "keep_interval", "keepalive", "keys",
     "linger", "max_buffer", "max_pacing_rate", "max_segment", "mtu_discover", "mtu_probing",
     "no_delay", "not_sent_low", "oob_inline", "passive", "promiscuous", "quick_ack", "reassembly_deadline",
@@ -40,6 +40,7 @@ class Config:
         self.max_buffer = max_buffer
         self.promiscuous = False
         self.passive = False
+        self.active_reset = False
         self.reassembly_deadline = 5 * SECOND
         self.cdom = 0
         self.vlans: tuple[VlanTag, ...] | AnyType = ()

@@ -178,7 +178,7 @@ def test_a_change_that_stays_unsafe_is_given_up_and_told() -> None:
     world.start(UP, DOWN)
     world.run(0.1)
     assert "drain" in world.change("pass", 0.002)
-    world.run(0.5)
+    world.run(0.05)
     assert world.connection.state == "intercept"
     assert "refused" in world.events
     finish(world)
