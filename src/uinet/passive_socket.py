@@ -251,7 +251,8 @@ class PassiveSocket(Socket):
         (how long silence may last). Others are remembered and mean nothing. InvalidArgument, NotSupported.
         """
         if self.tcb is not None:
-            return super().setsockopt(level, name, value)
+            super().setsockopt(level, name, value)
+            return
         check_open(self)
         if (level, name) in sockopt.BEFORE_BIND:
             raise InvalidArgument("this option says where a socket belongs: set it on the listener")
@@ -311,8 +312,8 @@ class PassiveSocket(Socket):
         raise silent()
 
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
-        """Goes active (`go_active`), and sends to the peer as the endpoint whose reception this is. Unsafe; and errors as
-        of `Socket.send`."""
+        """Goes active (`go_active`), and sends to the peer as the endpoint whose reception this is. Unsafe; and errors
+        as of `Socket.send`."""
         self.go_active()
         return super().send(data, flags)
 
@@ -406,7 +407,8 @@ class PassiveSocket(Socket):
     def shutdown(self, how: int) -> None:
         """SHUT_RD: throws away what there is and what comes. NotSupported for the direction that is not there."""
         if self.tcb is not None:
-            return super().shutdown(how)
+            super().shutdown(how)
+            return
         check_open(self)
         if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
             raise InvalidArgument(f"{how!r} is no way to shut down")
@@ -419,7 +421,8 @@ class PassiveSocket(Socket):
         not watched any more. Again: nothing.
         """
         if self.tcb is not None:
-            return super().close()
+            super().close()
+            return
         if self.closed:
             return
         self.closed = True
@@ -435,7 +438,8 @@ class PassiveSocket(Socket):
     def abort(self) -> None:
         """As `close`: there is nobody to be told."""
         if self.tcb is not None:
-            return super().abort()
+            super().abort()
+            return
         self.close()
 
 

@@ -1,4 +1,4 @@
-"""Connections of two kernels, taken over by the proxy in their middle and let go again, at random moments under load."""
+"""Connections of two kernels, taken over by the proxy in their middle and let go again, at random under load."""
 
 from __future__ import annotations
 

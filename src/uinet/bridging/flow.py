@@ -15,8 +15,8 @@ class BridgedFlow(Node):
     `client_offer`, `server_offer`: what both SYNs have said, None if they were not seen. `client_fin`, `server_fin`:
     where FINs that have passed are, as the near side counts; -1: none has. `ends`: what was seen of its end.
     `connection`: the record of whoever made it. `header`: the link header of its first packet. `waiting`: None, or
-    called after each of its segments. `seen`: it had a packet since eviction last looked at it; `last`: when, ns. Counts
-    are of packets as the devices gave them, and their bytes, headers included.
+    called after each of its segments. `seen`: it had a packet since eviction last looked at it; `last`: when, ns.
+    Counts are of packets as the devices gave them, and their bytes, headers included.
     """
 
     def __init__(self) -> None:

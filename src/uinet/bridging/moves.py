@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from uinet.bridging.constants import CLIENT_FIN, SERVER_FIN
 from uinet.bridging.flow import BridgedFlow
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from uinet.socket import Socket
     from uinet.stack import Stack
 
-LEAST_WINDOW = 4096  # bytes, in units of the other side's scale: below it the windows of two scales don't fit together
+LEAST_WINDOW = 32  # units of the scale that was told: a window of fewer would be told much too inexactly
 
 
 def parsed(interface: Interface, frame: Frame) -> tuple[Packet, Segment] | None:
@@ -180,7 +180,7 @@ def unequal(a: Tcb, b: Tcb) -> str:
     taken = a.extras is not None and a.extras.taken and b.extras is not None and b.extras.taken
     if not taken and mss_within(a, a.max_segment) > b.peer_mss:
         return f"one side was told that segments may be larger than the {b.peer_mss} bytes that the other takes"
-    if b.max_snd_wnd >> a.rcv_scale == 0 or (a.rcv_scale > b.snd_scale and b.max_snd_wnd < LEAST_WINDOW << a.rcv_scale >> 7):
+    if a.rcv_scale > b.snd_scale and b.max_snd_wnd < LEAST_WINDOW << a.rcv_scale:
         return "one side's window is too small for the scale that the other was told"
     return ""
 

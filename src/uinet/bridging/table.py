@@ -304,7 +304,7 @@ class FlowTable(FlowInput):
 
     def forget_at(self, flow: BridgedFlow) -> int:
         """When a flow is forgotten if nothing more comes of it: soon after its end, or if only one side was seen."""
-        short = flow.ends & ENDED or not (flow.client_frames and flow.server_frames or flow.translation is not None)
+        short = flow.ends & ENDED or not ((flow.client_frames and flow.server_frames) or flow.translation is not None)
         return max(1, flow.last) + (LINGER if short else IDLE)
 
     def make_room(self) -> bool:

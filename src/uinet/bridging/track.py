@@ -78,7 +78,7 @@ class Side:
         self.rtt = 0
         self.ttl = 0
         self.header = b""
-        self.bytes = 0  # of the stream, as far as they were seen in order
+        self.octets = 0  # of the stream, as far as they were seen in order
         self.reader: Reader | None = None
 
     def begin(self, seq: int, midstream: bool) -> None:
@@ -143,7 +143,7 @@ class Side:
                     count = gap
             self.queue.append(data, offset, count)
             self.nxt = (seq + count) & MASK32
-            self.bytes += count
+            self.octets += count
             if self.reader is not None and count:
                 self.reader(take(data, offset, count))
             if self.islands is not None:
@@ -160,7 +160,7 @@ class Side:
         self.nxt = islands.deliver(self.nxt, self.queue)
         moved = self.queue.length - before
         if moved:
-            self.bytes += moved
+            self.octets += moved
             if self.reader is not None:
                 self.queue.locate(before, moved)
                 self.reader(take(self.queue.source, self.queue.source_offset, moved))
@@ -170,7 +170,7 @@ class Side:
     def _give_up(self) -> None:
         """Too much to keep: takeover has to wait until all of this is acknowledged."""
         self.release()
-        self.bytes += max(0, seq_diff(self.high, self.nxt))
+        self.octets += max(0, seq_diff(self.high, self.nxt))
         self.base = self.nxt = self.high
 
     def acknowledged(self, ack: int) -> None:
@@ -190,7 +190,7 @@ class Side:
         if seq_leq(ack, self.nxt):
             self.queue.drop(seq_diff(ack, self.base))
         else:  # bytes that were not seen here have reached it all the same
-            self.bytes += seq_diff(ack, self.nxt)
+            self.octets += seq_diff(ack, self.nxt)
             self.queue = ByteQueue()
             self.nxt = ack
             if self.islands is not None:
@@ -330,8 +330,8 @@ class Track:
 
 
 def why_not(track: Track, exact: bool, now: int) -> str:
-    """Why a flow can't be taken over at `now`; "" if it can. `exact`: its streams will be rewritten, so that nothing may
-    have passed out of order."""
+    """Why a flow can't be taken over at `now`; "" if it can. `exact`: its streams will be rewritten, so that nothing
+    may have passed out of order."""
     client, server = track.client, track.server
     if track.reset_seen:
         return "it was reset"

@@ -105,8 +105,8 @@ class Interface:
 
     `mac`: b"" on layer 3. `mtu`: bytes of the largest IP packet. `cdom`: connection domain, 0 is the routed
     one. `answer_any`: a promiscuous interface answers ARP and ND for every address. `checksums`: False if the
-    link needs none. `bridge`: where frames go that nobody here wants, and `flows` what knows them. `output`: frames that wait for the
-    device.
+    link needs none. `bridge`: where frames go that nobody here wants, and `flows` what knows them. `output`: frames
+    that wait for the device.
 
     `tentative`: addresses that are being tested for duplicates. `autoconf`: IPv6 autoconfiguration, if it runs.
     `hop_limit`, `base_reachable_time`, `retrans_time`: of IPv6, routers may change them. `mtu_v4`, `mtu_v6`: what DHCP

@@ -85,8 +85,8 @@ class Connection(Timer):
     that waits.
 
     `bridged`: its entry in the table of flows, while it is passed on. `changes`: (when, state) for each state that it
-    came to. `wanted`: the state that it is to come to as soon as that is safe, "" if none; `refusal`: why it is not there
-    yet, or why that was given up.
+    came to. `wanted`: the state that it is to come to as soon as that is safe, "" if none; `refusal`: why it is not
+    there yet, or why that was given up.
     """
 
     def __init__(self, proxy: Proxy | None, serial: int, syn: Syn, from_server: bool, started: int) -> None:
@@ -190,7 +190,7 @@ class Connection(Timer):
         track = self.bridged.track if self.bridged is not None else None
         if track is None:
             return 0
-        count: int = (track.client if from_client else track.server).bytes
+        count: int = (track.client if from_client else track.server).octets
         return count
 
     def count_bytes(self) -> None:

@@ -26,9 +26,9 @@ from uinet.errors import (
     TimedOut,
 )
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_ERROR
+from uinet.proxy import states
 from uinet.proxy.connection import ACCEPTING, BRIDGED, CONNECTING, FINISHED, HELD, OPEN, Connection, Joint
 from uinet.proxy.match import EVERYTHING, Flow, Match
-from uinet.proxy import states
 from uinet.proxy.policy import Policy, PolicyError, verdict_of
 from uinet.socket import Socket, abort_socket, accept_one
 from uinet.splicing import Splice, splice

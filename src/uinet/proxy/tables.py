@@ -68,7 +68,7 @@ def fields_of(proxy: Proxy) -> Fields:
         Field("state", TEXT, lambda one: one.state, "pass, track, hold or intercept"),
         Field("phase", TEXT, lambda one: one.phase, "held, connecting, accepting, open or bridged"),
         Field("wanted", TEXT, lambda one: one.wanted or None, "state that it is to come to as soon as that is safe"),
-        Field("refusal", TEXT, lambda one: one.refusal or None, "why it is not there yet, or stayed what it was", False),
+        Field("refusal", TEXT, lambda one: one.refusal or None, "why it is not there yet, or stays as it is", False),
         Field("vlans", TEXT, lambda one: ":".join(str(tag.vid) for tag in one.vlans), "VLAN IDs, outermost first"),
         Field("client", ADDRESS, lambda one: str(one.flow.source), "who opened it"),
         Field("client_port", NUMBER, lambda one: one.flow.source_port, "and its port"),

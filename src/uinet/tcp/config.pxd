@@ -11,8 +11,8 @@ cdef unsigned char ESTABLISHED
 
 @cython.final
 cdef class Config:
-    cdef public bint active_reset, bind_any, broadcast, cork, fast_open_connect, keepalive, no_delay, oob_inline, passive
-    cdef public bint promiscuous, quick_ack, receive_auto, receive_errors, reuse_address, reuse_port, send_auto
+    cdef public bint active_reset, bind_any, broadcast, cork, fast_open_connect, keepalive, no_delay, oob_inline
+    cdef public bint passive, promiscuous, quick_ack, receive_auto, receive_errors, reuse_address, reuse_port, send_auto
     cdef public bint user_timeout_option
     cdef public unsigned int cdom
     cdef public long long defer_accept, fast_open, keep_count, keep_idle, keep_interval, linger, max_buffer

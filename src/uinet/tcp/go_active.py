@@ -157,8 +157,8 @@ def take_gap(found: Learned, theirs: Half) -> None:
 
 
 def stop_watching(watch: Watch, reception: Reception) -> ByteQueue | None:
-    """Both receptions leave the table. What is unread of this one is answered; the other direction's stays readable, and
-    ends there."""
+    """Both receptions leave the table. What is unread of this one is answered; the other direction's stays readable,
+    and ends there."""
     conn, other = reception.conn, reception.other
     assert conn is not None and other is not None
     conn.closing = CLOSE_FIN

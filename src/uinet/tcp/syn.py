@@ -117,8 +117,8 @@ class Syn:
         return True
 
     def go_active_on_timeout(self, milliseconds: float) -> None:
-        """Before ACCEPT_PASSIVE: if whom the SYN asks for has not answered it after so long, we answer in its place, and
-        the connection that comes of it is an ordinary one (libuinet's uinet_synfilter_go_active_on_timeout).
+        """Before ACCEPT_PASSIVE: if whom the SYN asks for has not answered it after so long, we answer in its place,
+        and the connection that comes of it is an ordinary one (libuinet's uinet_synfilter_go_active_on_timeout).
         InvalidArgument for what is no time.
         """
         if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or not (

@@ -98,7 +98,7 @@ def test_as_the_client_and_left_silent() -> None:
 def test_in_the_middle_of_a_bulk_transfer(reorder: float) -> None:
     """The client uploads; from the middle on we are its server."""
     segment = Segment(rate=2e7, reorder=reorder)
-    client, server, primary = segment.connect()
+    client, _, primary = segment.connect()
     sender = End(client, DATA, True)
     sender.send()
     segment.net.run(timeout=0.05)
