@@ -32,7 +32,11 @@ cdef class FlowTable(FlowInput):
     cpdef unsigned long long hash_of(
         self, unsigned long long high, unsigned long long low, unsigned int port, unsigned long long other_high,
         unsigned long long other_low, unsigned int other_port, bytes vids) except? 0xA5A5A5A5A5A5A5A5
-    @cython.locals(port=cython.uint, other_port=cython.uint, key=cython.ulonglong, flow=BridgedFlow)
+    @cython.locals(key=cython.ulonglong, flow=BridgedFlow)
+    cpdef BridgedFlow lookup(
+        self, unsigned long long high, unsigned long long low, unsigned int port, unsigned long long other_high,
+        unsigned long long other_low, unsigned int other_port, bytes vids)
+    @cython.locals(flow=BridgedFlow)
     cpdef BridgedFlow find(self, Packet packet)
     @cython.locals(flow=BridgedFlow, flags=cython.uint)
     cpdef bint segment(self, object interface, Packet packet) except -1
@@ -47,6 +51,7 @@ cdef class FlowTable(FlowInput):
     cdef _note_offer(self, BridgedFlow flow, Packet packet)
     @cython.locals(seg=Segment)
     cdef _note_fin(self, BridgedFlow flow, Packet packet)
+    cpdef bint icmp_error(self, object interface, Packet packet) except -1
     cpdef stranger(self, object interface, Packet packet)
     @cython.locals(port=cython.uint, other_port=cython.uint, flow=BridgedFlow, interface=Interface)
     cpdef BridgedFlow add(self, Packet packet, bint from_client=*)

@@ -23,6 +23,7 @@ from uinet.bridging.constants import (
     TRACK,
 )
 from uinet.bridging.flow import BridgedFlow
+from uinet.bridging.quoted import translated_error
 from uinet.bridging.track import Budget, Track
 from uinet.hashing import Buckets
 from uinet.ip.flows import FlowInput
@@ -95,33 +96,39 @@ class FlowTable(FlowInput):
             high ^= hash_short(self.table.k1, self.table.k0, vids)
         return hash5(self.table.k0, self.table.k1, high, low, other_high, other_low, word)
 
-    def find(self, packet: Packet) -> BridgedFlow | None:
-        """The flow of a packet whose transport header's first four bytes are there, or None; `from_client` says which
-        way it goes."""
-        port = load_u16(packet.data, packet.l4)
-        other_port = load_u16(packet.data, packet.l4 + 2)
-        key = self.hash_of(
-            packet.src_hi, packet.src_lo, port, packet.dst_hi, packet.dst_lo, other_port, packet.vids
-        )
+    def lookup(
+        self, high: int, low: int, port: int, other_high: int, other_low: int, other_port: int, vids: bytes
+    ) -> BridgedFlow | None:
+        """The flow of packets from one address and port to the other, or None; `from_client` says which way they go."""
+        key = self.hash_of(high, low, port, other_high, other_low, other_port, vids)
         flow: BridgedFlow | None = self.table.heads[self.table.bucket(key)]
         while flow is not None:
-            if flow.hash == key:
+            if flow.hash == key and flow.vids == vids:
                 if (
-                    flow.client_lo == packet.src_lo and flow.server_lo == packet.dst_lo and flow.client_port == port
-                    and flow.server_port == other_port and flow.client_hi == packet.src_hi
-                    and flow.server_hi == packet.dst_hi and flow.vids == packet.vids and flow.near is packet.interface
+                    flow.client_lo == low and flow.server_lo == other_low and flow.client_port == port
+                    and flow.server_port == other_port and flow.client_hi == high and flow.server_hi == other_high
                 ):
                     self.from_client = True
                     return flow
                 if (
-                    flow.server_lo == packet.src_lo and flow.client_lo == packet.dst_lo and flow.server_port == port
-                    and flow.client_port == other_port and flow.server_hi == packet.src_hi
-                    and flow.client_hi == packet.dst_hi and flow.vids == packet.vids and flow.far is packet.interface
+                    flow.server_lo == low and flow.client_lo == other_low and flow.server_port == port
+                    and flow.client_port == other_port and flow.server_hi == high and flow.client_hi == other_high
                 ):
                     self.from_client = False
                     return flow
             flow = flow.hash_next
         return None
+
+    def find(self, packet: Packet) -> BridgedFlow | None:
+        """The flow of a packet whose transport header's first four bytes are there, or None; one that comes from the
+        wrong side is none of it."""
+        flow = self.lookup(
+            packet.src_hi, packet.src_lo, load_u16(packet.data, packet.l4), packet.dst_hi, packet.dst_lo,
+            load_u16(packet.data, packet.l4 + 2), packet.vids,
+        )
+        if flow is None or packet.interface is not (flow.near if self.from_client else flow.far):
+            return None
+        return flow
 
     # packets
 
@@ -235,6 +242,16 @@ class FlowTable(FlowInput):
         if flow.translation is not None:
             flow.translation.nearer(seg)
         flow.server_fin = (seg.seq + seg.length) & MASK32
+
+    def icmp_error(self, interface: Any, packet: Packet) -> bool:
+        """Passes on an ICMP error that quotes a packet of a translated flow, with the number that its sender knows."""
+        if not self.translated or interface.bridge is None:
+            return False
+        frame = translated_error(self, interface, packet)
+        if frame is None:
+            return False
+        self._forward(interface, frame)
+        return True
 
     # coming and going
 
