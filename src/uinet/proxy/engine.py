@@ -27,7 +27,7 @@ from uinet.errors import (
 )
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_ERROR
 from uinet.proxy import states
-from uinet.proxy.connection import ACCEPTING, BRIDGED, CONNECTING, FINISHED, HELD, OPEN, Connection, Joint
+from uinet.proxy.connection import ACCEPTING, CONNECTING, FINISHED, HELD, OPEN, Connection, Joint
 from uinet.proxy.match import EVERYTHING, Flow, Match
 from uinet.proxy.policy import Policy, PolicyError, verdict_of
 from uinet.socket import Socket, abort_socket, accept_one
@@ -64,6 +64,8 @@ COUNTERS: dict[str, str] = {
     "server_bytes": "bytes from servers to clients, of finished connections",
 }
 
+PASSING = "passing"  # in statistics: flows that are bridged, and known
+
 Joiner = Callable[[Connection, "Socket", "Socket"], Joint]
 Later = Callable[[Any], None]
 Runner = Callable[[Awaitable[object], Later], None]
@@ -81,8 +83,8 @@ class Proxy:
     and a function to call with its result or exception. `match`: which flows are proxied. `bridge`: whether
     what isn't proxied passes untouched; if not, it is dropped. `one_way`: only connections from the client
     side are proxied. `connect_timeout`: ns that a server may stay silent. `join`: what joins two sockets, the
-    engine's splice unless streams are rewritten. `on_event` is called with ("held" | "open" | "finished",
-    connection), and `on_error` with one line about each error of the policy.
+    engine's splice unless streams are rewritten. `on_event` is called with ("held" | "open" | "state" | "refused" |
+    "finished", connection), and `on_error` with one line about each error of the policy.
     """
 
     def __init__(
@@ -240,7 +242,8 @@ class Proxy:
             return Verdict.REJECT_SILENT
         self._hold(connection)
         connection.phase = CONNECTING
-        states.note(self, connection)
+        connection.changes.append((self.stack.tcp.now, connection.state))
+        connection.recorded = True
         connection.server = server
         server.on_event = connection.on_server
         self.stack.wheel.arm(connection, self.stack.tcp.now + self.connect_timeout)
@@ -414,9 +417,9 @@ class Proxy:
 
     def statistics(self) -> dict[str, int]:
         """The counters by name, with bytes up to now, connections by phase and outcomes."""
-        phases = dict.fromkeys((HELD, CONNECTING, ACCEPTING, OPEN, BRIDGED), 0)
+        phases = dict.fromkeys((HELD, CONNECTING, ACCEPTING, OPEN, PASSING), 0)
         if self.flows is not None:
-            phases[BRIDGED] = len(self.flows)
+            phases[PASSING] = len(self.flows)
         counts = dict(self.counts)
         for connection in self.active.values():
             phases[connection.phase] += 1

@@ -32,7 +32,7 @@ def test_a_passed_flow_is_known_and_leaves_no_record() -> None:
     world.start(UP, DOWN)
     world.run(0.1)
     assert world.connection.state == "pass"
-    assert world.proxy.statistics()["bridged"] == 1
+    assert world.proxy.statistics()["passing"] == 1
     finish(world)
     assert world.records == []
 
