@@ -10,7 +10,8 @@ import uinet
 from bench.harness import Placement, Skipped
 
 NAMES = (
-    "receive_path", "idle", "bulk", "offload", "latency", "connections", "http", "proxy", "lwip", "packet", "threads",
+    "receive_path", "idle", "bulk", "offload", "latency", "connections", "http", "proxy", "bridge", "lwip", "packet",
+    "threads",
 )
 LONG = ("passive", "recovery", "scale", "control")  # half an hour, some GB: only by name; what follows is their own
 

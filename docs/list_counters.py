@@ -20,7 +20,7 @@ zero, `host.stats()` those of stack, interfaces and devices together, and `uinet
 Counters only grow.
 """
 GROUPS = {
-    "link": ("Link", ("link_", "loopback_", "eth_")),
+    "link": ("Link", ("link_", "loopback_", "eth_", "bridge_")),
     "neighbours": ("ARP, ND and neighbours", ("arp_", "nd_", "neighbor_", "dad_", "redirect_", "router_")),
     "ip": ("IP", ("ip_",)),
     "fragments": ("Fragments", ("frag_",)),

@@ -75,6 +75,7 @@ __all__ = [
     "SOCK_STREAM",
     "SOL_SOCKET",
     "SO_ACCEPTCONN",
+    "SO_ACTIVE_RESET",
     "SO_BROADCAST",
     "SO_CATCHALL",
     "SO_DOMAIN",
@@ -184,6 +185,7 @@ __all__ = [
     "WouldBlock",
     "__version__",
     "aio",
+    "bridge",
     "compiled",
     "follow",
     "open_device",
@@ -245,6 +247,7 @@ if TYPE_CHECKING:
     from uinet.ip.notice import LinkEvent
     from uinet.link import Device, FlowFiles, open_device
     from uinet.passive_socket import Hole, PassiveInfo, PassiveSocket
+    from uinet.proxy.api import bridge
     from uinet.socket import Socket
     from uinet.sockopt import (
         AF_INET,
@@ -301,6 +304,7 @@ if TYPE_CHECKING:
         SHUT_RDWR,
         SHUT_WR,
         SO_ACCEPTCONN,
+        SO_ACTIVE_RESET,
         SO_BROADCAST,
         SO_CATCHALL,
         SO_DOMAIN,
@@ -388,6 +392,7 @@ _MODULES = {
     "uinet.ip.hooks": "FilteredPacket FrameBatch Mark",
     "uinet.ip.notice": "LinkEvent",
     "uinet.link": "Device FlowFiles open_device",
+    "uinet.proxy.api": "bridge",
     "uinet.passive_socket": "Hole PassiveInfo PassiveSocket",
     "uinet.socket": "Socket",
     "uinet.sockopt": (
@@ -399,8 +404,8 @@ _MODULES = {
         "IP_MULTICAST_TTL IP_ORIGDSTADDR IP_PMTUDISC_DO IP_PMTUDISC_DONT IP_PMTUDISC_PROBE IP_PMTUDISC_WANT "
         "IP_RECVERR IP_SERIALNO IP_SYNFILTER IP_TOS IP_TTL IP_TXIF MSG_DONTWAIT MSG_FASTOPEN MSG_HOLE_BREAK "
         "MSG_OOB MSG_PEEK SHUT_RD SHUT_RDWR SHUT_WR SOCK_DGRAM SOCK_STREAM SOL_SOCKET SO_ACCEPTCONN "
-        "SO_BROADCAST SO_CATCHALL SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER SO_MAX_PACING_RATE "
-        "SO_OOBINLINE SO_PASSIVE SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_RCVLOWAT SO_REUSEADDR SO_REUSEPORT "
+        "SO_ACTIVE_RESET SO_BROADCAST SO_CATCHALL SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_L2INFO SO_LINGER "
+        "SO_MAX_PACING_RATE SO_OOBINLINE SO_PASSIVE SO_PROMISC SO_PROTOCOL SO_RCVBUF SO_RCVLOWAT SO_REUSEADDR SO_REUSEPORT "
         "SO_SETFIB SO_SNDBUF SO_TIMESTAMPNS SO_TYPE SO_VLANS TCP_AO_ADD_KEY TCP_AO_DEL_KEY TCP_AO_GET_KEYS "
         "TCP_AO_INFO TCP_CONGESTION TCP_CORK TCP_DEFER_ACCEPT TCP_FASTOPEN TCP_FASTOPEN_CONNECT "
         "TCP_FASTOPEN_KEY TCP_HOLE TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_MAXSEG TCP_MD5SIG "

@@ -1,4 +1,5 @@
-"""Passive sockets: the two streams of a connection of others, rebuilt from a copy of its packets. They never send.
+"""Passive sockets: the two streams of a connection of others, rebuilt from a copy of its packets. They never send,
+until one is told to take part: from then on it is an ordinary connection (`go_active`).
 
 `accept` on a passive listener gives the *primary* socket, whose stream is what the endpoint that got the SYN received:
 the bytes that the client sent. `get_passive_peer` gives the socket of the other direction.
@@ -6,17 +7,20 @@ the bytes that the client sent. `get_passive_peer` gives the socket of the other
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from uinet import sockopt
 from uinet.errors import BadSocket, InvalidArgument, NotConnected, NotSupported, WouldBlock
-from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE
+from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
 from uinet.passive.constants import FINISHED, SYN_SEEN
 from uinet.passive.half import Half
 from uinet.passive.holes import REASONS
 from uinet.socket import IpAddress, Socket, check_open, kick
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, Config
+from uinet.tcp.go_active import step_in
 from uinet.tcp.layout import is_v4
+from uinet.tcp.notify import notify
 from uinet.tcp.passive import Reception, failure, header_of
 from uinet.units import MILLISECOND
 from uinet.wire.addresses import L2Info, join, unpack_address
@@ -66,7 +70,8 @@ class PassiveInfo(NamedTuple):
 class PassiveSocket(Socket):
     """One direction of a watched connection. Local is the endpoint whose reception it is, the peer who sends to it.
 
-    Made by `accept` and `get_passive_peer`. `config` begins as the listener's.
+    Made by `accept` and `get_passive_peer`. `config` begins as the listener's. Once it has gone active (`go_active`, or
+    `send`) it is as any other socket, and stays an object of this class.
     """
 
     __slots__ = ("partner", "reception")
@@ -97,12 +102,14 @@ class PassiveSocket(Socket):
 
     @property
     def passive(self) -> bool:
-        """True."""
-        return True
+        """Whether it still only watches."""
+        return self.tcb is None
 
     @property
     def state(self) -> str:
         """ "ESTABLISHED", "CLOSE-WAIT" behind the stream's FIN, "CLOSED"."""
+        if self.tcb is not None:
+            return super().state
         if self.closed or self.reception.over:
             return "CLOSED"
         return "CLOSE-WAIT" if self.reception.finished else "ESTABLISHED"
@@ -110,36 +117,50 @@ class PassiveSocket(Socket):
     @property
     def error(self) -> BaseException | None:
         """Why the stream ended without a FIN, if it did: ConnectionReset for a RST, TimedOut for silence."""
+        if self.tcb is not None:
+            return super().error
         return failure(self.reception)
 
     @property
     def readable(self) -> bool:
         """Whether recv has something to say: data, a hole, the end. False once it is closed."""
+        if self.tcb is not None:
+            return super().readable
         return not self.closed and (self.unread > 0 or self.reception.at_end())
 
     @property
     def unread(self) -> int:
         """Bytes that recv would give now, those of holes counted."""
+        if self.tcb is not None:
+            return super().unread
         return self.reception.end - self.reception.position
 
     @property
     def writable(self) -> bool:
         """False."""
+        if self.tcb is not None:
+            return super().writable
         return False
 
     @property
     def send_space(self) -> int:
         """0."""
+        if self.tcb is not None:
+            return super().send_space
         return 0
 
     @property
     def cdom(self) -> int:
         """The connection domain."""
+        if self.tcb is not None:
+            return super().cdom
         return self.reception.cdom
 
     @property
     def serialno(self) -> int:
         """The connection's number, the same for both directions."""
+        if self.tcb is not None:
+            return super().serialno
         return self.reception.conn.serial if self.reception.conn is not None else 0
 
     @property
@@ -147,15 +168,21 @@ class PassiveSocket(Socket):
         """MACs and VLAN stack of the first frame seen of this direction: the source is the sender's MAC. While none was
         seen, those of the other direction, turned round.
         """
+        if self.tcb is not None:
+            return super().l2info
         return l2info_of(header_of(self.reception))
 
     def getsockname(self) -> tuple[IpAddress, int]:
         """Address and port of the endpoint that receives this stream."""
+        if self.tcb is not None:
+            return super().getsockname()
         reception = self.reception
         return unpack_address(join(reception.laddr_hi, reception.laddr_lo)), reception.lport
 
     def getpeername(self) -> tuple[IpAddress, int]:
         """Address and port of the endpoint that sends it."""
+        if self.tcb is not None:
+            return super().getpeername()
         reception = self.reception
         return unpack_address(join(reception.raddr_hi, reception.raddr_lo)), reception.rport
 
@@ -175,6 +202,8 @@ class PassiveSocket(Socket):
 
     def info(self) -> Any:
         """A :class:`PassiveInfo`."""
+        if self.tcb is not None:
+            return super().info()
         reception = self.reception
         conn = reception.conn
         assert conn is not None
@@ -189,12 +218,41 @@ class PassiveSocket(Socket):
             fin=half.flags & FINISHED != 0, close=conn.close, deadline=deadline / 1e9, counters=half.counters,
         )
 
+    # taking part
+
+    def go_active(self, *, reset: bool | None = None) -> None:
+        """Goes on as the endpoint whose reception this is, in the middle of its connection: from now on this is a live
+        connection to the peer, which notices nothing. What is unread stays readable. The other direction's socket ends.
+
+        `reset`: whether the endpoint that is played gets a RST, as if from its peer, or is left silent, and may go on
+        talking; None: as SO_ACTIVE_RESET says. Again: nothing. Unsafe, with the reason, where that would not go
+        unnoticed: bytes are missing or an option is not known; then it goes on watching. BadSocket.
+        """
+        check_open(self)
+        if self.tcb is not None:
+            return
+        self.stack.tcp.refresh()
+        chosen = self.config.active_reset if reset is None else reset
+        self.tcb = step_in(self.reception.watch, self.reception, self.config, chosen)
+        self.tcb.owner = self
+        if self.partner is not None:
+            self.partner.partner = None
+            self.partner = None
+        events = EV_CONNECTED | EV_WRITABLE
+        if self.tcb.rcv_buf is not None or self.tcb.fin_received:
+            events |= EV_READABLE
+        notify(self.tcb, events)
+        kick(self)
+
     # options
 
     def setsockopt(self, level: int, name: int, value: Any) -> None:
         """Sets an option: SO_RCVBUF and TCP_REASSDL of this direction, SO_KEEPALIVE and its times of the connection
         (how long silence may last). Others are remembered and mean nothing. InvalidArgument, NotSupported.
         """
+        if self.tcb is not None:
+            super().setsockopt(level, name, value)
+            return
         check_open(self)
         if (level, name) in sockopt.BEFORE_BIND:
             raise InvalidArgument("this option says where a socket belongs: set it on the listener")
@@ -240,6 +298,8 @@ class PassiveSocket(Socket):
 
     def getsockopt(self, level: int, name: int) -> Any:
         """The value of an option. NotSupported."""
+        if self.tcb is not None:
+            return super().getsockopt(level, name)
         if (level, name) == (sockopt.SOL_SOCKET, sockopt.SO_PASSIVE):
             return 1
         if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_COPY_MODE):
@@ -253,7 +313,7 @@ class PassiveSocket(Socket):
             return time // MILLISECOND if time % MILLISECOND == 0 else time / MILLISECOND
         return super().getsockopt(level, name)
 
-    # what a socket that never sends can't do
+    # what a socket that is somebody's already can't do
 
     def bind(self, address: tuple[Any, Any]) -> None:
         """InvalidArgument."""
@@ -268,12 +328,18 @@ class PassiveSocket(Socket):
         raise silent()
 
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
-        """NotSupported."""
-        raise silent()
+        """Goes active (`go_active`), and sends to the peer as the endpoint whose reception this is. Unsafe; and errors
+        as of `Socket.send`."""
+        self.go_active()
+        return super().send(data, flags)
 
-    def sendmsg(self, *arguments: Any, **options: Any) -> int:
-        """NotSupported."""
-        raise silent()
+    def sendmsg(
+        self, buffers: Iterable[bytes | bytearray | memoryview], ancillary: Iterable[tuple[int, int, Any]] = (),
+        flags: int = 0, address: tuple[Any, int] | None = None,
+    ) -> int:
+        """As `send`, from several buffers."""
+        self.go_active()
+        return super().sendmsg(buffers, ancillary, flags)
 
     # data
 
@@ -284,10 +350,14 @@ class PassiveSocket(Socket):
         `recvmsg` or `next_hole` tell what it is. With MSG_PEEK everything stays there. One call gives 64 KiB of zeros
         at most, however long the hole. WouldBlock, BadSocket.
         """
+        if self.tcb is not None:
+            return super().recv(limit, flags)
         return self._read(limit, flags, None)
 
     def recv_into(self, buffer: Any, limit: int = 0, flags: int = 0) -> int:
         """As `recv`, into a writable buffer; how many bytes, 0 at the end of the stream."""
+        if self.tcb is not None:
+            return super().recv_into(buffer, limit, flags)
         view = memoryview(buffer).cast("B")
         if limit:
             view = view[:limit]
@@ -303,6 +373,8 @@ class PassiveSocket(Socket):
         """(data, ancillary data, flags, sender). Each piece of a hole in the data is told of by
         (IPPROTO_TCP, TCP_HOLE, Hole); with MSG_HOLE_BREAK the data of a hole come alone, and flags have MSG_HOLE_BREAK.
         """
+        if self.tcb is not None:
+            return super().recvmsg(limit, flags)
         found: list[Any] = []
         data = self._read(limit, flags, found)
         ancillary = [
@@ -314,6 +386,8 @@ class PassiveSocket(Socket):
 
     def next_hole(self) -> Hole | None:
         """What is left of the hole that the next byte is in; None if that byte is there, or nothing is known of it."""
+        if self.tcb is not None:
+            return None
         if self.closed:
             raise BadSocket()
         found = self.reception.next_hole()
@@ -348,6 +422,9 @@ class PassiveSocket(Socket):
 
     def shutdown(self, how: int) -> None:
         """SHUT_RD: throws away what there is and what comes. NotSupported for the direction that is not there."""
+        if self.tcb is not None:
+            super().shutdown(how)
+            return
         check_open(self)
         if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
             raise InvalidArgument(f"{how!r} is no way to shut down")
@@ -359,6 +436,9 @@ class PassiveSocket(Socket):
         """Lets go of this direction; the other goes on, if its socket was ever asked for. Of both: the connection is
         not watched any more. Again: nothing.
         """
+        if self.tcb is not None:
+            super().close()
+            return
         if self.closed:
             return
         self.closed = True
@@ -373,6 +453,9 @@ class PassiveSocket(Socket):
 
     def abort(self) -> None:
         """As `close`: there is nobody to be told."""
+        if self.tcb is not None:
+            super().abort()
+            return
         self.close()
 
 

@@ -44,6 +44,8 @@ cdef class Socket:  # from wide to narrow: no gaps, as there may be a million
 
 
 cpdef Socket new_socket(object stack, int family, int kind, Config config)
+@cython.locals(sock=Socket)
+cpdef Socket adopt_connection(object stack, Tcb tcb, Config config)
 @cython.locals(listener=Listener, sock=Socket, tcb=Tcb, extras=Extras, events=cython.uint)
 cpdef Socket accept_one(Socket listening)
 @cython.locals(tcp=Tcp, tcb=Tcb, interned=Interned)

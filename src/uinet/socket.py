@@ -267,7 +267,7 @@ class Socket:
     @property
     def passive(self) -> bool:
         """Whether it watches connections of others, and sends nothing."""
-        return self.config.passive
+        return self.config.passive and self.tcb is None
 
     def get_passive_peer(self) -> PassiveSocket:
         """Of a passive socket, the one with the other direction's bytes; InvalidArgument of any other."""
@@ -876,6 +876,16 @@ def accept_one(listening: Socket) -> Socket:
         events |= EV_ERROR
     notify(tcb, events)
     kick(listening)
+    return sock
+
+
+def adopt_connection(stack: Stack, tcb: Tcb, config: Config) -> Socket:
+    """A socket for a connection that goes on (see `tcp.takeover`): its first events wait to be told."""
+    sock = new_socket(stack, AF_INET if is_v4(tcb) else AF_INET6, SOCK_STREAM, config)
+    sock.tcb = tcb
+    tcb.owner = untrack(sock)  # the stack holds it while the connection lasts
+    notify(tcb, EV_CONNECTED | EV_WRITABLE | (EV_READABLE | EV_EOF if tcb.fin_received else 0))
+    kick(sock)
     return sock
 
 

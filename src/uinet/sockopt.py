@@ -61,6 +61,7 @@ SO_PASSIVE = 0x1004  # the socket watches connections of others, and sends nothi
 SO_VLANS = 0x1005  # which VLAN stacks a listener takes: () none, a stack, ANY
 SO_CATCHALL = 0x1006  # the listener takes every SYN of its domain, and no other is looked for
 SO_TIMESTAMPNS = 35  # of datagram sockets: recvmsg tells when one came, ns since 1970
+SO_ACTIVE_RESET = 0x1007  # a passive socket that goes active resets whom it plays
 
 IP_TOS = 1
 IP_TTL = 2
@@ -195,6 +196,7 @@ __all__ = [
     "SOCK_STREAM",
     "SOL_SOCKET",
     "SO_ACCEPTCONN",
+    "SO_ACTIVE_RESET",
     "SO_BROADCAST",
     "SO_CATCHALL",
     "SO_DOMAIN",
@@ -320,6 +322,7 @@ def _buffer(value: Any) -> int:
 SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (SOL_SOCKET, SO_PROMISC): ("promiscuous", _flag),
     (SOL_SOCKET, SO_PASSIVE): ("passive", _flag),
+    (SOL_SOCKET, SO_ACTIVE_RESET): ("active_reset", _flag),
     (SOL_SOCKET, SO_SETFIB): ("cdom", _within(0, 0xFFFFFFFF, "a connection domain")),
     (SOL_SOCKET, SO_VLANS): ("vlans", _vlans),
     (SOL_SOCKET, SO_CATCHALL): ("catch_all", _flag),

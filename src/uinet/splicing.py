@@ -19,6 +19,7 @@ from uinet.tcp.close import abort
 from uinet.tcp.notify import notify
 from uinet.tcp.send import output, wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED
+from uinet.tcp.takeover import acknowledge_passed
 from uinet.tcp.tcb import Tcb
 
 log = logging.getLogger("uinet")
@@ -75,6 +76,8 @@ class Splice:
         queue.move(out, count)
         target.context.queued_bytes += count
         was_read(source, count)
+        if target.extras is not None and target.extras.passed:
+            acknowledge_passed(target)
         wants_output(target)
         return count
 
@@ -91,6 +94,8 @@ class Splice:
                 abort(target, error)
         elif at_end(source) and not target.closing and target.state >= ESTABLISHED:
             shut_sending(target)
+            if target.extras is not None and target.extras.passed:
+                acknowledge_passed(target)
 
     def finish(self) -> None:
         """Both are over."""
@@ -118,9 +123,11 @@ class Splice:
 def may_be_joined(sock: Socket) -> bool:
     """Whether a socket is a connection that is whole, and nobody's yet."""
     tcb = sock.tcb
-    if tcb is None or sock.closed or tcb.closing or tcb.receive_shut:
+    if tcb is None or sock.closed or tcb.receive_shut:
         return False
     extras = tcb.extras
+    if tcb.closing and not (extras is not None and extras.taken):  # one that was taken over may have sent its FIN
+        return False
     return extras is None or extras.splice is None
 
 

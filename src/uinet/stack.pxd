@@ -37,7 +37,7 @@ cdef class Stack:
     cpdef next_deadline(self)
     @cython.locals(sock=Socket)
     cpdef Socket connect_onward(self, Syn syn, Interface interface)
-    cdef Config _promiscuous(self, unsigned int cdom)
+    cpdef Config promiscuous_config(self, unsigned int cdom)
     cdef bint _has_work(self) except -1
     @cython.locals(time=cython.longlong)
     cdef _begin(self, object now)

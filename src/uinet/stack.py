@@ -8,6 +8,7 @@ deterministic. One batch goes like this: timers that are due, then every frame, 
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,7 @@ class Stack:
         self.link_watchers: list[Callable[[LinkEvent], None]] = []  # who else wants to know
         self.network.on_link_event = self._link_event
         self.network.on_kick = self.kick
+        self.network.owner = weakref.ref(self)
         self.network.on_refresh = self._refresh
         self.on_control: Callable[[str | None], Any] | None = None
         self.closed = False
@@ -650,11 +652,11 @@ class Stack:
         if self.closed:
             raise BadSocket("the stack is closed")
         family = AF_INET if is_mapped(syn.destination_hi, syn.destination_lo) else AF_INET6
-        sock = new_socket(self, family, SOCK_STREAM, self._promiscuous(interface.cdom))
+        sock = new_socket(self, family, SOCK_STREAM, self.promiscuous_config(interface.cdom))
         open_onward(sock, syn, interface)
         return sock
 
-    def _promiscuous(self, cdom: int) -> Config:
+    def promiscuous_config(self, cdom: int) -> Config:
         """What is set on promiscuous sockets of a domain: shared by all of them, as in `_defaults`."""
         defaults = self._defaults()
         found = self._domains.get(cdom)

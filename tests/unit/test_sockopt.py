@@ -22,6 +22,7 @@ from uinet import (
 
 SET_AND_READ: list[tuple[int, str, Any, Any]] = [
     (SOL_SOCKET, "SO_PROMISC", True, 1),
+    (SOL_SOCKET, "SO_ACTIVE_RESET", True, 1),
     (SOL_SOCKET, "SO_SETFIB", 7, 7),
     (SOL_SOCKET, "SO_SETFIB", 0xFFFFFFFF, 0xFFFFFFFF),
     (SOL_SOCKET, "SO_VLANS", (5, VlanTag(6, 1)), (VlanTag(5), VlanTag(6, 1))),

@@ -17,6 +17,7 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 COMMANDS: dict[str, str] = {
     "demo": "Clients on many VLANs reach servers through the proxy: in memory, no root.",
     "emulate": "A link with a rate, a delay and faults between two devices.",
+    "flow": "Pass, track, hold or intercept flows of a running proxy.",
     "follow": "Both streams of every connection in a capture, and what is missing.",
     "nc": "Netcat over the stack.",
     "ping": "Send echo requests.",

@@ -6,20 +6,18 @@ import contextlib
 import functools
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
 
 from uinet.control.client import Client
-from uinet.control.tables import Table
+from uinet.control.server import Server
 from uinet.metrics import Exporter
 from uinet.stack import Stack
 
 T = TypeVar("T")
-NO_TABLES: Mapping[str, Table] = MappingProxyType({})
 
 
 class Endpoint(click.ParamType[tuple[str, int]]):
@@ -44,15 +42,15 @@ class Inside:
     metrics: tuple[str, int] | None = None
 
     @contextlib.contextmanager
-    def open(self, stack: Stack, tables: Mapping[str, Table] = NO_TABLES) -> Iterator[None]:
-        """Opens both for a stack that a Driver or Host drives, with more tables. The control socket is closed with
-        those."""
+    def open(self, stack: Stack, serve: Callable[[Server], None] | None = None) -> Iterator[None]:
+        """Opens both for a stack that a Driver or Host drives; `serve` adds tables and commands to the control socket.
+        That is closed with those."""
         if self.control is None and self.metrics is None:
             yield
             return
         server = stack.control(self.control)
-        for name, table in tables.items():
-            server.add_table(name, table)
+        if serve is not None:
+            serve(server)
         if self.metrics is None:
             yield
             return

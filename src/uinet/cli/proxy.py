@@ -25,7 +25,7 @@ from uinet.proxy.connection import Connection
 from uinet.proxy.match import EVERYTHING, Match, MatchError, parse_match
 from uinet.proxy.policy import Policy, summary
 from uinet.proxy.runner import Options, Runner
-from uinet.proxy.tables import tables
+from uinet.proxy.tables import serve
 from uinet.units import seconds
 
 REFRESH = 0.5
@@ -207,7 +207,7 @@ async def work(
         if not as_json:
             screen.print(f"proxying between {client_side} and {server_side}", markup=False, soft_wrap=True)
         async with live(runner, screen) if stats else contextlib.nullcontext():
-            with inside.open(runner.host.stack, tables(runner.proxy, runner.files)):
+            with inside.open(runner.host.stack, partial(serve, proxy=runner.proxy, files=runner.files)):
                 await runner.run()
     if not as_json:
         if stats and not screen.is_terminal:

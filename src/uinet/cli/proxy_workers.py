@@ -21,7 +21,7 @@ from uinet.crew import Crew, Worker
 from uinet.proxy.connection import Connection
 from uinet.proxy.policy import Policy
 from uinet.proxy.runner import Options, Runner
-from uinet.proxy.tables import tables
+from uinet.proxy.tables import serve
 
 REFRESH = 0.5
 
@@ -109,8 +109,7 @@ async def _proxy(worker: Worker, options: Options, as_json: bool) -> None:
     async with runner:
         if worker.control is not None:
             server = runner.host.control(worker.control)
-            for name, table in tables(runner.proxy, runner.files).items():
-                server.add_table(name, table)
+            serve(server, runner.proxy, runner.files)
         beside = [asyncio.create_task(tell()), asyncio.create_task(obey())]
         try:
             await runner.run()

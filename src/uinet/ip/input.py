@@ -295,7 +295,11 @@ class Receiver:
         if not interface.checksums:
             packet.checksum = CHECKSUM_VALID
         if packet.proto == PROTO_TCP and not packet.fragment and not packet.options:
+            if interface.flows is not None and interface.flows.segment(interface, packet):
+                return
             if not self.tcp.segment(packet):
+                if interface.flows is not None:
+                    interface.flows.stranger(interface, packet)
                 self.bridge(interface, frame)
             return
         self.promiscuous_slowly(interface, packet)
@@ -327,6 +331,8 @@ class Receiver:
         """Offers a whole packet to the sockets of the domain; whether it was for them alone."""
         network = self.network
         if packet.proto == PROTO_TCP:
+            if interface.flows is not None and interface.flows.segment(interface, packet):
+                return True
             return self.tcp.segment(packet)
         if packet.proto == PROTO_UDP:
             if self.udp is None or not self.udp.wanted(packet):
@@ -335,6 +341,8 @@ class Receiver:
             return True
         if packet.proto == PROTO_ICMP or packet.proto == PROTO_ICMPV6:
             if is_icmp_error(packet):  # may be about a connection here, and about one that is bridged as well
+                if interface.flows is not None and interface.flows.icmp_error(interface, packet):
+                    return True
                 network.icmp.input(packet)
                 return interface.bridge is None
             destination = packet.dst

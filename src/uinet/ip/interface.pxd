@@ -1,5 +1,6 @@
 cimport cython
 
+from uinet.ip.flows cimport FlowInput
 from uinet.stats cimport Stats
 from uinet.wire.frame cimport Frame
 
@@ -20,6 +21,7 @@ cdef class Interface:
     cdef public bint promiscuous, checksums, up, answer_any, loopback, gathers, quiet
     cdef public list answer_prefixes, addresses, output
     cdef public Interface bridge
+    cdef public FlowInput flows
     cdef public dict owned, broadcasts, groups, tentative
     cdef public unsigned long long rx_frames, rx_bytes, tx_frames, tx_bytes, tx_dropped, counted_frames, counted_bytes
     cpdef transmit(self, Frame frame)

@@ -14,6 +14,7 @@ from uinet.ip.address import (
     in_prefix,
     link_local_of,
 )
+from uinet.ip.flows import FlowInput
 from uinet.stats import Stats
 from uinet.units import SECOND
 from uinet.wire.addresses import IPAddress, is_multicast, network_of, parse_prefix, unpack_address
@@ -106,8 +107,8 @@ class Interface:
 
     `mac`: b"" on layer 3. `mtu`: bytes of the largest IP packet. `cdom`: connection domain, 0 is the routed
     one. `answer_any`: a promiscuous interface answers ARP and ND for every address. `checksums`: False if the
-    link needs none. `bridge`: where frames go that nobody here wants. `output`: frames that wait for the
-    device.
+    link needs none. `bridge`: where frames go that nobody here wants, and `flows` what knows them. `output`: frames
+    that wait for the device.
 
     `tentative`: addresses that are being tested for duplicates. `autoconf`: IPv6 autoconfiguration, if it runs.
     `hop_limit`, `base_reachable_time`, `retrans_time`: of IPv6, routers may change them. `mtu_v4`, `mtu_v6`: what DHCP
@@ -151,6 +152,7 @@ class Interface:
         self.quiet = False
         self.relay: Callable[[Frame], None] | None = None
         self.bridge: Interface | None = None
+        self.flows: FlowInput | None = None  # what knows the flows that are bridged
         self.addresses: list[InterfaceAddress] = []
         self.owned: dict[bytes, InterfaceAddress] = {}
         self.broadcasts: dict[bytes, int] = {}  # directed broadcast address -> addresses that have it

@@ -25,7 +25,7 @@ cdef class Network:
     cdef public Stats stats
     cdef public object random, identifications, routes, neighbors, arp, nd, pmtu, reassembler, icmp, extensions
     cdef public object loopback_interface, settings, on_link_event, on_kick, on_refresh, owns
-    cdef public object gateways, detector, redirects, name_servers, groups
+    cdef public object owner, gateways, detector, redirects, name_servers, groups
     cdef public unsigned int generation, route_cache_generation
     cdef public list filters, interfaces, loopback, recent
     cdef public dict local, handlers, route_cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from uinet.errors import AddressNotAvailable, InvalidArgument, NetworkUnreachable
 from uinet.ip import output
@@ -125,6 +125,7 @@ class Network:
         self.random = Random(seed)
         self.settings = IpSettings()
         self.on_link_event: Callable[[LinkEvent], None] | None = None
+        self.owner: Any = None  # a weak reference to the stack
         self.on_kick: Callable[[], None] | None = None
         self.on_refresh: Callable[[], None] | None = None
         self.owns: Callable[[bytes, int, bytes, int], bool] | None = None

@@ -1,7 +1,7 @@
 cimport cython
 
 from uinet.passive.half cimport Half
-from uinet.wire.kernels cimport equal, store_bytes
+from uinet.wire.kernels cimport equal, store_bytes, take
 
 cdef long long SLOT
 
@@ -25,6 +25,8 @@ cdef class Recall:
     cpdef bint differs(self, Half half, long long off, bytes data, Py_ssize_t start, Py_ssize_t length) except -1
     @cython.locals(ring=Ring)
     cpdef skip(self, Half half)
+    @cython.locals(ring=Ring, at=Py_ssize_t, room=Py_ssize_t)
+    cpdef bytes last(self, Half half, Py_ssize_t count)
     @cython.locals(ring=Ring)
     cpdef release(self, Half half)
     @cython.locals(ring=Ring)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uinet.wire.kernels import equal, store_bytes, untrack
+from uinet.wire.kernels import equal, store_bytes, take, untrack
 
 if TYPE_CHECKING:
     from uinet.passive.half import Half
@@ -83,6 +83,19 @@ class Recall:
         if half.slot:
             ring: Ring = self.rings[half.slot - 1]
             ring.first = half.nxt
+
+    def last(self, half: Half, count: int) -> bytes:
+        """The stream's last `count` bytes; b"" if not all of them are remembered."""
+        if half.slot == 0 or count <= 0:
+            return b""
+        ring: Ring = self.rings[half.slot - 1]
+        if count > SLOT or ring.first > half.nxt - count:
+            return b""
+        at = (half.nxt - count) % SLOT
+        room = SLOT - at
+        if count <= room:
+            return take(ring.data, at, count)
+        return take(ring.data, at, room) + take(ring.data, 0, count - room)
 
     def release(self, half: Half) -> None:
         """The stream is over."""

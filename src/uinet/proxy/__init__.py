@@ -1,5 +1,6 @@
 """The transparent proxy: TCP between any two endpoints, as either of them."""
 
+from uinet.proxy.api import bridge
 from uinet.proxy.connection import OUTCOMES, Connection
 from uinet.proxy.engine import COUNTERS, Proxy
 from uinet.proxy.match import Flow, MatchError, parse_match
@@ -14,5 +15,6 @@ __all__ = [
     "Policy",
     "PolicyError",
     "Proxy",
+    "bridge",
     "parse_match",
 ]

@@ -8,6 +8,9 @@
                v              v                v             v
             bridged,       refused,        handshake       closed, reset,
             rejected       silent          failed          timeout
+
+A connection that is bridged can be tracked, and taken over (it is open then); an open one can be let go: it is bridged
+then. In the words of policies these are the states *pass*, *track*, *hold* and *intercept*, see `uinet.proxy.states`.
 """
 
 from __future__ import annotations
@@ -15,10 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from uinet.bridging.constants import STATES
+from uinet.bridging.flow import BridgedFlow
 from uinet.proxy.match import Flow
 from uinet.socket import Socket
 from uinet.sockopt import IP_COPY_MODE, IP_COPY_MODE_MAYBE, IP_COPY_MODE_OFF, IP_COPY_MODE_ON, IPPROTO_IP
 from uinet.tcp.syn import Syn
+from uinet.tcp.takeover import Unsafe
 from uinet.wheel import Timer
 from uinet.wire.addresses import VlanTag
 
@@ -29,6 +35,7 @@ HELD = "held"
 CONNECTING = "connecting"
 ACCEPTING = "accepting"
 OPEN = "open"
+BRIDGED = "bridged"
 FINISHED = "finished"
 
 OUTCOMES: dict[str, str] = {
@@ -44,6 +51,8 @@ OUTCOMES: dict[str, str] = {
     "policy": "the policy rejected the connection",
     "policy-error": "the policy raised: the SYN was dropped, or both sides were reset",
     "shutdown": "the proxy stopped: both sides were reset",
+    "idle": "it was silent for hours while it was passed on: nothing is known of its end",
+    "evicted": "it was forgotten while it was passed on, as there were too many; it goes on passing",
 }
 """How a connection can end, and what that means."""
 
@@ -73,7 +82,12 @@ class Connection(Timer):
 
     `client` opened it and `server` is whom it asked for, whichever side of the proxy they are on
     (`flow.from_server`). `started`, `ended`: ns, as the stack counts. `outcome`: one of `OUTCOMES` once it is
-    finished, with the `error` behind it, if any. As a timer it is that of a server that stays silent.
+    finished, with the `error` behind it, if any. As a timer it is that of a server that stays silent, or of a change
+    that waits.
+
+    `bridged`: its entry in the table of flows, while it is passed on. `changes`: (when, state) for each state that it
+    came to. `wanted`: the state that it is to come to as soon as that is safe, "" if none; `refusal`: why it is not
+    there yet, or why that was given up.
     """
 
     def __init__(self, proxy: Proxy | None, serial: int, syn: Syn, from_server: bool, started: int) -> None:
@@ -94,6 +108,31 @@ class Connection(Timer):
         self.told_client_bytes = 0
         self.told_server_bytes = 0
         self.told_serials = (0, 0)
+        self.bridged: BridgedFlow | None = None
+        self.changes: list[tuple[int, str]] = []
+        self.wanted = ""
+        self.refusal = ""
+        self.give_up_at = 0
+        self.only_to_take_over = False  # it is tracked for that, and was not before
+        self.squeezed: tuple[int, bool, int, bool] | None = None  # what both sides' receive buffers were
+        self.recorded = False  # it was more than passed on
+
+    @property
+    def state(self) -> str:
+        """"pass", "track", "hold" or "intercept"; "" once it is over."""
+        if self.phase == FINISHED:
+            return ""
+        if self.phase == HELD:
+            return "hold"
+        if self.phase == BRIDGED and self.bridged is not None:
+            return STATES[self.bridged.state]
+        return "intercept"
+
+    def change(self, state: str, wait: float = 5.0) -> str:
+        """Brings it to another state: see :func:`uinet.proxy.states.change`."""
+        if self.proxy is None:
+            raise Unsafe("it is over")
+        return self.proxy.change(self, state, wait)
 
     @property
     def flow(self) -> Flow:
@@ -109,9 +148,17 @@ class Connection(Timer):
     # what the stack tells of it, for the proxy that it belongs to
 
     def expire(self, now: int) -> None:
-        """The server has stayed silent for too long."""
+        """The server has stayed silent for too long, or it is time to look whether a change is safe by now."""
         if self.proxy is not None:
-            self.proxy.server_silent(self)
+            if self.wanted:
+                self.proxy.try_change(self)
+            else:
+                self.proxy.server_silent(self)
+
+    def on_segment(self) -> None:
+        """A segment of it has been passed on, while it waits to be taken over."""
+        if self.proxy is not None and self.wanted:
+            self.proxy.try_change(self)
 
     def on_server(self, server: Socket, events: int) -> None:
         """Upcall of the socket towards the server, until it is joined."""
@@ -130,13 +177,28 @@ class Connection(Timer):
 
     @property
     def client_bytes(self) -> int:
-        """Bytes that the client sent and the server's side took."""
-        return self.told_client_bytes if self.joint is None else self.joint.bytes_ab
+        """Bytes that the client sent and the server's side took; of the time that it was passed on untracked, none."""
+        return self.told_client_bytes + self._now(True)
 
     @property
     def server_bytes(self) -> int:
-        """Bytes that the server sent and the client's side took."""
-        return self.told_server_bytes if self.joint is None else self.joint.bytes_ba
+        """Bytes that the server sent and the client's side took, likewise."""
+        return self.told_server_bytes + self._now(False)
+
+    def _now(self, from_client: bool) -> int:
+        """Bytes since it came to its present state."""
+        if self.joint is not None:
+            return self.joint.bytes_ab if from_client else self.joint.bytes_ba
+        track = self.bridged.track if self.bridged is not None else None
+        if track is None:
+            return 0
+        count: int = (track.client if from_client else track.server).octets
+        return count
+
+    def count_bytes(self) -> None:
+        """Keeps the counts of the present state, which it is about to leave."""
+        client, server = self.client_bytes, self.server_bytes
+        self.told_client_bytes, self.told_server_bytes = client, server
 
     @property
     def serials(self) -> tuple[int, int]:
@@ -160,11 +222,9 @@ class Connection(Timer):
     def release(self) -> None:
         """Keeps the counts and lets go of sockets, joint and proxy, so that no cycle keeps them alive."""
         self.told_serials = self.serials
-        joint = self.joint
-        if joint is not None:
-            self.told_client_bytes = joint.bytes_ab
-            self.told_server_bytes = joint.bytes_ba
-            self.joint = None
+        self.count_bytes()
+        self.joint = None
+        self.bridged = None
         syn = self.first
         syn.on_gone = None
         if syn.context is self:
@@ -196,6 +256,10 @@ class Connection(Timer):
             "end": (self.ended + epoch) / 1e9 if self.outcome else None,
             "outcome": self.outcome or self.phase,
         }
+        if self.changes:
+            record["states"] = [{"state": state, "at": (at + epoch) / 1e9} for at, state in self.changes]
+        if self.refusal:
+            record["refusal"] = self.refusal
         if self.error is not None:
             record["error"] = " ".join(str(self.error).split())
         return record

@@ -18,11 +18,14 @@ cdef class Proxy:
     cdef public object policy, match, join, run, on_event, on_error
     cdef public long long connect_timeout
     cdef public bint bridge, draining
-    cdef public dict active, counts, outcomes
+    cdef public dict active, passing, counts, outcomes
+    cdef public object flows
     cdef public list listeners
     cdef public unsigned long long _serial
     @cython.locals(connection=Connection)
     cdef _take(self, bint from_server, Syn syn)
+    cpdef Connection new_connection(self, Syn syn, bint from_server)
+    cpdef join_sockets(self, Connection connection, Socket client, Socket server)
     cdef _pass(self)
     cdef _apply(self, Connection connection, object verdict)
     cdef _policy_failed(self, Connection connection, object error)
@@ -40,5 +43,5 @@ cdef class Proxy:
     cdef _open(self, Connection connection, Socket client)
     cpdef joint_done(self, Connection connection, object joint)
     @cython.locals(end=Socket)
-    cdef _finish(self, Connection connection, str outcome, object error=*)
-    cdef _tell(self, str what, Connection connection)
+    cpdef finish(self, Connection connection, str outcome, object error=*)
+    cpdef tell(self, str what, Connection connection)

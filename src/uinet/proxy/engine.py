@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from uinet.bridging.constants import PASS, TRACK
+from uinet.bridging.table import FLOWS, FlowTable
 from uinet.errors import (
     AddressInUse,
     ConnectionAborted,
@@ -24,6 +26,7 @@ from uinet.errors import (
     TimedOut,
 )
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_ERROR
+from uinet.proxy import states
 from uinet.proxy.connection import ACCEPTING, CONNECTING, FINISHED, HELD, OPEN, Connection, Joint
 from uinet.proxy.match import EVERYTHING, Flow, Match
 from uinet.proxy.policy import Policy, PolicyError, verdict_of
@@ -52,12 +55,17 @@ COUNTERS: dict[str, str] = {
     "syns": "SYNs seen (retransmissions of held ones are not)",
     "excluded": "SYNs that --match excludes",
     "bridged": "SYNs that the policy bridged",
+    "tracked": "those of them that it has tracked",
+    "taken_over": "connections taken over in their middle",
+    "let_go": "connections let go, to be bridged from then on",
     "rejected": "SYNs that the policy rejected",
     "draining": "SYNs that came after the proxy had begun to stop",
     "opened": "connections joined",
     "client_bytes": "bytes from clients to servers, of finished connections",
     "server_bytes": "bytes from servers to clients, of finished connections",
 }
+
+PASSING = "passing"  # in statistics: flows that are bridged, and known
 
 Joiner = Callable[[Connection, "Socket", "Socket"], Joint]
 Later = Callable[[Any], None]
@@ -76,8 +84,8 @@ class Proxy:
     and a function to call with its result or exception. `match`: which flows are proxied. `bridge`: whether
     what isn't proxied passes untouched; if not, it is dropped. `one_way`: only connections from the client
     side are proxied. `connect_timeout`: ns that a server may stay silent. `join`: what joins two sockets, the
-    engine's splice unless streams are rewritten. `on_event` is called with ("held" | "open" | "finished",
-    connection), and `on_error` with one line about each error of the policy.
+    engine's splice unless streams are rewritten. `on_event` is called with ("held" | "open" | "state" | "refused" |
+    "finished", connection), and `on_error` with one line about each error of the policy.
     """
 
     def __init__(
@@ -95,6 +103,7 @@ class Proxy:
         run: Runner | None = None,
         on_event: Callable[[str, Connection], None] | None = None,
         on_error: Callable[[str], None] | None = None,
+        flow_limit: int = FLOWS,
     ) -> None:
         for side in (client_side, server_side):
             if not (side.promiscuous and side.cdom):
@@ -114,12 +123,16 @@ class Proxy:
         self.on_event = on_event
         self.on_error = on_error
         self.draining = False
-        self.active: dict[int, Connection] = {}
+        self.active: dict[int, Connection] = {}  # those that are held, or proxied
+        self.passing: dict[int, Connection] = {}  # those that are bridged, as far as anybody has asked for them
+        self.flows: FlowTable | None = None
         self.counts: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.outcomes: dict[str, int] = {}
         self._serial = 0
         if bridge:
             client_side.bridge, server_side.bridge = server_side, client_side
+            self.flows = FlowTable(stack, client_side, server_side, limit=flow_limit)
+            self.flows.on_end = partial(states.ended, self)
         self.listeners = [self._listen(side) for side in self.sides[: 1 if one_way else 2]]
 
     def _listen(self, side: Interface) -> Socket:
@@ -146,8 +159,7 @@ class Proxy:
         if self.draining or not (self.match is EVERYTHING or self.match(Flow.of(syn, from_server))):
             self.counts["draining" if self.draining else "excluded"] += 1
             return self._pass()
-        self._serial += 1
-        connection = Connection(self, self._serial, syn, from_server, self.stack.tcp.now)
+        connection = self.new_connection(syn, from_server)
         if self.policy is None or self.policy.decide is None:
             return self._begin(connection)
         try:
@@ -158,8 +170,13 @@ class Proxy:
             return self._policy_failed(connection, error)
         assert self.run is not None
         self._hold(connection)
-        self.run(decision, partial(self._decided, connection))
+        self.run(decision, partial(self.decided, connection))
         return Verdict.DEFER
+
+    def new_connection(self, syn: Syn, from_server: bool) -> Connection:
+        """A connection with the next serial number."""
+        self._serial += 1
+        return Connection(self, self._serial, syn, from_server, self.stack.tcp.now)
 
     def _pass(self) -> Verdict:
         return Verdict.BRIDGE if self.bridge else Verdict.REJECT_SILENT
@@ -168,17 +185,23 @@ class Proxy:
         """Does what the policy decided, and answers what the stack is to do with the SYN."""
         if verdict == Verdict.ACCEPT:
             return self._begin(connection)
-        if verdict == Verdict.BRIDGE:
+        if verdict == Verdict.DEFER:
+            self._hold(connection)
+            states.note(self, connection)
+            return verdict
+        if verdict in (Verdict.BRIDGE, Verdict.ACCEPT_PASSIVE):
+            tracked = verdict == Verdict.ACCEPT_PASSIVE
             self.counts["bridged"] += 1
-            self.active.pop(connection.serial, None)
-            connection.release()
+            self.counts["tracked"] += tracked
+            states.begin_bridged(self, connection, TRACK if tracked else PASS)
             return self._pass()
         self.counts["rejected"] += 1
-        self._finish(connection, "policy")
+        self.finish(connection, "policy")
         return verdict
 
-    def _decided(self, connection: Connection, result: object) -> None:
-        """The end of an ``async def decide``; `result` is what it returned or raised."""
+    def decided(self, connection: Connection, result: object) -> None:
+        """What has become of a held SYN: the end of an ``async def decide``, or somebody's word; `result` is what was
+        returned or raised."""
         if connection.phase != HELD or connection.syn is None:
             return  # the client has gone, or the proxy has stopped
         self.stack.tcp.refresh()
@@ -197,7 +220,7 @@ class Proxy:
         said = PolicyError(self.policy.describe(error))  # with file and line, in the connection's record as well
         if self.on_error is not None:
             self.on_error(str(said))
-        self._finish(connection, "policy-error", said)
+        self.finish(connection, "policy-error", said)
         return Verdict.REJECT_SILENT
 
     def _hold(self, connection: Connection) -> None:
@@ -206,7 +229,7 @@ class Proxy:
             syn = connection.first
             syn.context = connection
             syn.on_gone = connection.on_client_gone  # reset, or given up
-            self._tell("held", connection)
+            self.tell("held", connection)
 
     # The server's side.
 
@@ -216,10 +239,12 @@ class Proxy:
         try:
             server = self.stack.connect_onward(connection.first, onward)
         except AddressInUse as error:
-            self._finish(connection, "busy", error)
+            self.finish(connection, "busy", error)
             return Verdict.REJECT_SILENT
         self._hold(connection)
         connection.phase = CONNECTING
+        connection.changes.append((self.stack.tcp.now, connection.state))
+        connection.recorded = True
         connection.server = server
         server.on_event = connection.on_server
         self.stack.wheel.arm(connection, self.stack.tcp.now + self.connect_timeout)
@@ -233,7 +258,7 @@ class Proxy:
             connection.phase = ACCEPTING
             self.stack.wheel.disarm(connection)
             if not connection.first.deliver(ACCEPT):
-                self._finish(connection, "client-gone")
+                self.finish(connection, "client-gone")
 
     def _server_failed(self, connection: Connection, error: BaseException | None) -> None:
         if connection.phase == ACCEPTING:
@@ -253,14 +278,14 @@ class Proxy:
     def _reject(
         self, connection: Connection, verdict: Verdict, outcome: str, error: BaseException | None
     ) -> None:
-        self._finish(connection, outcome, error)
+        self.finish(connection, outcome, error)
         connection.first.deliver(verdict)
 
     # The client's side.
 
     def client_gone(self, connection: Connection) -> None:
         """The client has reset its attempt, or did not complete its handshake in time."""
-        self._finish(connection, "handshake" if connection.phase == ACCEPTING else "client-gone")
+        self.finish(connection, "handshake" if connection.phase == ACCEPTING else "client-gone")
 
     def _on_accept(self, listener: Socket, events: int) -> None:
         """Upcall of the listeners: clients whose handshake has completed."""
@@ -279,21 +304,25 @@ class Proxy:
         assert server is not None
         connection.client = client
         if connection.error is not None or server.error is not None:
-            self._finish(connection, "reset", connection.error or server.error)
+            self.finish(connection, "reset", connection.error or server.error)
             return
         connection.phase = OPEN
         connection.syn = None
         self.counts["opened"] += 1
         server.on_event = None
+        self.join_sockets(connection, client, server)
+
+    def join_sockets(self, connection: Connection, client: Socket, server: Socket) -> None:
+        """Joins the two sockets of an open connection."""
         try:
             joint = connection.joint = self.join(connection, client, server)
         except Exception as error:  # an upcall that raises would cost the listener
             log.exception("joining %r failed", connection)
-            self._finish(connection, "reset", error)
+            self.finish(connection, "reset", error)
             return
         if server.tcb is not None:
             acknowledge_now(server.tcb)  # with what the client's ACK has brought along
-        self._tell("open", connection)
+        self.tell("open", connection)
         if joint.done:
             self.joint_done(connection, joint)
         else:
@@ -303,17 +332,17 @@ class Proxy:
         """Both streams have ended, or something has ended them."""
         error = joint.error
         if error is None:
-            self._finish(connection, "closed")
+            self.finish(connection, "closed")
         elif isinstance(error, PolicyError):
             if self.on_error is not None:
                 self.on_error(str(error))
-            self._finish(connection, "policy-error", error)
+            self.finish(connection, "policy-error", error)
         else:
-            self._finish(connection, "timeout" if isinstance(error, TimedOut) else "reset", error)
+            self.finish(connection, "timeout" if isinstance(error, TimedOut) else "reset", error)
 
     # The end.
 
-    def _finish(self, connection: Connection, outcome: str, error: BaseException | None = None) -> None:
+    def finish(self, connection: Connection, outcome: str, error: BaseException | None = None) -> None:
         """Ends `connection`, whatever its phase; what is still open of it is reset."""
         if connection.phase == FINISHED:
             return
@@ -323,6 +352,10 @@ class Proxy:
         connection.ended = self.stack.tcp.now
         self.stack.wheel.disarm(connection)
         self.active.pop(connection.serial, None)
+        passed = self.passing.pop(connection.serial, None) is not None and not connection.recorded
+        if passed:  # nobody has asked for more than that it passes
+            connection.release()
+            return
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         self.counts["client_bytes"] += connection.client_bytes
         self.counts["server_bytes"] += connection.server_bytes
@@ -337,9 +370,9 @@ class Proxy:
                     end.on_event = None
                     abort_socket(end)
         connection.release()
-        self._tell("finished", connection)
+        self.tell("finished", connection)
 
-    def _tell(self, what: str, connection: Connection) -> None:
+    def tell(self, what: str, connection: Connection) -> None:
         """Calls `on_event`; that it raises is its own affair, and the proxy goes on."""
         if self.on_event is not None:
             try:
@@ -348,6 +381,25 @@ class Proxy:
                 log.exception("on_event of the proxy raised for %r", connection)
 
     # What an operator does and asks.
+
+    def change(self, connection: Connection, state: str, wait: float = 5.0) -> str:
+        """Brings a connection to another state: see :func:`uinet.proxy.states.change`."""
+        return states.change(self, connection, state, wait)
+
+    def try_change(self, connection: Connection) -> None:
+        """Looks whether what a connection waits for is safe by now."""
+        states.try_change(self, connection)
+
+    def connection(self, serial: int) -> Connection | None:
+        """The connection of that number, if there is one."""
+        return self.active.get(serial) or self.passing.get(serial)
+
+    def connections(self) -> list[Connection]:
+        """All of them: held, proxied, and bridged ones that are known, records of which are made if need be."""
+        if self.flows is not None:
+            for flow in self.flows.table.nodes():
+                states.connection_of(self, flow)
+        return [*self.active.values(), *self.passing.values()]
 
     def drain(self) -> None:
         """Takes no new connections from now on: they pass untouched, or are dropped without `bridge`."""
@@ -359,7 +411,7 @@ class Proxy:
         self.stack.tcp.refresh()
         for connection in list(self.active.values()):
             syn = connection.syn if connection.phase in (HELD, CONNECTING) else None
-            self._finish(connection, "shutdown", ConnectionAborted("the proxy stopped"))
+            self.finish(connection, "shutdown", ConnectionAborted("the proxy stopped"))
             if syn is not None:
                 syn.deliver(Verdict.REJECT_RST)
         for listener in self.listeners:
@@ -368,7 +420,9 @@ class Proxy:
 
     def statistics(self) -> dict[str, int]:
         """The counters by name, with bytes up to now, connections by phase and outcomes."""
-        phases = dict.fromkeys((HELD, CONNECTING, ACCEPTING, OPEN), 0)
+        phases = dict.fromkeys((HELD, CONNECTING, ACCEPTING, OPEN, PASSING), 0)
+        if self.flows is not None:
+            phases[PASSING] = len(self.flows)
         counts = dict(self.counts)
         for connection in self.active.values():
             phases[connection.phase] += 1

@@ -3,7 +3,7 @@
 A policy file may define any of these::
 
     def decide(syn):                    # or `async def`: the SYN is held until it returns
-        return "proxy"                  # "bridge", "reset", "drop", a uinet.Verdict; None is "proxy"
+        return "intercept"              # "pass", "track", "hold", "reset", "drop", a uinet.Verdict; None: "intercept"
 
     async def client_to_server(reader, writer, connection):
         while data := await reader.read(65536):
@@ -11,6 +11,8 @@ A policy file may define any of these::
             await writer.drain()
 
     async def server_to_client(reader, writer, connection): ...
+
+    def tracked(data, from_client, connection): ...     # the streams of flows that are tracked, as they pass
 
 `syn` is what a SYN filter sees. The streams are asyncio's: returning ends that direction (the receiver gets a
 FIN), raising resets both sides. The direction without a function is copied as it is; with neither, the engine
@@ -32,16 +34,22 @@ from uinet.tcp.syn import Verdict
 
 Decide = Callable[[Any], Any]
 Rewrite = Callable[[Any, Any, Any], Awaitable[None]]
+Tracked = Callable[[bytes, bool, Any], Any]
 
 WORDS = {
     "proxy": Verdict.ACCEPT,
+    "intercept": Verdict.ACCEPT,
     "accept": Verdict.ACCEPT,
     "bridge": Verdict.BRIDGE,
+    "pass": Verdict.BRIDGE,
+    "track": Verdict.ACCEPT_PASSIVE,
+    "hold": Verdict.DEFER,
     "reset": Verdict.REJECT_RST,
     "refuse": Verdict.REJECT_RST,
     "drop": Verdict.REJECT_SILENT,
     "silent": Verdict.REJECT_SILENT,
 }
+PARAMETERS = {"decide": "(syn)", "tracked": "(data, from_client, connection)"}
 STREAMS = ("client_to_server", "server_to_client")
 
 
@@ -50,17 +58,15 @@ class PolicyError(InvalidArgument):
 
 
 def verdict_of(decision: object) -> Verdict:
-    """The verdict that a policy's answer stands for: ACCEPT, BRIDGE, REJECT_RST or REJECT_SILENT.
+    """The verdict that a policy's answer stands for.
 
-    ACCEPT_PASSIVE (look, never send) is BRIDGE in a proxy: the flow passes untouched. DEFER is a PolicyError:
-    a policy that needs time is an ``async def``.
+    ACCEPT_PASSIVE (look, never send) is "track": the flow passes untouched. DEFER is a PolicyError, unless as the word
+    "hold": a policy that needs time is an ``async def``.
     """
     if decision is None:
         return Verdict.ACCEPT
     if isinstance(decision, str) and decision in WORDS:
         return WORDS[decision]
-    if decision == Verdict.ACCEPT_PASSIVE:
-        return Verdict.BRIDGE
     if isinstance(decision, Verdict) and decision != Verdict.DEFER:
         return decision
     if decision == Verdict.DEFER:
@@ -78,11 +84,13 @@ class Policy:
         decide: Decide | None = None,
         client_to_server: Rewrite | None = None,
         server_to_client: Rewrite | None = None,
+        tracked: Tracked | None = None,
         path: str = "policy",
     ) -> None:
         self.decide = decide
         self.client_to_server = client_to_server
         self.server_to_client = server_to_client
+        self.tracked = tracked
         self.path = path
 
     @property
@@ -105,11 +113,11 @@ class Policy:
         name = str(path)
         namespace = _run(name)
         found: dict[str, Any] = {}
-        for function, parameters in (("decide", 1), *((stream, 3) for stream in STREAMS)):
+        for function, parameters in (("decide", 1), ("tracked", 3), *((stream, 3) for stream in STREAMS)):
             if namespace.get(function) is not None:
                 found[function] = _checked(namespace[function], function, parameters, name)
         if not found:
-            raise PolicyError(f"{name}: defines none of decide, {', '.join(STREAMS)}")
+            raise PolicyError(f"{name}: defines none of decide, tracked, {', '.join(STREAMS)}")
         return cls(**found, path=name)
 
 
@@ -143,7 +151,7 @@ def _checked(function: Any, name: str, parameters: int, path: str) -> Any:
     try:
         inspect.signature(function).bind(*range(parameters))
     except TypeError:
-        wanted = "(syn)" if name == "decide" else "(reader, writer, connection)"
+        wanted = PARAMETERS.get(name, "(reader, writer, connection)")
         raise PolicyError(f"{path}:{line}: {name} must take {wanted}") from None
     except ValueError:
         pass  # a callable that has no signature to look at

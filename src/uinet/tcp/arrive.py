@@ -17,6 +17,7 @@ from uinet.tcp.fast_open import handshake_done, syn_acknowledged
 from uinet.tcp.feedback import agree_on_ecn, note_received, repeat_handshake, take_last_ack
 from uinet.tcp.negotiate import agree_on_options, established
 from uinet.tcp.notify import notify
+from uinet.tcp.passed import passed_on
 from uinet.tcp.receive import came_twice, fin_reached, take_data, take_fin, window_left
 from uinet.tcp.reset import reset_for
 from uinet.tcp.rtt import from_timestamp, sample
@@ -371,7 +372,7 @@ def fifth_check_ack(tcb: Tcb, packet: Packet, seg: Segment) -> bool:
             reset_for(context, packet, seg, tcb.auth)
             return False
         become_established(tcb, seg)
-    if seq_gt(seg.ack, tcb.snd_nxt):
+    if seq_gt(seg.ack, tcb.snd_nxt) and not (tcb.extras is not None and tcb.extras.passed and passed_on(tcb, seg)):
         context.stats.count("tcp_ack_too_new")
         challenge_ack(tcb)
         return False

@@ -12,9 +12,9 @@ cdef unsigned int NO_TIME_WAIT, TRIVIAL_ISN
 
 @cython.final
 cdef class Config:
-    cdef public bint bind_any, broadcast, catch_all, cork, fast_open_connect, keepalive, no_delay, oob_inline, passive
-    cdef public bint promiscuous, quick_ack, receive_auto, receive_errors, reuse_address, reuse_port, send_auto
-    cdef public bint user_timeout_option, no_time_wait, timestamps
+    cdef public bint active_reset, bind_any, broadcast, catch_all, cork, fast_open_connect, keepalive, no_delay
+    cdef public bint oob_inline, passive, promiscuous, quick_ack, receive_auto, receive_errors, reuse_address
+    cdef public bint reuse_port, send_auto, user_timeout_option, no_time_wait, timestamps
     cdef public int copy_mode, trivial_isn
     cdef public unsigned int cdom
     cdef public Interface tx_interface

@@ -17,8 +17,8 @@ from uinet.wire.addresses import Any as AnyType
 from uinet.wire.addresses import VlanTag
 
 ATTRIBUTES = (
-    "bind_any", "broadcast", "catch_all", "cdom", "congestion", "copy_limit", "copy_mode", "copy_target", "cork",
-    "defer_accept", "fast_open",
+    "active_reset", "bind_any", "broadcast", "catch_all", "cdom", "congestion", "copy_limit", "copy_mode",
+    "copy_target", "cork", "defer_accept", "fast_open",
     "fast_open_connect", "fast_open_key", "keep_count", "keep_idle", "keep_interval", "keepalive", "keys",
     "linger", "max_buffer", "max_pacing_rate", "max_segment", "mtu_discover", "mtu_probing",
     "no_delay", "no_time_wait", "not_sent_low", "oob_inline", "passive", "promiscuous", "quick_ack",
@@ -42,6 +42,7 @@ class Config:
         self.max_buffer = max_buffer
         self.promiscuous = False
         self.passive = False
+        self.active_reset = False
         self.reassembly_deadline = 5 * SECOND
         self.cdom = 0
         self.vlans: tuple[VlanTag, ...] | AnyType = ()

@@ -34,6 +34,11 @@ class Extras:
         self.user_timeout = 0
         self.max_segment = 0  # the user's limit of segments (TCP_MAXSEG); 0: none
         self.fin_at = 0
+        # of one that was taken over in the middle (`takeover`)
+        self.taken = False
+        self.passed = False  # the peer may have octets up to `passed_end`, which were never sent from here
+        self.passed_end = 0
+        self.passed_ack = 0  # up to there it has them: what it takes begins there
         # urgent data (RFC 9293 3.8.5); the pointers count only while the TCB's flags are set
         self.snd_up = 0
         self.rcv_up = 0

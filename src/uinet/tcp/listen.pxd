@@ -66,7 +66,7 @@ cpdef long long offset_in_window(SynEntry entry, Segment seg) except? -0x7FFFFFF
 cpdef unfile(Context tcp, SynEntry entry)
 cpdef drop(Context tcp, SynEntry entry, str why)
 cpdef entry_due(Context tcp, SynEntry entry)
-cdef bint still_wanted(Context tcp, SynEntry entry) except -1
+cpdef bint still_wanted(Context tcp, SynEntry entry) except -1
 @cython.locals(syn=Syn)
 cdef defer(Context tcp, Listener listener, SynEntry entry, long long floor)
 @cython.locals(listener=Listener, syn=Syn, kept=list)

@@ -27,7 +27,7 @@ cdef class Reception(Entry):
     cdef public Watch watch
     cdef public Connection conn
     cdef public Reception other
-    cdef public object owner, user_context
+    cdef public object owner, user_context, offer
     cdef public ByteQueue queue
     cdef public list holes
     cdef public unsigned int limit
@@ -69,7 +69,7 @@ cdef class Watch(Engine):
     cdef public Py_ssize_t embryos
     cdef Packet packet
     cdef Reception ending
-    cdef dict shared, paths
+    cdef dict shared, paths, offers
     cdef bint consumed
     @cython.locals(now=cython.longlong)
     cdef tick(self)

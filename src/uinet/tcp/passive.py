@@ -35,6 +35,7 @@ from uinet.passive.stream import drop_gap
 from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.constants import COPIED
 from uinet.tcp.context import Context
+from uinet.tcp.offer import Offer
 from uinet.tcp.table import Entry
 from uinet.units import MASK32
 from uinet.wire.constants import ACK, ETHERTYPE_IPV4, RST, SYN
@@ -86,6 +87,7 @@ class Reception(Entry):
         self.finished = False  # the stream has ended, in sequence
         self.over = False  # the connection has
         self.shut = False  # nobody wants to read it
+        self.offer: Offer | None = None  # what the SYN of its sender has offered
         untrack(self)
 
     # what comes
@@ -310,6 +312,7 @@ class Watch(Engine):
         self.consumed = False
         self.ending: Reception | None = None  # of a connection that another is about to replace
         self.shared: dict[bytes, bytes] = {}
+        self.offers: dict[tuple[Any, ...], Offer] = {}
         self.paths: dict[tuple[int, int, int], Path] = {}
 
     def tick(self) -> None:
@@ -366,6 +369,8 @@ class Watch(Engine):
             return False
         primary: Reception = conn.user
         primary.user_context = syn
+        if syn is not None and syn.active_after:
+            self.tcp.wait_for_answer(listener, primary, syn)
         first = primary.other if answer else primary
         assert first is not None
         copies = self.context.copies
@@ -423,6 +428,16 @@ class Watch(Engine):
             known = self.shared[data] = data
         return known
 
+    def one_offer(self, offer: Offer) -> Offer:
+        """`offer`, the same object for all connections that have offered the same."""
+        key = offer.key
+        known = self.offers.get(key)
+        if known is None:
+            if len(self.offers) >= MAX_SHARED:
+                self.offers.clear()
+            known = self.offers[key] = offer
+        return known
+
     def path_of(self, config: Any) -> Path:
         """What connections of a listener with this configuration share."""
         return self.path_for(config.reassembly_deadline, config.reassembly_deadline, self.idle_of(config))
@@ -473,8 +488,11 @@ class Watch(Engine):
         self.tick()
         self.packet = packet
         self.ttl = packet.ttl
+        if seg.flags & SYN:
+            entry.offer = self.one_offer(Offer(packet.data, seg))
         if not entry.heard:
             entry.heard = True
+            entry.interface = packet.interface
             if entry.other is not None and entry.other.link_header != packet.reply_header():
                 entry.link_header = self.one(packet.link_header)
         arrives(self, conn, entry.primary, seg, packet.data, seg.length, SUM_GOOD, seg.signed)
@@ -527,6 +545,10 @@ class Watch(Engine):
     def hatch(self, primary: Reception) -> None:
         """No embryo any more."""
         primary.embryo = False
+        syn: Syn | None = primary.user_context
+        if syn is not None and syn.patience is not None:
+            self.wheel.disarm(syn.patience)
+            syn.patience = None
         primary.owner.forget(primary)
         self.embryos -= 1
 

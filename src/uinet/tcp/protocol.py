@@ -27,6 +27,7 @@ from uinet.tcp.cork import Corked
 from uinet.tcp.discovery import BELIEVED, REFUSED, too_big
 from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
 from uinet.tcp.feedback import enter, take_last_ack
+from uinet.tcp.go_active import wait_for_answer
 from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import is_v4
 from uinet.tcp.listen import (
@@ -155,6 +156,10 @@ class Tcp(Context):
         if self.watch is None:
             self.watch = Watch(self)
         return self.watch
+
+    def wait_for_answer(self, listener: Listener, primary: Reception, syn: Syn) -> None:
+        """Answers a watched SYN if nobody else does in the time that its filter has set."""
+        wait_for_answer(self, listener, primary, syn)
 
     def without_connection(self, packet: Packet, seg: Segment, floor: int) -> bool:
         """A segment of no connection: a SYN or a cookie for a listener, or RFC 9293 3.10.7.1."""

@@ -50,6 +50,7 @@ cpdef emit(Tcb tcb, unsigned int seq, unsigned int flags, Py_ssize_t position, P
            Py_ssize_t segment=*)
 @cython.locals(flags=cython.uint)
 cpdef unsigned int ecn_flags(Tcb tcb, unsigned int seq, Py_ssize_t length) except? 0xA5A5A5A5
+@cython.locals(extras=Extras, seq=cython.uint)
 cpdef send_ack(Tcb tcb)
 @cython.locals(context=Context)
 cpdef challenge_ack(Tcb tcb)

@@ -207,8 +207,12 @@ def ecn_flags(tcb: Tcb, seq: int, length: int) -> int:
 
 def send_ack(tcb: Tcb) -> None:
     """Sends a bare ACK now. While a probe's octet lies beyond the peer's window SND.NXT does so too, and would not be
-    acceptable."""
-    emit(tcb, tcb.snd_una if tcb.persisting and tcb.snd_wnd == 0 else tcb.snd_nxt, 0, 0, 0)
+    acceptable; nor would it be where the peer has more than was sent from here (`takeover`)."""
+    seq = tcb.snd_una if tcb.persisting and tcb.snd_wnd == 0 else tcb.snd_nxt
+    extras = tcb.extras
+    if extras is not None and extras.passed and seq_gt(extras.passed_ack, tcb.snd_nxt):
+        seq = extras.passed_ack
+    emit(tcb, seq, 0, 0, 0)
 
 
 def challenge_ack(tcb: Tcb) -> None:

@@ -19,4 +19,5 @@ cdef class Syn:
     cdef public Py_ssize_t header_end, options_offset, options_end
     cdef public unsigned int mss, wscale, tsval, window
     cdef public bint sack_permitted, has_timestamps, asking
-    cdef public object context, on_gone, entry, decide, early
+    cdef public object context, on_gone, entry, decide, early, patience
+    cdef public long long active_after

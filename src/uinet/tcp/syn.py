@@ -9,6 +9,7 @@ from uinet.errors import InvalidArgument
 from uinet.ip.interface import Interface
 from uinet.tcp.verdict import SynOptions as SynOptions
 from uinet.tcp.verdict import Verdict as Verdict
+from uinet.units import MILLISECOND
 from uinet.wire.addresses import L2Info, unpack_address
 from uinet.wire.constants import NO_WSCALE
 from uinet.wire.kernels import join, take
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
     from uinet.tcp.listen import SynEntry
+
+MOST_PATIENCE = 60_000  # ms: no longer than an unanswered SYN is watched
 
 
 class Syn:
@@ -57,6 +60,8 @@ class Syn:
         self.decide: Callable[[SynEntry, Verdict], None] | None = None
         self.asking = False  # the filter is being asked
         self.early: Verdict | None = None  # what was delivered meanwhile
+        self.active_after = 0  # ns: see `go_active_on_timeout`
+        self.patience: Any = None  # the timer of that
 
     @property
     def source(self) -> tuple[IPv4Address | IPv6Address, int]:
@@ -110,6 +115,17 @@ class Syn:
             return False
         self.decide(self.entry, verdict)
         return True
+
+    def go_active_on_timeout(self, milliseconds: float) -> None:
+        """Before ACCEPT_PASSIVE: if whom the SYN asks for has not answered it after so long, we answer in its place,
+        and the connection that comes of it is an ordinary one (libuinet's uinet_synfilter_go_active_on_timeout).
+        InvalidArgument for what is no time.
+        """
+        if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or not (
+            0 < milliseconds <= MOST_PATIENCE
+        ):
+            raise InvalidArgument(f"{milliseconds!r}: want milliseconds, more than 0 and at most {MOST_PATIENCE}")
+        self.active_after = max(1, int(milliseconds * MILLISECOND))
 
     def gone(self, why: str) -> None:
         """Tells who asked that this SYN has come to nothing."""

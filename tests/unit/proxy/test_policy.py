@@ -50,7 +50,7 @@ def test_policy_with_a_dataclass_under_future_annotations_loads(tmp_path: Path) 
         ("import no_such_module\n", ":1: ModuleNotFoundError: No module named 'no_such_module'"),
         ("def f():\n    raise ValueError('two\\nlines')\nf()\n", ":2: ValueError: two lines"),
         ("raise SystemExit(3)\n", ":1: SystemExit: 3"),
-        ("", ": defines none of decide, client_to_server, server_to_client"),
+        ("", ": defines none of decide, tracked, client_to_server, server_to_client"),
         ("decide = 7\n", ": decide is not a function"),
         ("\ndef decide():\n    pass\n", ":2: decide must take (syn)"),
         (
@@ -102,7 +102,11 @@ def test_describe_names_the_innermost_line_of_the_file(tmp_path: Path) -> None:
         ("reset", Verdict.REJECT_RST),
         ("drop", Verdict.REJECT_SILENT),
         (Verdict.REJECT_RST, Verdict.REJECT_RST),
-        (Verdict.ACCEPT_PASSIVE, Verdict.BRIDGE),
+        (Verdict.ACCEPT_PASSIVE, Verdict.ACCEPT_PASSIVE),
+        ("pass", Verdict.BRIDGE),
+        ("track", Verdict.ACCEPT_PASSIVE),
+        ("hold", Verdict.DEFER),
+        ("intercept", Verdict.ACCEPT),
     ],
 )
 def test_verdict_of_a_decision(decision: object, verdict: Verdict) -> None:

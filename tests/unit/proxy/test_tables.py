@@ -14,7 +14,9 @@ from uinet.link.flow_files import FlowFiles
 from uinet.metrics import families
 from uinet.proxy.connection import OUTCOMES
 from uinet.proxy.engine import COUNTERS
-from uinet.proxy.tables import tables
+from uinet.proxy.policy import Policy
+from uinet.proxy.tables import serve, tables
+from uinet.wire.tcp_options import Mss
 
 
 @pytest.fixture
@@ -82,3 +84,57 @@ def test_a_connection_is_listed_from_its_syn_to_its_end(world: Any, shown: Pair)
     pytest.importorskip("prometheus_client")
     samples = {sample.name: sample.value for family in families(totals) for sample in family.samples}
     assert samples["uinet_proxy_opened_total"] == 1 and samples["uinet_proxy_policy_error_total"] == 0
+
+
+# the states of flows
+
+
+@pytest.fixture
+def tracked(make_world: Any) -> Any:
+    """A world whose flows are tracked, and a control server to change that."""
+    world = make_world(policy=Policy(decide=lambda syn: "track"))
+    server = Server(world.stack)
+    serve(server, world.proxy)
+    pair = Pair(server=server)
+    yield world, pair
+    pair.close()
+
+
+def test_a_flow_is_shown_and_taken_over_by_command(tracked: Any) -> None:
+    world, pair = tracked
+    world.client.send("S", options=[Mss(1460)])
+    world.server.expect("S")
+    world.server.send("S.", options=[Mss(1460)])
+    world.client.expect("S.")
+    world.client.send(".")
+    world.server.expect(".")
+    world.client.send(".", b"hello")
+    world.server.expect(".", b"hello")
+    (row,) = pair.ask("stat", what="flows")
+    assert (row["state"], row["phase"], row["client_bytes"]) == ("track", "bridged", 5)
+    (row,) = pair.ask("flow", state="intercept", filter=["server_port=80"])
+    assert (row["before"], row["state"]) == ("track", "intercept")
+    got = world.client.expect(".")  # the proxy acknowledges what the server has not yet
+    assert got.tcp.ack == world.client.snd_nxt
+    world.server.send(".")
+    world.run(0.1)
+    (row,) = pair.ask("flow", state="pass", filter=["state=intercept"])
+    assert row["state"] == "pass"
+    assert pair.ask("stat", what="flows", filter=["state=intercept"]) == []
+
+
+def test_what_a_command_can_not_be(tracked: Any) -> None:
+    world, pair = tracked
+    for request, why in (
+        ({"state": "proxy", "filter": ["serial=1"]}, "state"),
+        ({"state": "pass"}, "filter"),
+        ({"state": "pass", "filter": ["serial=1"], "wait": -1}, "wait"),
+        ({"state": "pass", "filter": ["nothing=1"]}, "nothing"),
+    ):
+        with pytest.raises(AssertionError, match=why):
+            pair.ask("flow", **request)
+    assert pair.ask("flow", state="pass", filter=["serial=1"]) == []
+    world.client.send("S")
+    world.server.expect("S")
+    (row,) = pair.ask("flow", state="hold", filter=["serial=1"])
+    assert row["state"] == "track" and "only a SYN" in row["why"]
