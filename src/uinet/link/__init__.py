@@ -6,6 +6,8 @@ from uinet.link.capture import Capture
 from uinet.link.device import Device
 from uinet.link.faults import Faults
 from uinet.link.memory import MemoryDevice, MemoryRegistry
+from uinet.link.netmap import Loan, NetmapDevice
+from uinet.link.options import Common, Options
 from uinet.link.packet import PacketDevice
 from uinet.link.pcap_file import PcapDevice
 from uinet.link.pipe import Pipe, Sender
@@ -13,14 +15,20 @@ from uinet.link.sharing import open_shares
 from uinet.link.tap import TapDevice
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
 from uinet.link.url import open_device
+from uinet.link.utun import UtunDevice
+from uinet.link.vde import VdeDevice
 from uinet.link.xdp import XdpDevice
 
 __all__ = [
     "Capture",
+    "Common",
     "Device",
     "Faults",
+    "Loan",
     "MemoryDevice",
     "MemoryRegistry",
+    "NetmapDevice",
+    "Options",
     "PacketDevice",
     "PcapDevice",
     "Pipe",
@@ -28,6 +36,8 @@ __all__ = [
     "TapDevice",
     "UnixDatagramDevice",
     "UnixStreamDevice",
+    "UtunDevice",
+    "VdeDevice",
     "XdpDevice",
     "open_device",
     "open_shares",
