@@ -30,7 +30,7 @@ VERSION = 3
 ANY_PORT = 0  # REQ_NEW_CONTROL; the number of a port that is wanted stands 8 bits higher
 REQUEST = struct.Struct("=IIIH108s128s")
 NAME = struct.Struct("=H108s")
-PATIENCE = 5.0  # seconds for the switch to answer
+PATIENCE = 2.0  # seconds for the switch to answer: it says nothing where it refuses
 MOST_PORTS = 1 << 16
 _serial = itertools.count()
 
@@ -38,7 +38,7 @@ _serial = itertools.count()
 class VdeDevice(DatagramDevice):
     """A port of the switch at `path`: its directory, or its control socket. `port`: its number, 0 for any.
 
-    Raises DeviceError (no switch, no such port, a port in use), PermissionDenied. DeviceGone once the switch has ended.
+    Raises DeviceError (no switch, no such port), PermissionDenied. DeviceGone once the switch has ended.
     What is sent while the switch does not keep up is dropped, counted as tx_full.
     """
 
@@ -71,10 +71,10 @@ class VdeDevice(DatagramDevice):
         )
         self._control.sendall(request)
         if not select.select([self._control], [], [], PATIENCE)[0]:
-            raise DeviceError(f"vde:{path}: no answer: is it a VDE switch?")
+            raise DeviceError(f"vde:{path}: no answer: this is no VDE switch, or it has no port {port or 'left'}")
         answer = self._control.recv(NAME.size)
         if not answer:
-            raise DeviceError(f"vde:{path}: the switch refuses: no such port, or it is in use")
+            raise DeviceError(f"vde:{path}: the switch refuses")
         _, peer = NAME.unpack(answer.ljust(NAME.size, b"\0"))
         return os.fsdecode(peer.split(b"\0", 1)[0])
 
