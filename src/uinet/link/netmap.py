@@ -252,18 +252,21 @@ class NetmapDevice(WritingDevice):
         return int(min(self.largest(), self._slots.size * self._slots.pieces))
 
     def _put(self, packets: list[bytes]) -> int:
-        """Puts packets into the ring, with a system call between where it is full; how many."""
-        slots, done = self._slots, 0
-        for _ in range(2):
+        """Puts packets into the ring, with system calls between where it is full; how many."""
+        slots, done, waited = self._slots, 0, False
+        while done < len(packets):
+            room = slots.room()
             sent = slots.send(packets, done)
             done += sent
             self.counters["tx_frames"] += sent
             self.counters["tx_bytes"] += slots.octets
-            if done == len(packets):
+            if not sent and room >= slots.pieces:
+                raise DeviceGone(f"{self.name}: its transmit ring names buffers that are not there")
+            if not sent and waited:
                 break
-            self._sync(NIOCTXSYNC)
-        if done < len(packets) and slots.room() >= slots.pieces:
-            raise DeviceGone(f"{self.name}: its transmit ring names buffers that are not there")
+            if done < len(packets):
+                self._sync(NIOCTXSYNC)
+            waited = not sent
         return done
 
     def forward(self, loans: Sequence[Loan]) -> int:
@@ -331,7 +334,8 @@ class NetmapDevice(WritingDevice):
         lent = self._end_loans()
         if self.lendable and self._memory is not None:
             first = self._slots.chain(lent)  # by which the kernel frees them
-            self._memory[self._interface + BUFS_HEAD : self._interface + BUFS_HEAD + 4] = first.to_bytes(4, sys.byteorder)
+            at = self._interface + BUFS_HEAD
+            self._memory[at : at + 4] = first.to_bytes(4, sys.byteorder)
         self._release()
 
     def _end_loans(self) -> list[int]:

@@ -112,7 +112,7 @@ class System:
         return mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
 
     def sync(self, fd: int, request: int) -> None:
-        """NIOCTXSYNC: sends what is in the transmit rings. NIOCRXSYNC: gives back what was received, and fetches more."""
+        """NIOCTXSYNC: sends what is in the transmit rings. NIOCRXSYNC: gives back what was read, and fetches more."""
         fcntl.ioctl(fd, request)
 
     def close(self, fd: int) -> None:

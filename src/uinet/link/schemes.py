@@ -1,4 +1,4 @@
-"""The schemes of device URLs: what is built in, and what other packages add by the entry point group ``uinet.devices``."""
+"""The schemes of device URLs: those built in, and those of other packages, by entry points of ``uinet.devices``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 GROUP = "uinet.devices"  # of entry points: the scheme -> a function like those below
 SHARED = ("netmap", "packet", "tap", "tun", "xdp")
 EXAMPLES = (
-    "memory:NAME, tap:NAME, tun:NAME, utun:NAME, packet:IFNAME, xdp:IFNAME, netmap:PORT, pcap:PATH, unix:PATH or vde:PATH"
+    "memory:NAME, tap:NAME, tun:NAME, utun:NAME, packet:IFNAME, xdp:IFNAME, netmap:PORT, pcap:PATH, unix:PATH "
+    "or vde:PATH"
 )
 
 # one function a scheme: takes its options, and returns what opens the device, once all options are known to
@@ -130,7 +131,7 @@ def _unix(name: str, options: Options, common: Common) -> Opener:
     layer = options.take("layer", parse_layer, 2)
     mtu, mac = common.mtu or 1500, common.mac
     if listen and reconnect:
-        raise DeviceURLError(f"unix:{path}: reconnect= is for the side that connects; the one that listens waits anyway")
+        raise DeviceURLError(f"unix:{path}: reconnect= is for who connects; the one that listens waits anyway")
     if mode == "stream":
         return lambda: UnixStreamDevice(path, listen=listen, reconnect=reconnect, layer=layer, mtu=mtu, mac=mac)
     local = options.take("local", parse_path, "")

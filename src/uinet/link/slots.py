@@ -133,7 +133,7 @@ class Slots:
         return found
 
     def lend(self, limit: int) -> list[tuple[int, int] | bytes]:
-        """At most `limit` packets as (buffer, length): each buffer is ours until `give_back`, a spare one is in its slot.
+        """At most `limit` packets as (buffer, length): each is ours until `give_back`, a spare one is in its slot.
 
         Packets of several slots, and those for which there is no spare buffer, come as bytes.
         """
@@ -269,7 +269,7 @@ class Slots:
         return True
 
     def swap(self, index: int, length: int) -> int:
-        """Sends buffer `index` itself, with a packet of `length` bytes: the buffer that was in its slot is ours instead.
+        """Sends buffer `index` itself, with a packet of `length` bytes: the one that was in its slot is ours instead.
 
         -1 if there is no room. IndexError if there is no such buffer.
         """

@@ -258,7 +258,8 @@ class UnixStreamDevice(WritingDevice):
     def poll(self, now: int) -> None:
         if self._retry_at is not None and not self.closed and now >= self._retry_at:
             self._connect_again(now)
-        if self._unsent and self._selector is None and self._connection is not None and not self.closed and now >= self._flush_at:
+        by_timer = self._unsent and self._selector is None and self._connection is not None
+        if by_timer and not self.closed and now >= self._flush_at:
             self._flush()
             self._flush_at = now + FLUSH
 

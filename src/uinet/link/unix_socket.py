@@ -103,7 +103,8 @@ def failure(path: str, error: OSError) -> DeviceError:
     if isinstance(error, PermissionError):
         return PermissionDenied(f"unix:{path}: permission denied")
     if error.errno in ABSENT:
-        return DeviceError(f"unix:{path}: nobody listens there (listen=1 makes this side wait for a peer, reconnect=1s keep trying)")
+        ways = "listen=1 makes this side wait for a peer, reconnect=1s has it try again"
+        return DeviceError(f"unix:{path}: nobody listens there ({ways})")
     if error.errno == errno.EADDRINUSE:
         return DeviceError(f"unix:{path} is in use")
     if error.errno == errno.EPROTOTYPE:

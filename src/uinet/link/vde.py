@@ -66,10 +66,10 @@ class VdeDevice(DatagramDevice):
     def _ask(self, path: str, port: int, made: socket.socket) -> str:
         """Where the switch wants the frames. DeviceError, OSError."""
         name = made.getsockname()
-        request = REQUEST.pack(
-            MAGIC, VERSION, ANY_PORT | port << 8, socket.AF_UNIX, os.fsencode(name), f"uinet, process {os.getpid()}".encode()
+        who = f"uinet, process {os.getpid()}".encode()
+        self._control.sendall(
+            REQUEST.pack(MAGIC, VERSION, ANY_PORT | port << 8, socket.AF_UNIX, os.fsencode(name), who)
         )
-        self._control.sendall(request)
         if not select.select([self._control], [], [], PATIENCE)[0]:
             raise DeviceError(f"vde:{path}: no answer: this is no VDE switch, or it has no port {port or 'left'}")
         answer = self._control.recv(NAME.size)

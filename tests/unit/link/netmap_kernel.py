@@ -251,9 +251,9 @@ class Kernel(System):
         else:
             assert request & 0xFF == 149
             port.receive_sync()
-        self._signal()
+        self.signal()
 
-    def _signal(self) -> None:
+    def signal(self) -> None:
         """Descriptors are readable while something waits, as poll(2) of netmap would find."""
         for fd, port in self.bound.items():
             waits = any(port.waiting.values()) or any(ring.head != ring.tail for _, ring, _, _ in port.receive)

@@ -80,7 +80,7 @@ def test_descriptor_tells_when_something_waits() -> None:
         assert not select.select([device.fileno()], [], [], 0)[0]
         port.deliver(FRAME)
         port.deliver(FRAME)
-        kernel._signal()
+        kernel.signal()
         assert select.select([device.fileno()], [], [], 0)[0]
         assert len(device.recv(1)) == 1
         device.recv(64)
@@ -128,7 +128,8 @@ def test_ports_of_a_switch_take_packets_of_several_buffers() -> None:
     a, b = FakePort("vale0:a", Region(2), host=0), FakePort("vale0:b", Region(3), host=0)
     kernel = Kernel(a, b)
     kernel.join(a, b)
-    with NetmapDevice("vale0:a", mtu=9000, system=kernel) as one, NetmapDevice("vale0:b", mtu=9000, system=kernel) as two:
+    one, two = (NetmapDevice(name, mtu=9000, system=kernel) for name in ("vale0:a", "vale0:b"))
+    with one, two:
         for size in (60, BUFFER, BUFFER + 1, 9014):
             assert one.send([Frame(payload(size, size))]) == 1
             assert [frame.data for frame in two.recv()] == [payload(size, size)]
@@ -400,7 +401,7 @@ def test_transmit_ring_that_names_no_buffer_ends_the_device() -> None:
 def test_rings_that_do_not_fit_their_memory_are_refused(which: str, field: str, value: int) -> None:
     port = card()
     setattr(getattr(port, which)[0][1], field, value)
-    with pytest.raises(DeviceError, match="netmap:em0: (no ring of|no buffers of|the rings have different buffers)"):
+    with pytest.raises(DeviceError, match=r"netmap:em0: (no ring of|no buffers of|the rings have different buffers)"):
         NetmapDevice("em0", system=Kernel(port))
 
 
@@ -494,7 +495,8 @@ def test_nothing_that_the_memory_holds_leads_out_of_it() -> None:
                         ring.tail = rng.choice((0, 7, 8, rng.getrandbits(32)))
                     else:
                         at = rng.randrange(8)
-                        slots[at] = Slot.from_buffer_copy(struct.pack("=QQ", rng.getrandbits(64) >> rng.randrange(64), 0))
+                        first = rng.getrandbits(64) >> rng.randrange(64)
+                        slots[at] = Slot.from_buffer_copy(struct.pack("=QQ", first, 0))
                 elif what == 1:
                     device._slots.receive(rng.randrange(10))
                 elif what == 2:
