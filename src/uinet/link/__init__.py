@@ -17,13 +17,16 @@ from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
 from uinet.link.url import open_device
 from uinet.link.utun import UtunDevice
 from uinet.link.vde import VdeDevice
+from uinet.link.writing import WritingDevice
 from uinet.link.xdp import XdpDevice
+from uinet.wire.frame import Frame
 
 __all__ = [
     "Capture",
     "Common",
     "Device",
     "Faults",
+    "Frame",
     "Loan",
     "MemoryDevice",
     "MemoryRegistry",
@@ -38,6 +41,7 @@ __all__ = [
     "UnixStreamDevice",
     "UtunDevice",
     "VdeDevice",
+    "WritingDevice",
     "XdpDevice",
     "open_device",
     "open_shares",

@@ -27,6 +27,7 @@ from uinet.wire.frame import CHECKSUM_NEEDED, Frame
 
 PATIENCE = 5.0  # seconds for what has to happen
 QUIET = 0.05  # and for what must not
+ADDRESSES = bytes((192, 0, 2, 1, 192, 0, 2, 2))  # of RFC 5737: nobody's
 _DESCRIPTORS = "/dev/fd"
 
 
@@ -74,7 +75,7 @@ def frame(device: Device, number: int, size: int = 0) -> bytes:
     size = max(size, len(link) + 46)
     length = size - len(link)
     header = bytearray(b"\x45\x00" + length.to_bytes(2, "big") + number.to_bytes(2, "big"))
-    header += b"\x40\x00\x40\x11\x00\x00" + bytes((192, 0, 2, 1, 192, 0, 2, 2))
+    header += b"\x40\x00\x40\x11\x00\x00" + ADDRESSES
     total = sum(int.from_bytes(header[at : at + 2], "big") for at in range(0, 20, 2))
     header[10:12] = _folded(total, inverted=True)
     udp = b"\x30\x39\x00\x09" + (length - 20).to_bytes(2, "big") + b"\x00\x00"
@@ -169,9 +170,9 @@ class _Driver:
 
 
 def _ours(device: Device, data: bytes) -> bool:
-    """Whether it is one of `frame`, whatever its number and size."""
+    """Whether it is one of the checks' own, by its addresses."""
     at = 14 if device.layer == 2 else 0
-    return data[at + 12 : at + 24] == b"\xc0\x00\x02\x01\xc0\x00\x02\x02\x30\x39\x00\x09"
+    return data[at + 12 : at + 20] == ADDRESSES
 
 
 def _numbers(device: Device, packets: Sequence[bytes]) -> list[int]:
@@ -384,14 +385,7 @@ def finishes_what_is_unfinished(make: Make) -> None:
         large = _large(device, 5 * 1000, 1000)
         driver.send([large])
         expected = [one.data for one in finish(large, device.layer, checksums=device.checksums)]
-        end = time.monotonic() + PATIENCE
-        found: list[bytes] = []
-        while len(found) < len(expected):
-            want(time.monotonic() < end, f"{len(found)} segments arrived of {len(expected)}")
-            subject.settle()
-            assert subject.take is not None
-            found += [data for data in (*subject.taken, *subject.take()) if data in expected]
-            subject.taken.clear()
+        found = driver.arrived(len(expected))
         want(found == expected, "segments arrived in another order, or twice")
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
-from uinet.errors import DeviceError, DeviceURLError
+from uinet.errors import DeviceError, DeviceURLError, Error
 from uinet.link.device import Device
 from uinet.link.netmap import MOST_LENT, NetmapDevice
 from uinet.link.options import (
@@ -34,6 +35,8 @@ from uinet.link.xdp import MODES, XdpDevice
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
 
 GROUP = "uinet.devices"  # of entry points: the scheme -> a function like those below
 SHARED = ("netmap", "packet", "tap", "tun", "xdp")
@@ -183,7 +186,28 @@ def find_scheme(name: str) -> Scheme | None:
         raise DeviceError(f"{name}: the device{of} can't be loaded: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise DeviceError(f"{name}: {point.value} is no function that makes devices")
-    return found
+    return partial(_guarded, found)
+
+
+def _guarded(scheme: Scheme, name: str, options: Options, common: Common) -> Opener:
+    """A scheme of another package, whose mistakes are errors of its device."""
+
+    def open_it(opener: Opener) -> Device:
+        device = _tried(name, opener)
+        if not isinstance(device, Device):
+            raise DeviceError(f"{name}: made a {type(device).__name__}, which is no uinet.link.Device")
+        return device
+
+    return partial(open_it, _tried(name, lambda: scheme(name, options, common)))
+
+
+def _tried(name: str, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except Error:
+        raise
+    except Exception as error:
+        raise DeviceError(f"{name}: {type(error).__name__}: {error}") from error
 
 
 def is_device_url(text: str) -> bool:
