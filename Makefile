@@ -92,7 +92,8 @@ docs: $(VENV)/tools-ok
 deps:
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq tshark nginx-light iperf3 curl iproute2 clang iputils-ping ethtool nftables \
-	  tcpdump apache2-utils nmap openssh-client openssh-server radvd dnsmasq-base
+	  tcpdump apache2-utils nmap openssh-client openssh-server radvd dnsmasq-base \
+	  passt vde-switch qemu-system-x86 busybox-static linux-image-cloud-amd64
 
 bench-deps: deps
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libpcap-dev libnids-dev libtins-dev tcpflow golang-go \

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from uinet.link.device import Device
 
 Stop = Callable[[], bool]
-
-_DEVICE = re.compile(r"(memory|tap|tun|packet|xdp|netmap|pcap|unix):")
 
 
 class Source:
@@ -156,7 +153,7 @@ def open_source(name: str | os.PathLike[str] | BinaryIO | Device, *, filter: str
         text = os.fspath(name)
         if not isinstance(text, str):
             raise InvalidArgument(f"a source is named by text, not by {type(text).__name__}")
-        if isinstance(name, str) and _DEVICE.match(text):
+        if isinstance(name, str) and _is_device(text):
             return _open_url(text, compiled)
         return CaptureSource(DescriptorInput("standard input", 0) if text == "-" else open_path(text), compiled)
     if hasattr(name, "read"):
@@ -167,6 +164,15 @@ def open_source(name: str | os.PathLike[str] | BinaryIO | Device, *, filter: str
     if isinstance(name, Device):
         return DeviceSource(name, compiled)
     raise InvalidArgument(f"a source is a path, a device URL, a file or a device, not {type(name).__name__}")
+
+
+def _is_device(text: str) -> bool:
+    """Whether it is a device URL: files are opened without loading the devices."""
+    if ":" not in text:
+        return False
+    from uinet.link.url import is_device_url
+
+    return is_device_url(text)
 
 
 def _open_url(url: str, filter: Filter | None) -> Source:

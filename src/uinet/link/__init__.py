@@ -7,6 +7,8 @@ from uinet.link.device import Device
 from uinet.link.faults import Faults
 from uinet.link.flow_files import FlowFiles
 from uinet.link.memory import MemoryDevice, MemoryRegistry
+from uinet.link.netmap import Loan, NetmapDevice
+from uinet.link.options import Common, Options
 from uinet.link.packet import PacketDevice
 from uinet.link.pcap_file import PcapDevice
 from uinet.link.pipe import Pipe, Sender
@@ -14,15 +16,24 @@ from uinet.link.sharing import open_shares
 from uinet.link.tap import TapDevice
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
 from uinet.link.url import open_device
+from uinet.link.utun import UtunDevice
+from uinet.link.vde import VdeDevice
+from uinet.link.writing import WritingDevice
 from uinet.link.xdp import XdpDevice
+from uinet.wire.frame import Frame
 
 __all__ = [
     "Capture",
+    "Common",
     "Device",
     "Faults",
     "FlowFiles",
+    "Frame",
+    "Loan",
     "MemoryDevice",
     "MemoryRegistry",
+    "NetmapDevice",
+    "Options",
     "PacketDevice",
     "PcapDevice",
     "Pipe",
@@ -30,6 +41,9 @@ __all__ = [
     "TapDevice",
     "UnixDatagramDevice",
     "UnixStreamDevice",
+    "UtunDevice",
+    "VdeDevice",
+    "WritingDevice",
     "XdpDevice",
     "open_device",
     "open_shares",

@@ -43,6 +43,7 @@ COUNTERS: dict[str, str] = {
     "rx_missed": "dropped by the kernel before they were read",
     "rx_truncated": "dropped on the way in: longer than any frame this device takes",
     "rx_unsupported": "dropped on the way in: an offload or link type that this device does not know",
+    "rx_damaged": "dropped on the way in: a slot of a shared ring made no sense",
     "rx_short": "dropped on the way in: shorter than a link header",
     "tx_oversize": "dropped on the way out: longer than the link takes",
     "tx_refused": "dropped on the way out: the link takes no such frame",

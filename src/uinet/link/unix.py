@@ -6,17 +6,14 @@ datagram. A path that begins with "@" is a name in Linux's abstract namespace.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import selectors
 import socket
-import stat
 import struct
-import sys
 from collections import deque
 
 from uinet.errors import DeviceError, DeviceGone, DeviceURLError, PermissionDenied
+from uinet.link.unix_socket import ABSENT, address_of, bound, connected, unbind
 from uinet.link.writing import WritingDevice
 from uinet.units import MILLISECOND
 from uinet.wire.addresses import Mac
@@ -27,17 +24,17 @@ LONGEST = 65535 + 14 + 16 * 4  # a length beyond this means that the stream is o
 CHUNK = 64 * 1024
 UNSENT = 1 << 20  # bytes that may wait for the peer of a listening device
 FLUSH = MILLISECOND  # how often the rest of a frame is tried again
-_PATH_LENGTH = 107  # sizeof(sockaddr_un.sun_path), less the final zero
-_PEER_GONE = (errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE)
+_PEER_GONE = (errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE, errno.EDESTADDRREQ)
 
 
 class UnixStreamDevice(WritingDevice):
     """One end of a stream of frames.
 
     `path`: connected to, or, with `listen`, bound: then one peer at a time is served, and the next one
-    after it. `connection`: a connected socket instead of a path. Frames for nobody are dropped, counted as
-    tx_down. Without `listen`, a peer that hangs up means DeviceGone. A listening device never takes fewer
-    frames than it is given: what does not fit into its queue of 1 MiB is dropped, counted as tx_full.
+    after it. `connection`: a connected socket instead of a path. `reconnect`: nanoseconds between attempts to connect
+    again to a peer that hung up, or is not there yet; 0: then it is DeviceGone, or DeviceError. Frames for nobody are
+    dropped, counted as tx_down. A device that listens or reconnects never takes fewer frames than it is given: what
+    does not fit into its queue of 1 MiB is dropped, counted as tx_full.
 
     Raises DeviceURLError (bad path), PermissionDenied, DeviceError.
     """
@@ -48,6 +45,7 @@ class UnixStreamDevice(WritingDevice):
         *,
         listen: bool = False,
         connection: socket.socket | None = None,
+        reconnect: int = 0,
         layer: int = 2,
         mtu: int = 1500,
         mac: Mac | None = None,
@@ -56,21 +54,55 @@ class UnixStreamDevice(WritingDevice):
         self._path = path
         self._connection = connection
         self._listener: socket.socket | None = None
-        # a listening device changes its socket with every peer, and its descriptor must stay the same
+        # whoever changes its socket with every peer has a descriptor of its own, which must stay the same
         self._selector: selectors.DefaultSelector | None = None
         self._input = bytearray()
         self._ready: deque[Frame] = deque()
         self._unsent = bytearray()
         self._flush_at = 0
+        self._reconnect = 0 if listen or connection is not None else reconnect
+        self._retry_at: int | None = None  # when to connect again
+        self._tried_at: int | None = None
         if connection is not None:
             connection.setblocking(False)
         elif listen:
-            self._listener = _bound(path, socket.SOCK_STREAM)
+            self._listener = bound(path, socket.SOCK_STREAM)
             self._listener.listen(8)
             self._selector = selectors.DefaultSelector()
             self._selector.register(self._listener, selectors.EVENT_READ)
         else:
-            self._connection = _connected(path, socket.SOCK_STREAM)
+            self._connect()
+            if self._reconnect:
+                self._selector = selectors.DefaultSelector()
+                if self._connection is not None:
+                    self._selector.register(self._connection, selectors.EVENT_READ)
+
+    def _connect(self) -> None:
+        """Connects, or says when to try again. DeviceError if there is no second try."""
+        try:
+            self._connection = connected(self._path, socket.SOCK_STREAM)
+        except DeviceError as error:
+            if not self._reconnect or isinstance(error, (DeviceURLError, PermissionDenied)):
+                raise
+            self._retry_at = 0
+        else:
+            self._retry_at = None
+
+    def _connect_again(self, now: int) -> None:
+        """Never more often than every `reconnect`, even if the peer hangs up at once each time."""
+        assert self._selector is not None
+        if self._tried_at is not None and now < self._tried_at + self._reconnect:
+            self._retry_at = self._tried_at + self._reconnect
+            return
+        self._tried_at = now
+        try:
+            self._connect()
+        except DeviceError as error:
+            raise DeviceGone(str(error)) from None
+        if self._connection is not None:
+            self._selector.register(self._connection, selectors.EVENT_READ)
+        else:
+            self._retry_at = now + self._reconnect
 
     # in
 
@@ -89,7 +121,9 @@ class UnixStreamDevice(WritingDevice):
         return frames
 
     def _accept(self) -> None:
-        assert self._listener is not None and self._selector is not None
+        """Takes the next peer, where this side waits for one."""
+        if self._listener is None or self._selector is None:
+            return
         try:
             connection, _ = self._listener.accept()
         except (BlockingIOError, ConnectionError):
@@ -137,14 +171,17 @@ class UnixStreamDevice(WritingDevice):
         self._unsent.clear()
         connection, self._connection = self._connection, None
         assert connection is not None
-        if self._selector is None or self._listener is None:
+        if self._selector is None:
             self._connection = connection  # for close
             if not self._ready:
                 raise DeviceGone(f"{self.name}: {why}")
             return
         self._selector.unregister(connection)
         connection.close()
-        self._selector.register(self._listener, selectors.EVENT_READ)
+        if self._listener is not None:
+            self._selector.register(self._listener, selectors.EVENT_READ)
+        else:
+            self._retry_at = 0
 
     # out
 
@@ -203,7 +240,7 @@ class UnixStreamDevice(WritingDevice):
             self._wake_when_writable(False)
 
     def _wake_when_writable(self, wanted: bool) -> None:
-        """A listening device becomes readable when the rest of its frames can be sent.
+        """A device with a descriptor of its own becomes readable when the rest of its frames can be sent.
 
         Others have a timer.
         """
@@ -214,10 +251,15 @@ class UnixStreamDevice(WritingDevice):
     def deadline(self) -> int | None:
         if self._ready:
             return 0
+        if self._retry_at is not None:
+            return self._retry_at
         return self._flush_at if self._unsent and self._selector is None else None
 
     def poll(self, now: int) -> None:
-        if self._unsent and self._connection is not None and not self.closed and now >= self._flush_at:
+        if self._retry_at is not None and not self.closed and now >= self._retry_at:
+            self._connect_again(now)
+        by_timer = self._unsent and self._selector is None and self._connection is not None
+        if by_timer and not self.closed and now >= self._flush_at:
             self._flush()
             self._flush_at = now + FLUSH
 
@@ -239,37 +281,25 @@ class UnixStreamDevice(WritingDevice):
         if self._connection is not None:
             self._connection.close()
         if self._listener is not None:
-            _unbind(self._listener)
+            unbind(self._listener)
 
 
-class UnixDatagramDevice(WritingDevice):
-    """Frames as datagrams.
+class DatagramDevice(WritingDevice):
+    """Frames as the datagrams of a socket, `made`, which belongs to it from now on.
 
-    `path`: of the peer's socket, which must exist. With `listen`: of this one; the peer is whoever sent
-    last, and what is sent while its queue is full is dropped, counted as tx_full. `local`: a path of our
-    own for the peer to answer to, where `path` is the peer's; without it Linux makes up a name.
-
-    Raises DeviceURLError (bad path), PermissionDenied, DeviceError.
+    `drops`: nobody can wait for room in it, so what finds none is dropped, counted as tx_full.
     """
 
     def __init__(
-        self,
-        path: str,
-        *,
-        listen: bool = False,
-        local: str = "",
-        layer: int = 2,
-        mtu: int = 1500,
-        mac: Mac | None = None,
+        self, name: str, made: socket.socket, *, drops: bool, layer: int = 2, mtu: int = 1500, mac: Mac | None = None
     ) -> None:
-        super().__init__(f"unix:{path}", layer=layer, mtu=mtu, mac=mac)
-        self._path = path
-        self._listen = listen
-        self._peer: str | bytes | None = None  # of a listening device: who sent last
-        if listen:
-            self._socket = _bound(path, socket.SOCK_DGRAM)
-        else:
-            self._socket = _connected(path, socket.SOCK_DGRAM, local)
+        self._socket = made
+        self._drops = drops
+        try:
+            super().__init__(name, layer=layer, mtu=mtu, mac=mac)
+        except BaseException:
+            unbind(made)
+            raise
 
     def recv(self, limit: int = 64) -> list[Frame]:
         self.require_open()
@@ -283,8 +313,7 @@ class UnixDatagramDevice(WritingDevice):
                 continue  # the peer closed its socket; it may come back
             except OSError as error:
                 raise DeviceGone(f"{self.name}: {error.strerror}") from None
-            if peer:
-                self._peer = peer
+            self._came_from(peer)
             if len(data) > LONGEST:
                 self.count("rx_truncated")
             elif data:
@@ -293,6 +322,9 @@ class UnixDatagramDevice(WritingDevice):
         self.counters["rx_bytes"] += sum(len(frame.data) for frame in frames)
         return frames
 
+    def _came_from(self, peer: str | bytes | None) -> None:
+        """Notes who has sent something."""
+
     def write(self, packet: bytes) -> bool:
         if len(packet) > self.largest():
             self.count("tx_oversize")
@@ -300,9 +332,9 @@ class UnixDatagramDevice(WritingDevice):
         try:
             self._transmit(packet)
         except BlockingIOError:
-            if not self._listen:
+            if not self._drops:
                 return False
-            self.count("tx_full")  # an unconnected socket is always writable, so waiting would be spinning
+            self.count("tx_full")
         except OSError as error:
             self.count("tx_oversize" if error.errno == errno.EMSGSIZE else "tx_down")
         else:
@@ -310,18 +342,8 @@ class UnixDatagramDevice(WritingDevice):
         return True
 
     def _transmit(self, packet: bytes) -> None:
-        if self._listen:
-            if self._peer is None:
-                raise ConnectionRefusedError
-            self._socket.sendto(packet, self._peer)
-            return
-        try:
-            self._socket.send(packet)
-        except OSError as error:
-            if error.errno not in _PEER_GONE:
-                raise
-            self._socket.connect(_address(self._path))  # the peer may have been started anew
-            self._socket.send(packet)
+        """Sends one packet. OSError."""
+        self._socket.send(packet)
 
     def fileno(self) -> int:
         return -1 if self.closed else self._socket.fileno()
@@ -329,90 +351,52 @@ class UnixDatagramDevice(WritingDevice):
     def close(self) -> None:
         if not self.closed:
             super().close()
-            _unbind(self._socket)
+            unbind(self._socket)
 
 
-def _address(path: str) -> str | bytes:
-    """`path` as the socket module takes it; DeviceURLError if no socket can have that name."""
-    raw = os.fsencode(path)
-    if not raw:
-        raise DeviceURLError("unix: the path of a socket is missing")
-    if len(raw) > _PATH_LENGTH:
-        raise DeviceURLError(f"unix:{path} is too long: at most {_PATH_LENGTH} bytes")
-    return b"\0" + raw[1:] if raw[:1] == b"@" else raw
+class UnixDatagramDevice(DatagramDevice):
+    """Frames as datagrams of a Unix socket.
 
+    `path`: of the peer's socket. With `listen`: of this one; the peer is whoever sent last, and what is sent while its
+    queue is full is dropped, counted as tx_full. `local`: a path of our own for the peer to answer to, where `path` is
+    the peer's; without it Linux makes up a name. `wait`: the peer need not be there yet; one that goes away and comes
+    back is found again in any case.
 
-def _new(kind: int) -> socket.socket:
-    if not hasattr(socket, "AF_UNIX"):
-        raise DeviceError("this system has no Unix sockets")
-    made = socket.socket(socket.AF_UNIX, kind)
-    made.setblocking(False)
-    return made
+    Raises DeviceURLError (bad path), PermissionDenied, DeviceError.
+    """
 
+    def __init__(
+        self,
+        path: str,
+        *,
+        listen: bool = False,
+        local: str = "",
+        wait: bool = False,
+        layer: int = 2,
+        mtu: int = 1500,
+        mac: Mac | None = None,
+    ) -> None:
+        self._path = path
+        self._peer: str | bytes | None = None  # of a listening device: who sent last
+        kind = socket.SOCK_DGRAM
+        made = bound(path, kind) if listen else connected(path, kind, local, absent=wait)
+        # an unconnected socket is always writable, so waiting for room would be spinning
+        super().__init__(f"unix:{path}", made, drops=listen, layer=layer, mtu=mtu, mac=mac)
 
-def _connected(path: str, kind: int, local: str = "") -> socket.socket:
-    address = _address(path)
-    made = _bound(local, kind) if local else _new(kind)
-    try:
-        if kind == socket.SOCK_DGRAM and not local and sys.platform == "linux":
-            made.bind("")  # Linux makes up an abstract name, to which the peer can answer
-        made.connect(address)
-    except OSError as error:
-        _unbind(made)
-        raise _failure(path, error) from None
-    return made
+    def _came_from(self, peer: str | bytes | None) -> None:
+        if peer:
+            self._peer = peer
 
-
-def _bound(path: str, kind: int) -> socket.socket:
-    """A socket at `path`; one that is left over there from a program that has died is replaced."""
-    address = _address(path)
-    made = _new(kind)
-    try:
+    def _transmit(self, packet: bytes) -> None:
+        if self._drops:
+            if self._peer is None:
+                raise ConnectionRefusedError
+            self._socket.sendto(packet, self._peer)
+            return
         try:
-            made.bind(address)
+            self._socket.send(packet)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or not _is_left_over(path, kind):
+            if error.errno not in _PEER_GONE and error.errno not in ABSENT:
                 raise
-            os.unlink(path)
-            made.bind(address)
-    except OSError as error:
-        made.close()
-        raise _failure(path, error) from None
-    return made
-
-
-def _is_left_over(path: str, kind: int) -> bool:
-    """Whether the file at `path` is a socket that nobody has open."""
-    if path.startswith("@") or not stat.S_ISSOCK(os.stat(path).st_mode):
-        return False
-    with _new(kind) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False
-    return False
-
-
-def _unbind(bound: socket.socket) -> None:
-    """Closes a socket and takes its name out of the file system."""
-    with contextlib.suppress(OSError):
-        name = bound.getsockname()
-        if isinstance(name, str) and name:
-            os.unlink(name)
-    bound.close()
-
-
-def _failure(path: str, error: OSError) -> DeviceError:
-    if isinstance(error, DeviceError):
-        return error
-    if isinstance(error, PermissionError):
-        return PermissionDenied(f"unix:{path}: permission denied")
-    if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
-        return DeviceError(f"unix:{path}: nobody listens there (listen=1 makes this side wait for a peer)")
-    if error.errno == errno.EADDRINUSE:
-        return DeviceError(f"unix:{path} is in use")
-    if error.errno == errno.EPROTOTYPE:
-        return DeviceError(f"unix:{path} is a socket of the other mode (stream or dgram)")
-    return DeviceError(f"unix:{path}: {error.strerror}")
+            self._socket.connect(address_of(self._path))  # the peer may have been started anew
+            self._socket.send(packet)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.link.packets import Seen, packet, tcp_header
-from uinet.errors import DeviceError, DeviceGone, DeviceURLError
+from uinet.errors import DeviceError, DeviceGone, DeviceURLError, InvalidArgument
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
 from uinet.wire.frame import CHECKSUM_NEEDED, Frame
 
@@ -281,3 +281,101 @@ def test_oversize_frames_are_dropped_and_counted(tmp_path: Path) -> None:
         for one in (device, server):
             assert one.send([Frame(bytes(one.largest() + 1))]) == 1
             assert one.statistics()["tx_oversize"] == 1
+
+
+# a peer that comes and goes
+
+
+MS = 1_000_000
+
+
+def test_device_that_reconnects_needs_no_peer_at_first(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with UnixStreamDevice(path, reconnect=100 * MS) as device:
+        descriptor = device.fileno()
+        assert device.deadline() == 0
+        device.poll(1000 * MS)
+        assert device.deadline() == 1100 * MS
+        assert device.send([Frame(FRAME)]) == 1
+        assert device.statistics()["tx_down"] == 1
+        with UnixStreamDevice(path, listen=True) as server:
+            device.poll(1099 * MS)  # too early
+            assert device.deadline() == 1100 * MS
+            device.poll(1100 * MS)
+            assert device.deadline() is None
+            assert device.send([Frame(FRAME)]) == 1
+            assert readable(server)
+            assert [frame.data for frame in server.recv()] == [FRAME]
+            server.send([Frame(b"answer")])
+            assert readable(device)
+            assert [frame.data for frame in device.recv()] == [b"answer"]
+        assert readable(device)
+        assert device.recv() == []  # the peer has hung up
+        assert device.deadline() == 0
+        with UnixStreamDevice(path, listen=True) as server:
+            device.poll(1300 * MS)
+            assert device.fileno() == descriptor
+            device.send([Frame(b"again")])
+            assert readable(server)
+            assert [frame.data for frame in server.recv()] == [b"again"]
+
+
+def test_peer_that_hangs_up_at_once_is_not_called_all_the_time(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listener, UnixStreamDevice(path, reconnect=100 * MS) as device:
+        listener.bind(path)
+        listener.listen(8)
+        now, accepted = 1000 * MS, 0
+        listener.setblocking(False)
+        for _ in range(100):
+            device.poll(now)
+            try:
+                connection, _ = listener.accept()
+                connection.close()
+                accepted += 1
+            except BlockingIOError:
+                pass
+            device.recv()
+            now += 10 * MS
+        assert accepted == 10
+
+
+def test_half_a_frame_is_forgotten_with_its_peer(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(8)
+        with UnixStreamDevice(path, reconnect=MS) as device:
+            first, _ = listener.accept()
+            first.sendall(framed(FRAME)[:20])
+            assert device.recv() == []
+            first.close()
+            assert device.recv() == []
+            device.poll(1000 * MS)
+            second, _ = listener.accept()
+            with second:
+                second.sendall(framed(b"whole frame"))
+                assert [frame.data for frame in device.recv()] == [b"whole frame"]
+
+
+def test_datagram_peer_may_come_later(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with UnixDatagramDevice(path, wait=True) as client:
+        assert client.send([Frame(FRAME)]) == 1
+        assert client.statistics()["tx_down"] == 1
+        assert client.recv() == []
+        with UnixDatagramDevice(path, listen=True) as server:
+            assert client.send([Frame(FRAME)]) == 1
+            assert [frame.data for frame in server.recv()] == [FRAME]
+            server.send([Frame(b"answer")])
+            assert [frame.data for frame in client.recv()] == [b"answer"]
+
+
+def test_wrong_options_leave_no_socket_behind(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with pytest.raises(InvalidArgument):
+        UnixDatagramDevice(str(path), listen=True, mtu=10)
+    assert not path.exists()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DeviceError, match="is in use"):
+        UnixDatagramDevice(str(tmp_path / "folder"), listen=True)
