@@ -18,6 +18,8 @@ COMMANDS: dict[str, str] = {
     "demo": "Clients on many VLANs reach servers through the proxy: in memory, no root.",
     "emulate": "A link with a rate, a delay and faults between two devices.",
     "follow": "Both streams of every connection in a capture, and what is missing.",
+    "hosts": "Bring up thousands of hosts, each with its own MAC, VLAN, addresses and services.",
+    "listen": "Answer for every address and port of prefixes, and log who comes: a honeypot.",
     "nc": "Netcat over the stack.",
     "ping": "Send echo requests.",
     "pkt": "packetdrill scripts, on virtual time.",
