@@ -51,9 +51,9 @@ class Prefix:
 class Source:
     """What one sender, in one VLAN stack, did since the last report. Times in ns.
 
-    `address`: packed, b"" for all that found no place of their own; `first_frame`: the beginning of its first frame, or
-    SYN. `syns`: retransmissions included; `connections`: those that came of them. `odd`: segments without SYN, ACK and RST,
-    which only scanners send. `ports`, `hosts`: the first SAMPLES of those that were tried.
+    `address`: packed, b"" for all that found no place of their own; `first_frame`: the beginning of its first frame,
+    or SYN. `syns`: retransmissions included; `connections`: those that came of them. `odd`: segments without SYN, ACK
+    and RST, which only scanners send. `ports`, `hosts`: the first SAMPLES of those that were tried.
     """
 
     def __init__(self) -> None:
