@@ -19,6 +19,14 @@ LEAST_LIMIT = 1 << 20
 COST = 250  # bytes of memory that an entry takes beside its chunk
 PARTNERS = 64
 
+COUNTERS: dict[str, str] = {
+    "chunks": "chunks in the store",
+    "bytes": "bytes that they take",
+    "evicted": "chunks that had to go for others",
+    "corrupt": "chunks found changed on the disk, and left out",
+    "failed": "chunks that could not be written to the disk",
+}
+
 
 def digest_of(chunk: bytes) -> bytes:
     """The name of a chunk."""

@@ -92,6 +92,7 @@ class Connection(Timer):
         self.joint: Joint | None = None
         self.told_client_bytes = 0
         self.told_server_bytes = 0
+        self.codec: dict[str, Any] | None = None  # what a codec has saved, once it is finished
 
     @property
     def flow(self) -> Flow:
@@ -142,6 +143,7 @@ class Connection(Timer):
         if joint is not None:
             self.told_client_bytes = joint.bytes_ab
             self.told_server_bytes = joint.bytes_ba
+            self.codec = getattr(joint, "record", None)
             self.joint = None
         syn = self.first
         syn.on_gone = None
@@ -172,6 +174,8 @@ class Connection(Timer):
             "end": (self.ended + epoch) / 1e9 if self.outcome else None,
             "outcome": self.outcome or self.phase,
         }
+        if self.codec is not None:
+            record["codec"] = self.codec
         if self.error is not None:
             record["error"] = " ".join(str(self.error).split())
         return record

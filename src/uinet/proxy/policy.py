@@ -12,6 +12,9 @@ A policy file may define any of these::
 
     async def server_to_client(reader, writer, connection): ...
 
+    def codec(connection):              # with --codec: what is sent to the other proxy of the pair
+        return "zstd"                   # "dedup", "plain"; None is what --codec says
+
 `syn` is what a SYN filter sees. The streams are asyncio's: returning ends that direction (the receiver gets a
 FIN), raising resets both sides. The direction without a function is copied as it is; with neither, the engine
 splices.
@@ -78,11 +81,13 @@ class Policy:
         decide: Decide | None = None,
         client_to_server: Rewrite | None = None,
         server_to_client: Rewrite | None = None,
+        codec: Callable[[Any], Any] | None = None,
         path: str = "policy",
     ) -> None:
         self.decide = decide
         self.client_to_server = client_to_server
         self.server_to_client = server_to_client
+        self.codec = codec
         self.path = path
 
     @property
@@ -105,11 +110,11 @@ class Policy:
         name = str(path)
         namespace = _run(name)
         found: dict[str, Any] = {}
-        for function, parameters in (("decide", 1), *((stream, 3) for stream in STREAMS)):
+        for function, parameters in (("decide", 1), ("codec", 1), *((stream, 3) for stream in STREAMS)):
             if namespace.get(function) is not None:
                 found[function] = _checked(namespace[function], function, parameters, name)
         if not found:
-            raise PolicyError(f"{name}: defines none of decide, {', '.join(STREAMS)}")
+            raise PolicyError(f"{name}: defines none of decide, {', '.join(STREAMS)}, codec")
         return cls(**found, path=name)
 
 
@@ -143,7 +148,7 @@ def _checked(function: Any, name: str, parameters: int, path: str) -> Any:
     try:
         inspect.signature(function).bind(*range(parameters))
     except TypeError:
-        wanted = "(syn)" if name == "decide" else "(reader, writer, connection)"
+        wanted = {"decide": "(syn)", "codec": "(connection)"}.get(name, "(reader, writer, connection)")
         raise PolicyError(f"{path}:{line}: {name} must take {wanted}") from None
     except ValueError:
         pass  # a callable that has no signature to look at

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from uinet.codecs.store import COUNTERS as STORE_COUNTERS
+from uinet.codecs.tally import COUNTERS as CODEC_COUNTERS
 from uinet.control.fields import ADDRESS, NUMBER, SECONDS, TEXT, Field, Fields
 from uinet.control.tables import STATISTICS, Counted, Table, some
 from uinet.proxy.connection import OUTCOMES
@@ -14,12 +16,13 @@ from uinet.units import SECOND
 
 if TYPE_CHECKING:
     from uinet.control.served import Served
+    from uinet.proxy.coding import Coding
     from uinet.proxy.connection import Connection
     from uinet.proxy.engine import Proxy
 
 
-def tables(proxy: Proxy) -> dict[str, Table]:
-    """The tables of `proxy`, by name."""
+def tables(proxy: Proxy, coding: Coding | None = None) -> dict[str, Table]:
+    """The tables of `proxy`, by name; with `coding`, that of its codecs too."""
     fields = Fields(
         Field("serial", NUMBER, lambda one: one.serial, "number of the connection in the proxy's records"),
         Field("phase", TEXT, lambda one: one.phase, "held, connecting, accepting or open"),
@@ -33,10 +36,27 @@ def tables(proxy: Proxy) -> dict[str, Table]:
         Field("server_bytes", NUMBER, lambda one: one.server_bytes, "bytes from server to client"),
         Field("age", SECONDS, partial(_age, proxy), "since its SYN"),
     )
-    return {
+    found = {
         "flows": Table(fields, partial(_flows, proxy), "connections through the proxy"),
         "proxy": Table(STATISTICS, partial(_counters, proxy), "counters of the proxy, and how its connections ended"),
     }
+    return found | coding_tables(coding)
+
+
+def coding_tables(coding: Coding | None) -> dict[str, Table]:
+    """The table of a proxy's codecs; none without any."""
+    if coding is None:
+        return {}
+    return {"codec": Table(STATISTICS, partial(_coded, coding), "what codecs towards the other proxy have done")}
+
+
+def _coded(coding: Coding, served: Served) -> Iterator[list[Any]]:
+    total = coding.total()
+    counts = [Counted(name, getattr(total, name), help) for name, help in CODEC_COUNTERS.items()]
+    if coding.store is not None:
+        store = coding.store.statistics()
+        counts += [Counted(f"store_{name}", store[name], help) for name, help in STORE_COUNTERS.items()]
+    return some(iter(counts))
 
 
 def _age(proxy: Proxy, connection: Connection) -> float:
