@@ -19,6 +19,8 @@ COMMANDS: dict[str, str] = {
     "emulate": "A link with a rate, a delay and faults between two devices.",
     "flow": "Pass, track, hold or intercept flows of a running proxy.",
     "follow": "Both streams of every connection in a capture, and what is missing.",
+    "hosts": "Bring up thousands of hosts, each with its own MAC, VLAN, addresses and services.",
+    "listen": "Answer for every address and port of prefixes, and log who comes: a honeypot.",
     "nc": "Netcat over the stack.",
     "ping": "Send echo requests.",
     "pkt": "packetdrill scripts, on virtual time.",

@@ -14,6 +14,7 @@ import click
 
 from uinet.control.client import Client
 from uinet.control.server import Server
+from uinet.control.tables import Table
 from uinet.metrics import Exporter
 from uinet.stack import Stack
 
@@ -42,15 +43,20 @@ class Inside:
     metrics: tuple[str, int] | None = None
 
     @contextlib.contextmanager
-    def open(self, stack: Stack, serve: Callable[[Server], None] | None = None) -> Iterator[None]:
-        """Opens both for a stack that a Driver or Host drives; `serve` adds tables and commands to the control socket.
-        That is closed with those."""
+    def open(
+        self, stack: Stack, serve: Callable[[Server], None] | dict[str, Table] | None = None
+    ) -> Iterator[None]:
+        """Opens both for a stack that a Driver or Host drives; `serve` adds tables and commands to the control socket,
+        or is the tables. That is closed with those."""
         if self.control is None and self.metrics is None:
             yield
             return
         server = stack.control(self.control)
-        if serve is not None:
+        if callable(serve):
             serve(server)
+        else:
+            for name, table in (serve or {}).items():
+                server.add_table(name, table)
         if self.metrics is None:
             yield
             return

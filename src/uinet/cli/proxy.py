@@ -5,30 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.live import Live
 
-from uinet.cli import proxy_workers
+from uinet.cli import proxy_tcp, proxy_workers
 from uinet.cli.basics import Size
 from uinet.cli.common import Seconds, console, json_option, print_json, seed_bytes, seed_option
 from uinet.cli.group import DONE
 from uinet.cli.inside import CLOSED, Inside, inside_options
-from uinet.cli.proxy_stats import Stats, snapshot, summed_up
+from uinet.cli.proxy_stats import live, snapshot, summed_up
 from uinet.crew import MAX_WORKERS
 from uinet.errors import DeviceGone, InvalidArgument
+from uinet.proxy.coding import SIDES, STORE_SIZE, make_coding
 from uinet.proxy.connection import Connection
 from uinet.proxy.match import EVERYTHING, Match, MatchError, parse_match
 from uinet.proxy.policy import Policy, summary
 from uinet.proxy.runner import Options, Runner
 from uinet.proxy.tables import serve
 from uinet.units import seconds
-
-REFRESH = 0.5
 
 
 class MatchType(click.ParamType[Match]):
@@ -88,6 +86,29 @@ class MatchType(click.ParamType[Match]):
     "--workers", type=click.IntRange(1, MAX_WORKERS), default=1, metavar="N",
     help="So many processes (threads, where Python has no GIL) share the connections.",
 )
+@click.option(
+    "--mode", type=click.Choice(["transparent", "tcp"]), default="transparent", show_default=True,
+    help="tcp: over the kernel's sockets, listening at CLIENT_SIDE and connecting to SERVER_SIDE, HOST:PORT each.",
+)
+@click.option(
+    "--codec", type=click.Choice(["zstd", "dedup", "plain"]),
+    help="Two such proxies are a pair: what is sent to the other one is compressed, or what passed before left out.",
+)
+@click.option(
+    "--codec-peer", type=click.Choice(SIDES), default="server", show_default=True,
+    help="The side on which the other proxy of the pair is.",
+)
+@click.option(
+    "--codec-store", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    help="Where dedup keeps what has passed, over restarts too; default: in memory.",
+)
+@click.option(
+    "--codec-size", type=click.IntRange(1, 1 << 20), default=STORE_SIZE >> 20, show_default=True, metavar="MB",
+    help="How much dedup keeps.",
+)
+@click.option(
+    "--codec-level", type=click.IntRange(1, 19), default=3, show_default=True, metavar="N", help="Of zstd.",
+)
 @inside_options
 @seed_option
 @json_option
@@ -106,6 +127,12 @@ def command(
     flow_limit: int,
     drain: float,
     workers: int,
+    mode: str,
+    codec: str | None,
+    codec_peer: str,
+    codec_store: Path | None,
+    codec_size: int,
+    codec_level: int,
     seed: int | None,
     as_json: bool,
     inside: Inside,
@@ -119,6 +146,8 @@ def command(
     --match examples:  tcp port 80,443
                        dst net 10.0.0.0/8 and not vlan any
                        vlan 100:200 or (src host fd00::1 and from client)
+    a pair:            near the clients   uinet proxy --codec dedup packet:eth0 packet:eth1
+                       near the servers   uinet proxy --codec dedup --codec-peer client packet:eth0 packet:eth1
     """
     if stats and as_json:
         raise click.UsageError("--stats and --json are for different readers: choose one")
@@ -128,8 +157,24 @@ def command(
         raise click.UsageError("--maybe and --flow-limit are of --per-flow")
     if client_side == server_side:
         raise InvalidArgument("both sides are the same device")
+    loaded = Policy.load(policy) if policy is not None else None
+    if codec is not None and workers > 1:
+        raise InvalidArgument("--codec and --workers: the workers would have a store each; want one of both")
+    if mode == "tcp" and (match is not None or not bridge or one_way or capture is not None or workers > 1):
+        raise InvalidArgument("--match, --no-bridge, --one-way, --capture and --workers are of devices, not --mode tcp")
+    if mode == "tcp" and loaded is not None and (loaded.decide is not None or loaded.rewrites):
+        raise InvalidArgument(f"{policy}: with --mode tcp a policy defines codec, and nothing else")
+    coding = make_coding(
+        codec, codec_peer, None if codec_store is None else str(codec_store), codec_size << 20, codec_level,
+        loaded.codec if loaded is not None else None,
+    )
+    screen = console(stderr=True)
+    if mode == "tcp":
+        with logging_to(screen):
+            proxy_tcp.run(client_side, server_side, coding, connect_timeout, drain, screen, stats, as_json, inside)
+        return DONE
     options = Options(
-        policy=Policy.load(policy) if policy is not None else None,
+        policy=loaded,
         match=match or EVERYTHING,
         bridge=bridge,
         one_way=one_way,
@@ -140,8 +185,8 @@ def command(
         flow_limit=flow_limit,
         drain=drain,
         seed=seed_bytes(seed),
+        coding=coding,
     )
-    screen = console(stderr=True)
     with logging_to(screen):
         if workers > 1:
             proxy_workers.run(workers, client_side, server_side, options, policy, screen, stats, as_json, inside)
@@ -206,29 +251,12 @@ async def work(
         runner.stop_on_signals()
         if not as_json:
             screen.print(f"proxying between {client_side} and {server_side}", markup=False, soft_wrap=True)
-        async with live(runner, screen) if stats else contextlib.nullcontext():
-            with inside.open(runner.host.stack, partial(serve, proxy=runner.proxy, files=runner.files)):
+        shown = partial(serve, proxy=runner.proxy, files=runner.files, coding=options.coding)
+        async with live(partial(snapshot, runner), screen) if stats else contextlib.nullcontext():
+            with inside.open(runner.host.stack, shown):
                 await runner.run()
     if not as_json:
         if stats and not screen.is_terminal:
             screen.print()  # the table's last line has no end there
         screen.print(summed_up(snapshot(runner)))
 
-
-@contextlib.asynccontextmanager
-async def live(runner: Runner, screen: Console) -> AsyncIterator[None]:
-    """Shows the live table meanwhile."""
-    view = Stats(partial(snapshot, runner))
-    with Live(view.table(), console=screen, auto_refresh=False, transient=False) as display:
-
-        async def refresh() -> None:
-            while True:
-                await asyncio.sleep(REFRESH)
-                display.update(view.table(), refresh=True)
-
-        task = asyncio.create_task(refresh())
-        try:
-            yield
-        finally:
-            task.cancel()
-            display.update(view.table(), refresh=True)

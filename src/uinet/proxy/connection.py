@@ -116,6 +116,7 @@ class Connection(Timer):
         self.only_to_take_over = False  # it is tracked for that, and was not before
         self.squeezed: tuple[int, bool, int, bool] | None = None  # what both sides' receive buffers were
         self.recorded = False  # it was more than passed on
+        self.codec: dict[str, Any] | None = None  # what a codec has saved, once it is finished
 
     @property
     def state(self) -> str:
@@ -223,6 +224,7 @@ class Connection(Timer):
         """Keeps the counts and lets go of sockets, joint and proxy, so that no cycle keeps them alive."""
         self.told_serials = self.serials
         self.count_bytes()
+        self.codec = getattr(self.joint, "record", None)
         self.joint = None
         self.bridged = None
         syn = self.first
@@ -260,6 +262,8 @@ class Connection(Timer):
             record["states"] = [{"state": state, "at": (at + epoch) / 1e9} for at, state in self.changes]
         if self.refusal:
             record["refusal"] = self.refusal
+        if self.codec is not None:
+            record["codec"] = self.codec
         if self.error is not None:
             record["error"] = " ".join(str(self.error).split())
         return record

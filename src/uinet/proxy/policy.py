@@ -13,6 +13,8 @@ A policy file may define any of these::
     async def server_to_client(reader, writer, connection): ...
 
     def tracked(data, from_client, connection): ...     # the streams of flows that are tracked, as they pass
+    def codec(connection):              # with --codec: what is sent to the other proxy of the pair
+        return "zstd"                   # "dedup", "plain"; None is what --codec says
 
 `syn` is what a SYN filter sees. The streams are asyncio's: returning ends that direction (the receiver gets a
 FIN), raising resets both sides. The direction without a function is copied as it is; with neither, the engine
@@ -85,12 +87,14 @@ class Policy:
         client_to_server: Rewrite | None = None,
         server_to_client: Rewrite | None = None,
         tracked: Tracked | None = None,
+        codec: Callable[[Any], Any] | None = None,
         path: str = "policy",
     ) -> None:
         self.decide = decide
         self.client_to_server = client_to_server
         self.server_to_client = server_to_client
         self.tracked = tracked
+        self.codec = codec
         self.path = path
 
     @property
@@ -113,11 +117,12 @@ class Policy:
         name = str(path)
         namespace = _run(name)
         found: dict[str, Any] = {}
-        for function, parameters in (("decide", 1), ("tracked", 3), *((stream, 3) for stream in STREAMS)):
+        kinds = (("decide", 1), ("tracked", 3), ("codec", 1), *((stream, 3) for stream in STREAMS))
+        for function, parameters in kinds:
             if namespace.get(function) is not None:
                 found[function] = _checked(namespace[function], function, parameters, name)
         if not found:
-            raise PolicyError(f"{name}: defines none of decide, tracked, {', '.join(STREAMS)}")
+            raise PolicyError(f"{name}: defines none of decide, tracked, codec, {', '.join(STREAMS)}")
         return cls(**found, path=name)
 
 

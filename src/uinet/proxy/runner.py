@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 from uinet.aio.devices import memory_of
 from uinet.aio.host import Host
 from uinet.link import Capture, Device, FlowFiles, open_device
+from uinet.proxy.coded import CodedJoint
+from uinet.proxy.coding import Coding
 from uinet.proxy.connection import Connection, Joint
-from uinet.proxy.engine import CONNECT_TIMEOUT, Proxy, splice_sockets
+from uinet.proxy.engine import CONNECT_TIMEOUT, Joiner, Proxy, splice_sockets
 from uinet.proxy.match import EVERYTHING, Match
 from uinet.proxy.policy import Policy
 from uinet.proxy.streams import StreamJoint
@@ -41,7 +43,7 @@ def open_side(url: str) -> Device:
 class Options:
     """What a proxy is to do. `drain`: seconds that open connections get at the end; `capture`: a folder; `per_flow`:
     each side of each connection has a capture of its own there, of at most `flow_limit` bytes (0: no limit), `maybe`:
-    once the policy has decided that.
+    once the policy has decided that. `coding`: the codecs towards another proxy; it is closed in the end.
     """
 
     policy: Policy | None = None
@@ -56,6 +58,7 @@ class Options:
     drain: float = 0.0
     seed: bytes | None = None
     on_event: Callable[[str, Connection], None] | None = None
+    coding: Coding | None = None
 
 
 class Runner:
@@ -110,6 +113,8 @@ class Runner:
         self._close_devices()
         if self.files is not None:
             self.files.close()
+        if self.options.coding is not None:
+            self.options.coding.close()
 
     def _open_devices(self) -> None:
         try:
@@ -144,21 +149,27 @@ class Runner:
 
     def _make_proxy(self, client_side: Interface, server_side: Interface) -> Proxy:
         options = self.options
-        policy = options.policy
         return Proxy(
             self.host.stack,
             client_side,
             server_side,
-            policy=policy,
+            policy=options.policy,
             match=options.match,
             connect_timeout=options.connect_timeout,
             bridge=options.bridge,
             one_way=options.one_way,
-            join=splice_sockets if policy is None or not policy.rewrites else partial(self._join, policy),
+            join=self._joiner(),
             run=self._run_later,
             on_event=options.on_event,
             on_error=logger.error,
         )
+
+    def _joiner(self) -> Joiner:
+        """What joins two sockets: a codec, a policy's functions, or the engine."""
+        policy, coding = self.options.policy, self.options.coding
+        if coding is not None:
+            return partial(CodedJoint, asyncio.get_running_loop(), policy, coding)
+        return splice_sockets if policy is None or not policy.rewrites else partial(self._join, policy)
 
     def _join(self, policy: Policy, connection: Connection, client: Socket, server: Socket) -> Joint:
         return StreamJoint(asyncio.get_running_loop(), policy, connection, client, server)

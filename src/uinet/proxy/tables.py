@@ -7,6 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from uinet.bridging.constants import STATES
+from uinet.codecs.store import COUNTERS as STORE_COUNTERS
+from uinet.codecs.tally import COUNTERS as CODEC_COUNTERS
 from uinet.control.fields import ADDRESS, NUMBER, SECONDS, TEXT, Field, Fields
 from uinet.control.tables import STATISTICS, Counted, Table, some
 from uinet.errors import ControlError
@@ -20,15 +22,18 @@ if TYPE_CHECKING:
     from uinet.control.served import Served
     from uinet.control.server import Server
     from uinet.link.flow_files import FlowFiles
+    from uinet.proxy.coding import Coding
     from uinet.proxy.connection import Connection
     from uinet.proxy.engine import Proxy
 
 MOST_WAIT = 3600  # seconds
 
 
-def serve(server: Server, proxy: Proxy, files: FlowFiles | None = None) -> None:
+def serve(
+    server: Server, proxy: Proxy, files: FlowFiles | None = None, coding: Coding | None = None
+) -> None:
     """Shows the tables of `proxy` on a control socket, and takes the command ``flow``."""
-    for name, table in tables(proxy, files).items():
+    for name, table in tables(proxy, files, coding).items():
         server.add_table(name, table)
     server.add_command("flow", partial(change_flows, proxy))
 
@@ -85,15 +90,31 @@ def fields_of(proxy: Proxy) -> Fields:
     )
 
 
-def tables(proxy: Proxy, files: FlowFiles | None = None) -> dict[str, Table]:
-    """The tables of `proxy`, by name. `files`: the captures of its connections, if it writes such."""
+def tables(proxy: Proxy, files: FlowFiles | None = None, coding: Coding | None = None) -> dict[str, Table]:
+    """The tables of `proxy`, by name. `files`: the captures of its connections, `coding`: its codecs, if there are."""
     found = {
         "flows": Table(fields_of(proxy), partial(_flows, proxy), "flows through the proxy"),
         "proxy": Table(STATISTICS, partial(_counters, proxy), "counters of the proxy, and how its connections ended"),
     }
     if files is not None:
         found["captures"] = Table(STATISTICS, partial(_captures, files), "the captures of single connections")
-    return found
+    return found | coding_tables(coding)
+
+
+def coding_tables(coding: Coding | None) -> dict[str, Table]:
+    """The table of a proxy's codecs; none without any."""
+    if coding is None:
+        return {}
+    return {"codec": Table(STATISTICS, partial(_coded, coding), "what codecs towards the other proxy have done")}
+
+
+def _coded(coding: Coding, served: Served) -> Iterator[list[Any]]:
+    total = coding.total()
+    counts = [Counted(name, getattr(total, name), help) for name, help in CODEC_COUNTERS.items()]
+    if coding.store is not None:
+        store = coding.store.statistics()
+        counts += [Counted(f"store_{name}", store[name], help) for name, help in STORE_COUNTERS.items()]
+    return some(iter(counts))
 
 
 def _age(proxy: Proxy, connection: Connection) -> float:
