@@ -17,6 +17,7 @@ from uinet.passive.constants import FINISHED, SYN_SEEN
 from uinet.passive.half import Half
 from uinet.passive.holes import REASONS
 from uinet.socket import IpAddress, Socket, check_open, kick
+from uinet.socket_options import checked
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, Config
 from uinet.tcp.go_active import step_in
 from uinet.tcp.layout import is_v4
@@ -259,7 +260,7 @@ class PassiveSocket(Socket):
         if self.shared:
             self.config = self.config.copy()
             self.shared = False
-        value = self._checked(level, name, value)
+        value = checked(self, level, name, value)
         attribute = sockopt.apply(self.config, level, name, value)
         if attribute.startswith("copy_"):
             self._choose_copies(attribute)

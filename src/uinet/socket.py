@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
-from uinet import multicast, sockopt
+from uinet import sockopt
 from uinet.errors import (
     AddressError,
     AddressNotAvailable,
     AlreadyConnected,
     BadSocket,
     BrokenPipe,
-    Error,
     InvalidArgument,
     NotConnected,
     NotSupported,
@@ -29,14 +28,12 @@ from uinet.placement import (
     check_domain,
     free_port,
     pattern_of,
-    pin,
     place_promiscuous,
     place_routed,
-    tx_interface,
 )
+from uinet.socket_options import configure_endpoint, get_option, set_option
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM
 from uinet.tcp import calls
-from uinet.tcp import keys as ao_keys
 from uinet.tcp.calls import at_end
 from uinet.tcp.calls import close as close_connection
 from uinet.tcp.calls import receive as take_received
@@ -46,10 +43,6 @@ from uinet.tcp.calls import send as queue_to_send
 from uinet.tcp.close import abort as abort_connection
 from uinet.tcp.close import forget_unread
 from uinet.tcp.config import Config, configure, first_window, largest_buffer
-from uinet.tcp.congestion.choice import make
-from uinet.tcp.copying import check_target
-from uinet.tcp.cork import pull
-from uinet.tcp.discovery import packet_size, path_mtu
 from uinet.tcp.fast_open import takes_early
 from uinet.tcp.info import TcpInfo, tcp_info
 from uinet.tcp.layout import is_v4
@@ -60,11 +53,8 @@ from uinet.tcp.send import wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED, NAMES
 from uinet.tcp.syn import Syn
 from uinet.tcp.tcb import Tcb, new_tcb
-from uinet.tcp.timers import rearm, start_keepalive
 from uinet.tcp.urgent import mark_urgent, urgent_left
-from uinet.tcp.window import set_pacing, use
 from uinet.udp.endpoint import UdpEndpoint
-from uinet.units import SECOND
 from uinet.wire.addresses import (
     ANY,
     L2Info,
@@ -84,11 +74,6 @@ if TYPE_CHECKING:
 
 IpAddress = IPv4Address | IPv6Address
 
-# options whose value, while they are not set, is a setting of the stack: (setting, its unit in the option's)
-KEEPALIVE = {
-    sockopt.TCP_KEEPIDLE: ("keepalive_idle", SECOND), sockopt.TCP_KEEPINTVL: ("keepalive_interval", SECOND),
-    sockopt.TCP_KEEPCNT: ("keepalive_count", 1),
-}
 MAX_BACKLOG = 1 << 20
 
 
@@ -158,7 +143,7 @@ class Socket:
         """SO_L2INFO as it was set."""
         return self.place.l2 if self.place is not None else None
 
-    def _place(self) -> Place:
+    def placed(self) -> Place:
         if self.place is None:
             self.place = Place()
         return self.place
@@ -351,159 +336,11 @@ class Socket:
     def setsockopt(self, level: int, name: int, value: Any) -> None:
         """Sets an option (see `uinet.sockopt`). InvalidArgument, NotSupported."""
         check_open(self)
-        if (level, name) in multicast.OPTIONS:
-            multicast.set_option(self, level, name, value)
-            return
-        if (level, name) in sockopt.BEFORE_BIND and self._placed(name):
-            raise InvalidArgument("this option says where a socket belongs: set it before bind, listen and connect")
-        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_AO_INFO):
-            ao_keys.choose(self.tcb, value)
-            return
-        if (level, name) == (sockopt.SOL_SOCKET, sockopt.SO_L2INFO):
-            self._place().l2 = sockopt.check_l2(value)
-            if self.endpoint is not None:
-                self.endpoint.l2 = self.l2
-            return
-        value = self._checked(level, name, value)
-        variant = sockopt.variant(self.config, level, name, value) if self.shared else None
-        if variant is not None:
-            self.config = variant
-        elif self.shared:
-            self.config = self.config.copy()
-            self.shared = False
-        if self.listener is not None:
-            self.listener.config = self.config
-        if (level, name) in sockopt.KEY_CHANGES:
-            before = self.config.keys
-            sockopt.apply(self.config, level, name, value)
-            self.stack.tcp.keyed = True
-            if self.tcb is not None:
-                try:
-                    ao_keys.changed(self.tcb, self.config.keys)
-                except Error:
-                    self.config.keys = before
-                    raise
-            return
-        if variant is None:
-            sockopt.apply(self.config, level, name, value)
-        attribute = sockopt.SETTABLE[level, name][0]
-        if self.listener is not None:
-            self.listener.syn_filter = self.config.syn_filter
-            self.listener.reuse = self.config.reuse_port
-        if self.endpoint is not None:
-            self._configure_endpoint(self.endpoint)
-        if attribute.startswith("copy_"):
-            self._copies(self.tcb, attribute)
-        if self.tcb is not None and self.tcb.state != CLOSED:
-            configure(self.tcb, self.config)
-            if attribute == "tx_interface":
-                pin(self.tcb, self.config)
-            if attribute in ("keepalive", "keep_idle") and self.tcb.state >= ESTABLISHED:
-                start_keepalive(self.tcb)
-                rearm(self.tcb)
-            if attribute == "cork" and not self.config.cork:
-                pull(self.tcb)
-            if attribute == "max_segment" and self.tcb.max_segment:
-                self.tcb.mss = min(self.tcb.mss, self.tcb.max_segment)
-                self.tcb.peer_mss = min(self.tcb.peer_mss, self.tcb.max_segment)
-            flight = self.tcb.flight
-            if attribute == "congestion" and flight is not None:
-                use(self.tcb, self.config.congestion)
-            elif attribute == "max_pacing_rate" and flight is not None:
-                set_pacing(self.tcb, flight)
-            wants_output(self.tcb)
-
-    def _checked(self, level: int, name: int, value: Any) -> Any:
-        """The values of options that are for this stack to judge."""
-        if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_TXIF):
-            return tx_interface(self.stack, self.config, value)
-        if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_COPY_TARGET):
-            return check_target(self.stack.network, value)
-        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_TRIVIAL_ISN) and value == 1 and not self.stack.simulated:
-            raise InvalidArgument(
-                "TCP_TRIVIAL_ISN makes ISNs that anybody can guess: in simulations only, or with TCP_TRIVIAL_ISN_FORCE"
-            )
-        return value
-
-    def _copies(self, tcb: Tcb | None, attribute: str) -> None:
-        """One of the options of copies has changed."""
-        copies = self.stack.copies()
-        if tcb is not None and tcb.state != CLOSED:
-            copies.choose(tcb, self.config, attribute, tcb.serial, bool(tcb.passive_open))
-
-    def _placed(self, name: int) -> bool:
-        """Whether it is too late for an option that says where this socket belongs."""
-        if self.endpoint is not None:
-            return self.endpoint.bound and name != sockopt.SO_L2INFO  # each datagram may go another way
-        return self.listener is not None or self.tcb is not None
+        set_option(self, level, name, value)
 
     def getsockopt(self, level: int, name: int) -> Any:
         """The value of an option. NotSupported."""
-        if level == sockopt.SOL_SOCKET:
-            if name == sockopt.SO_L2INFO:
-                return self.l2info
-            if name == sockopt.SO_SETFIB:
-                return self.cdom
-            if name == sockopt.SO_TYPE:
-                return self.type
-            if name == sockopt.SO_DOMAIN:
-                return self.family
-            if name == sockopt.SO_PROTOCOL:
-                return self.proto
-            if name == sockopt.SO_ACCEPTCONN:
-                return int(self.listener is not None)
-            if name == sockopt.SO_ERROR:
-                return getattr(self.error, "errno", 0) or 0
-            if self.tcb is not None and name == sockopt.SO_SNDBUF:
-                return self.tcb.snd_limit
-            if self.tcb is not None and name == sockopt.SO_RCVBUF:
-                return self.tcb.rcv_limit
-        if (level, name) in multicast.OPTIONS:
-            return multicast.get_option(self, level, name)
-        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_INFO):
-            return self.info()
-        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_AO_INFO):
-            return ao_keys.info(self.tcb)
-        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_MAXSEG):
-            return self.tcb.mss if self.tcb is not None else self.config.max_segment
-        if (level, name) == (sockopt.IPPROTO_TCP, sockopt.TCP_CONGESTION):
-            return self._congestion_name()
-        if (level, name) in ((sockopt.IPPROTO_IP, sockopt.IP_MTU), (sockopt.IPPROTO_IPV6, sockopt.IPV6_MTU)):
-            if self.tcb is None:
-                raise NotConnected()
-            return packet_size(self.tcb) if self.tcb.path is not None else path_mtu(self.tcb)
-        if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_SERIALNO):
-            return self.serialno
-        if (level, name) == (sockopt.IPPROTO_IP, sockopt.IP_COPY_MODE) and self.tcb is not None:
-            copies = self.stack.tcp.copies
-            return copies.mode_of(self.tcb) if copies is not None else sockopt.IP_COPY_MODE_OFF
-        value = sockopt.read(self.config, level, name)
-        if not value and level == sockopt.IPPROTO_TCP and name in KEEPALIVE:
-            setting, unit = KEEPALIVE[name]
-            value = getattr(self.stack.tcp.settings, setting) // unit  # not set: what the stack does
-        return value
-
-    def _congestion_name(self) -> str:
-        """The name of the congestion control that is in use, or will be once there is something to send."""
-        if self.tcb is not None and self.tcb.congestion is not None:
-            return self.tcb.congestion.name
-        chosen = self.config.congestion
-        return make(self.stack.tcp.settings.congestion if chosen is None else chosen).name
-
-    def _configure_endpoint(self, endpoint: UdpEndpoint) -> None:
-        config = self.config
-        endpoint.reuse_port = config.reuse_port
-        endpoint.broadcast = config.broadcast
-        endpoint.ttl = config.ttl if config.ttl != 64 else None
-        endpoint.tos = config.tos
-        endpoint.receive_limit = config.receive_buffer
-        endpoint.l2 = self.l2
-        endpoint.dont_fragment = config.mtu_discover >= sockopt.IP_PMTUDISC_DO
-        endpoint.tx_interface = config.tx_interface
-        endpoint.probes = config.mtu_discover == sockopt.IP_PMTUDISC_PROBE
-        if not endpoint.bound:
-            endpoint.cdom = config.cdom
-            endpoint.vids = None if config.vlans is ANY else vids(config.vlans)  # type: ignore[arg-type]
+        return get_option(self, level, name)
 
     # binding, listening, connecting
 
@@ -521,14 +358,14 @@ class Socket:
         number = 0 if port is ANY or port is None else check_port(port)
         if self.endpoint is not None:
             check_domain(self.stack, self.config)
-            self._configure_endpoint(self.endpoint)
+            configure_endpoint(self, self.endpoint)
             self.stack.udp.bind(self.endpoint, packed or b"", number)
-            self._place().bound = (packed, self.endpoint.local_port)
+            self.placed().bound = (packed, self.endpoint.local_port)
             return
         if packed and any(packed) and not self.config.cdom and not self.config.bind_any:
             if not self.stack.network.is_local(packed):
                 raise AddressNotAvailable(f"{ip} is none of this stack's addresses")
-        self._place().bound = (packed, number)
+        self.placed().bound = (packed, number)
 
     def _pack(self, ip: Any) -> bytes | None:
         """A packed address; None for any of both families."""
@@ -574,8 +411,8 @@ class Socket:
             port = free_port(self.stack, config.cdom, halves)
         tcp.listeners.add(listener, config.cdom, tags, kind, halves[0], halves[1], port)
         untrack(listener)  # the stack holds it while it listens
-        self._place().bound = (packed, port)
-        untrack(self._place()).listener = listener
+        self.placed().bound = (packed, port)
+        untrack(self.placed()).listener = listener
         untrack(self)
 
     def accept(self) -> Socket:
@@ -601,7 +438,7 @@ class Socket:
         check_port(port)
         if self.endpoint is not None:
             check_domain(self.stack, self.config)
-            self._configure_endpoint(self.endpoint)
+            configure_endpoint(self, self.endpoint)
             self.stack.udp.connect(self.endpoint, remote, port)
             return
         if self.tcb is not None:
@@ -1045,5 +882,5 @@ def new_datagram_socket(stack: Stack, family: int, config: Config) -> Socket:
     sock = Socket(stack, family, SOCK_DGRAM, config)
     endpoint = stack.udp.endpoint(family={AF_INET: 4, AF_INET6: 16}.get(family, 0), cdom=config.cdom)
     endpoint.notify = lambda ended: sock.mark(EV_READABLE | (EV_ERROR if ended.error is not None else 0))
-    sock._place().endpoint = endpoint
+    sock.placed().endpoint = endpoint
     return sock

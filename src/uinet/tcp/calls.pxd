@@ -6,13 +6,14 @@ from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.close cimport abort, finish, forget_unread
 from uinet.tcp.context cimport Context
 from uinet.tcp.negotiate cimport scale_for
-from uinet.tcp.send cimport begin_opening, wants_output, window_opened
+from uinet.tcp.send cimport begin_opening, update_due, wants_output, window_opened
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.state cimport change
 from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport rearm
 from uinet.tcp.urgent cimport urgent_left
 
+cdef long long HASTE
 cdef unsigned char CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK, SYN_SENT
 
 cpdef open_active(Context context, Tcb tcb, long long floor)
@@ -26,6 +27,8 @@ cpdef bytes receive_piece(Tcb tcb, Py_ssize_t limit)
 cpdef Py_ssize_t receive_into(Tcb tcb, object target) except -1
 @cython.locals(queue=ByteQueue)
 cpdef was_read(Tcb tcb, Py_ssize_t count)
+@cython.locals(soon=cython.longlong)
+cdef hasten_ack(Tcb tcb)
 cpdef acknowledge_now(Tcb tcb)
 cpdef shut_sending(Tcb tcb)
 @cython.locals(unread=bint, settings=Settings)

@@ -9,7 +9,7 @@ from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.close import abort, finish, forget_unread
 from uinet.tcp.context import Context
 from uinet.tcp.negotiate import scale_for
-from uinet.tcp.send import begin_opening, wants_output, window_opened
+from uinet.tcp.send import begin_opening, update_due, wants_output, window_opened
 from uinet.tcp.state import (
     CLOSE_WAIT,
     CLOSED,
@@ -23,6 +23,8 @@ from uinet.tcp.state import (
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.timers import rearm
 from uinet.tcp.urgent import urgent_left
+
+HASTE = 8  # a part like this of the delay of ACKs
 
 
 def open_active(context: Context, tcb: Tcb, floor: int) -> None:
@@ -126,9 +128,22 @@ def was_read(tcb: Tcb, count: int) -> None:
         tcb.rcv_buf = None
     if tcb.urgent_in:
         urgent_left(tcb)  # there may be none any more
-    if tcb.state >= ESTABLISHED and window_opened(tcb):
+    if tcb.state < ESTABLISHED:
+        return
+    if update_due(tcb):
         tcb.ack_now = True
         wants_output(tcb)
+    elif tcb.delack_at and window_opened(tcb):
+        hasten_ack(tcb)
+
+
+def hasten_ack(tcb: Tcb) -> None:
+    """An ACK that is being delayed has news for the peer (who, by Nagle's rule, may be waiting for it): it waits for an
+    answer to go with for a moment only."""
+    soon = tcb.context.now + tcb.context.settings.delayed_ack // HASTE
+    if tcb.delack_at > soon:
+        tcb.delack_at = soon
+        rearm(tcb)
 
 
 def acknowledge_now(tcb: Tcb) -> None:

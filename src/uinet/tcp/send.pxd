@@ -69,6 +69,7 @@ cpdef wants_output(Tcb tcb)
 @cython.locals(state=cython.uchar, sent=bint, flight=Flight)
 cpdef output(Tcb tcb)
 @cython.locals(free=Py_ssize_t, offered=Py_ssize_t, gain=Py_ssize_t)
+cpdef bint update_due(Tcb tcb) except -1
 cpdef bint window_opened(Tcb tcb) except -1
 @cython.locals(held=Py_ssize_t, offset=Py_ssize_t, available=Py_ssize_t, room=cython.longlong, full=Py_ssize_t,
                sent=bint, length=Py_ssize_t, last=bint, flags=cython.uint, flight=Flight, limited=bint,

@@ -372,25 +372,30 @@ def output(tcb: Tcb) -> None:
         sent = retransmit(tcb, flight)
     if not tcb.fin_sent and (tcb.snd_buf is not None or tcb.closing):
         sent = send_new(tcb) or sent
-    if not sent and (tcb.ack_now or window_opened(tcb)):
+    if not sent and (tcb.ack_now or update_due(tcb)):
         send_ack(tcb)
     rearm(tcb)
 
 
-def window_opened(tcb: Tcb) -> bool:
-    """Whether the user has read so much that the peer should be told (RFC 9293 3.8.6.2.2).
+def update_due(tcb: Tcb) -> bool:
+    """Whether the user has read so much that the peer should be told at once (RFC 9293 3.8.6.2.2).
 
-    Not while an ACK is due anyway, which tells it, unless the window is nearly shut: the window of a SYN,ACK is small,
-    and the first bytes that are read would cost a packet.
+    Not while an ACK is due soon, which tells it, unless the window is nearly shut: the window of a SYN,ACK is small,
+    and the first bytes that are read would cost a packet of their own, though an answer to them may be about to go.
     """
+    if tcb.delack_at and seq_diff(tcb.rcv_adv, tcb.rcv_nxt) >= 2 * mss_to_offer(tcb):
+        return False
+    return window_opened(tcb)
+
+
+def window_opened(tcb: Tcb) -> bool:
+    """Whether the window is worth telling, as it is much larger than the peer knows."""
     if tcb.fin_received:
         return False
+    free = window_free(tcb)
     offered = seq_diff(tcb.rcv_adv, tcb.rcv_nxt)
     if offered < 0:
         offered = 0
-    if tcb.delack_at and offered >= 2 * mss_to_offer(tcb):
-        return False
-    free = window_free(tcb)
     gain = free - offered
     if gain < window_step(tcb) or gain <= 0:
         return False

@@ -111,6 +111,8 @@ def establish(tcp: Tcp, learned: Learned, config: Config) -> Tcb:
     if learned.ttl:
         tcb.ttl = learned.ttl
     take_agreement(tcb, learned)
+    if tcp.copies is not None:
+        tcp.copies.begin(config, tcb)
     tcp.admit(tcb)
     change(tcb, ESTABLISHED)
     established(tcb)

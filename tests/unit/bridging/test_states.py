@@ -291,3 +291,38 @@ def test_bytes_that_tracking_keeps_are_bounded() -> None:
     assert most <= 20_000 + 2048
     assert "not seen" in world.change("intercept", 0) or world.connection.state == "track"
     finish(world)
+
+
+class Kept:
+    """A target of copies: what it was given, by the number of the connection."""
+
+    def __init__(self) -> None:
+        self.packets: dict[int, int] = {}
+        self.ended: list[int] = []
+
+    def packet(self, flow: Any, frame: Any, outbound: bool) -> None:
+        self.packets[flow.serial] = self.packets.get(flow.serial, 0) + 1
+
+    def end(self, flow: Any) -> None:
+        self.ended.append(flow.serial)
+
+
+def test_what_is_taken_over_is_copied_while_it_is() -> None:
+    world = World(way="track", link=SLOW)
+    kept = Kept()
+    world.stack.copy_flows(kept)
+    world.start(UP, DOWN)
+    world.run(0.1)
+    assert kept.packets == {}
+    world.change("intercept")
+    world.run(0.1)
+    serials = sorted(kept.packets)
+    assert len(serials) == 2 and 0 not in serials
+    assert world.connection.serials == tuple(serials) or world.connection.serials[::-1] == tuple(serials)
+    assert kept.ended == []
+    world.change("track")
+    world.run(0.5)
+    assert sorted(kept.ended) == serials
+    before = dict(kept.packets)
+    finish(world)
+    assert kept.packets == before
