@@ -5,8 +5,9 @@ from __future__ import annotations
 from uinet.link.capture import Capture
 from uinet.link.device import Device
 from uinet.link.faults import Faults
+from uinet.link.loan import Loan
 from uinet.link.memory import MemoryDevice, MemoryRegistry
-from uinet.link.netmap import Loan, NetmapDevice
+from uinet.link.netmap import NetmapDevice
 from uinet.link.options import Common, Options
 from uinet.link.packet import PacketDevice
 from uinet.link.pcap_file import PcapDevice

@@ -14,12 +14,12 @@ import select
 import socket
 import sys
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from uinet.errors import DeviceError, DeviceGone
 from uinet.link import interface
 from uinet.link.fate import InterfaceDevice
+from uinet.link.loan import Loan
 from uinet.link.netmap_api import (
     BUFS_HEAD,
     HOST_RINGS,
@@ -49,46 +49,6 @@ if TYPE_CHECKING:
 MOST_PIECES = 64  # slots of a packet, where the port takes packets of several
 MOST_LENT = 1 << 16
 _AGAIN = (errno.EAGAIN, errno.EINTR)
-
-
-class Loan:
-    """A packet in the buffer where the kernel has put it: `data`. The buffer is lent until `release`, or `forward`.
-
-    Its view must not be kept beyond that: the buffer is used again. `copied`: there was nothing left to lend, so the
-    bytes are the loan's own.
-    """
-
-    __slots__ = ("_owner", "data", "index")
-
-    def __init__(self, owner: NetmapDevice, index: int, data: memoryview) -> None:
-        self._owner: NetmapDevice | None = owner
-        self.index = index
-        self.data = data
-
-    @property
-    def copied(self) -> bool:
-        return self.index < 0
-
-    def frame(self) -> Frame:
-        """A frame of its own, to give to a stack: one copy."""
-        return Frame(bytes(self.data))
-
-    def release(self) -> None:
-        """The buffer goes back; a second call does nothing."""
-        owner, self._owner = self._owner, None
-        if owner is not None:
-            owner._take_back(self, self.index)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __enter__(self) -> Loan:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
 
 class NetmapDevice(InterfaceDevice, WritingDevice):
@@ -163,6 +123,7 @@ class NetmapDevice(InterfaceDevice, WritingDevice):
             self._slots = Slots(self._memory, receive, transmit, MOST_PIECES if port.virtual else 1)
         except IndexError as error:
             raise DeviceError(f"netmap:{port.name}: {error}") from None
+        self.buffer_size = self._slots.size
         self.lendable = self._slots.take_spares(first, answer.extra) if answer.extra else 0
 
     def _watch(self, promisc: bool) -> None:
@@ -234,7 +195,7 @@ class NetmapDevice(InterfaceDevice, WritingDevice):
             loan = self._out[index] = Loan(self, index, whole[at : at + length])
         return loan
 
-    def _take_back(self, loan: Loan, index: int) -> None:
+    def take_back(self, loan: Loan, index: int) -> None:
         """The end of a loan; buffer `index` is what comes back for it."""
         loan.data.release()
         if loan.index >= 0 and not self.closed:
@@ -331,14 +292,14 @@ class NetmapDevice(InterfaceDevice, WritingDevice):
         self._see_to_it()
         slots, taken = self._slots, 0
         for loan in loans:
-            owner = loan._owner
+            owner = loan.owner
             if owner is None or owner.closed:
                 raise ValueError("a loan that has ended")
             length = len(loan)
             if self.down or not 14 <= length <= self._most():
                 self.count("tx_down" if self.down else "tx_oversize" if length > 14 else "tx_refused")
                 loan.release()
-            elif loan.copied or owner.memory_id != self.memory_id or owner._slots.size != slots.size:
+            elif loan.copied or owner.memory_id != self.memory_id or owner.buffer_size != slots.size:
                 if self._put([bytes(loan.data)]) == 0:
                     break
                 loan.release()
@@ -349,8 +310,8 @@ class NetmapDevice(InterfaceDevice, WritingDevice):
                     index = slots.swap(loan.index, length)
                 if index < 0:
                     break
-                loan._owner = None
-                owner._take_back(loan, index)
+                loan.owner = None
+                owner.take_back(loan, index)
                 self.sent(length)
             taken += 1
         self._sync(NIOCTXSYNC)
@@ -405,7 +366,7 @@ class NetmapDevice(InterfaceDevice, WritingDevice):
         """Ends all loans; the buffers that were lent."""
         lent = list(self._out)
         for loan in self._out.values():
-            loan._owner = None
+            loan.owner = None
             try:
                 loan.data.release()
             except BufferError:

@@ -514,8 +514,8 @@ def test_nothing_that_the_memory_holds_leads_out_of_it() -> None:
                     if not loan.copied and what == 4:
                         index = device._slots.swap(loan.index, max(1, len(loan)))
                         if index >= 0:
-                            loan._owner = None
-                            device._take_back(loan, index)
+                            loan.owner = None
+                            device.take_back(loan, index)
                             continue
                     loan.release()
         finally:
