@@ -17,7 +17,7 @@ from uinet.link.tap import TapDevice
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
 from uinet.link.url import open_device
 from uinet.link.utun import UtunDevice
-from uinet.link.vde import VdeDevice
+from uinet.link.vde import VdeDevice, VdeSwitchDevice
 from uinet.link.writing import WritingDevice
 from uinet.link.xdp import XdpDevice
 from uinet.wire.frame import Frame
@@ -42,6 +42,7 @@ __all__ = [
     "UnixStreamDevice",
     "UtunDevice",
     "VdeDevice",
+    "VdeSwitchDevice",
     "WritingDevice",
     "XdpDevice",
     "open_device",
