@@ -208,7 +208,7 @@ sleep 1000
 """
 
 
-@pytest.mark.parametrize("mode", ["stream, QEMU connects", "stream, QEMU listens", "datagrams"])
+@pytest.mark.parametrize("mode", ["stream, QEMU connects", "stream, QEMU listens", "datagrams", "VDE"])
 def test_linux_in_qemu_talks_to_the_stack(tmp_path: Path, mode: str) -> None:
     require("qemu-system-x86_64", "busybox")
     kernel_image()
@@ -217,6 +217,8 @@ def test_linux_in_qemu_talks_to_the_stack(tmp_path: Path, mode: str) -> None:
         url, netdev = f"unix:{ours}?listen=1", f"stream,id=n0,server=off,addr.type=unix,addr.path={ours}"
     elif mode == "stream, QEMU listens":
         url, netdev = f"unix:{theirs}?reconnect=100ms", f"stream,id=n0,server=on,addr.type=unix,addr.path={theirs}"
+    elif mode == "VDE":
+        url, netdev = f"vde:{ours}?listen=1", f"vde,id=n0,sock={ours}"
     else:
         url = f"unix:{theirs}?mode=dgram&local={ours}&reconnect=1s"
         netdev = f"dgram,id=n0,local.type=unix,local.path={theirs},remote.type=unix,remote.path={ours}"

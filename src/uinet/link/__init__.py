@@ -6,8 +6,9 @@ from uinet.link.capture import Capture
 from uinet.link.device import Device
 from uinet.link.faults import Faults
 from uinet.link.flow_files import FlowFiles
+from uinet.link.loan import Loan
 from uinet.link.memory import MemoryDevice, MemoryRegistry
-from uinet.link.netmap import Loan, NetmapDevice
+from uinet.link.netmap import NetmapDevice
 from uinet.link.options import Common, Options
 from uinet.link.packet import PacketDevice
 from uinet.link.pcap_file import PcapDevice
@@ -17,7 +18,7 @@ from uinet.link.tap import TapDevice
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
 from uinet.link.url import open_device
 from uinet.link.utun import UtunDevice
-from uinet.link.vde import VdeDevice
+from uinet.link.vde import VdeDevice, VdeSwitchDevice
 from uinet.link.writing import WritingDevice
 from uinet.link.xdp import XdpDevice
 from uinet.wire.frame import Frame
@@ -43,6 +44,7 @@ __all__ = [
     "UnixStreamDevice",
     "UtunDevice",
     "VdeDevice",
+    "VdeSwitchDevice",
     "WritingDevice",
     "XdpDevice",
     "open_device",

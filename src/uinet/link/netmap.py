@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import errno
 import os
+import select
+import socket
 import sys
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from uinet.errors import DeviceError, DeviceGone
 from uinet.link import interface
+from uinet.link.fate import InterfaceDevice
+from uinet.link.loan import Loan
 from uinet.link.netmap_api import (
     BUFS_HEAD,
     HOST_RINGS,
@@ -24,6 +27,7 @@ from uinet.link.netmap_api import (
     NIOCTXSYNC,
     ONE_HOST_RING,
     ONE_RING,
+    PATH,
     Port,
     System,
     explained,
@@ -32,14 +36,13 @@ from uinet.link.netmap_api import (
     rings,
 )
 from uinet.link.slots import Slots
-from uinet.link.sockets import NOTHING, attach, hear_everything
+from uinet.link.sockets import watch_only
 from uinet.link.writing import WritingDevice
 from uinet.wire.addresses import Mac
 from uinet.wire.frame import CHECKSUM_NEEDED, Frame
 
 if TYPE_CHECKING:
     import mmap
-    import socket
 
     from uinet.link.sharing import Share
 
@@ -48,53 +51,13 @@ MOST_LENT = 1 << 16
 _AGAIN = (errno.EAGAIN, errno.EINTR)
 
 
-class Loan:
-    """A packet in the buffer where the kernel has put it: `data`. The buffer is lent until `release`, or `forward`.
-
-    Its view must not be kept beyond that: the buffer is used again. `copied`: there was nothing left to lend, so the
-    bytes are the loan's own.
-    """
-
-    __slots__ = ("_owner", "data", "index")
-
-    def __init__(self, owner: NetmapDevice, index: int, data: memoryview) -> None:
-        self._owner: NetmapDevice | None = owner
-        self.index = index
-        self.data = data
-
-    @property
-    def copied(self) -> bool:
-        return self.index < 0
-
-    def frame(self) -> Frame:
-        """A frame of its own, to give to a stack: one copy."""
-        return Frame(bytes(self.data))
-
-    def release(self) -> None:
-        """The buffer goes back; a second call does nothing."""
-        owner, self._owner = self._owner, None
-        if owner is not None:
-            owner._take_back(self, self.index)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __enter__(self) -> Loan:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-
-class NetmapDevice(WritingDevice):
+class NetmapDevice(InterfaceDevice, WritingDevice):
     """The rings that `name` means: see :func:`uinet.link.netmap_api.parse_port`.
 
     `mtu`: None for the interface's own (Linux), else 1500; on a card at most what one buffer holds. `lend`: buffers
     that may be lent at once; `lendable` is how many the kernel has granted. `promisc`: frames for other MACs too
     (Linux; elsewhere set it on the interface). `share`: it is one worker's ring of the card. `system`: the calls of the
-    operating system, for tests.
+    operating system, for tests. Down, up and gone as with PacketDevice, on Linux.
 
     Raises DeviceURLError (bad name), PermissionDenied, DeviceError.
     """
@@ -123,8 +86,10 @@ class NetmapDevice(WritingDevice):
         self._fd = -1
         self._memory: mmap.mmap | None = None
         self._watcher: socket.socket | None = None
+        self._epoll: select.epoll | None = None
+        self._waits = False  # there was no room: whoever sends wants to hear of it
         self._out: dict[int, Loan] = {}  # by their buffers
-        real = system is None and sys.platform == "linux" and not port.virtual
+        real = self._system.real and sys.platform == "linux" and not port.virtual
         found = _interface_mtu(port.interface) if real else None
         try:
             self._open(lend, share)
@@ -132,8 +97,8 @@ class NetmapDevice(WritingDevice):
             super().__init__(f"netmap:{name}", mtu=mtu or min(found or 1500, largest), mac=mac)
             if self.mtu > largest + 2 * 4:
                 raise DeviceError(f"{self.name} carries packets of at most {largest + 2 * 4} bytes, not {self.mtu}")
-            if real and promisc and port.mode not in (HOST_RINGS, ONE_HOST_RING):
-                self._watcher = _promiscuous(port.interface)
+            if real:
+                self._watch(promisc and port.mode not in (HOST_RINGS, ONE_HOST_RING))
         except OSError as error:
             self._release()
             if isinstance(error, DeviceError):
@@ -158,7 +123,34 @@ class NetmapDevice(WritingDevice):
             self._slots = Slots(self._memory, receive, transmit, MOST_PIECES if port.virtual else 1)
         except IndexError as error:
             raise DeviceError(f"netmap:{port.name}: {error}") from None
+        self.buffer_size = self._slots.size
         self.lendable = self._slots.take_spares(first, answer.extra) if answer.extra else 0
+
+    def _watch(self, promisc: bool) -> None:
+        """Has a socket tell when the interface is set down: a call of netmap would not come back until it is up."""
+        name = self._port.interface
+        try:
+            self._watcher = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        except PermissionError:
+            raise interface.missing_capability(self.name, "CAP_NET_RAW") from None
+        self.watch(self._watcher, interface.index(self._watcher, name))
+        watch_only(self._watcher, name, self._index, promisc)
+        self.down = not interface.is_up(self._watcher, name)
+        self._epoll = select.epoll()
+        self._epoll.register(self._watcher.fileno(), 0)  # errors, that is
+        if not self.down:
+            self._epoll.register(self._fd, select.EPOLLIN)
+
+    def notice_down(self, code: int) -> None:
+        super().notice_down(code)
+        if self._epoll is not None:
+            self._epoll.unregister(self._fd)
+
+    def poll(self, now: int) -> None:
+        was_down = self.down
+        super().poll(now)
+        if was_down and not self.down and self._epoll is not None:
+            self._epoll.register(self._fd, select.EPOLLIN)
 
     # in
 
@@ -172,6 +164,8 @@ class NetmapDevice(WritingDevice):
             frames += slots.receive(limit - len(frames))
             octets += slots.octets
         self._received(len(frames), octets)
+        if self._waits:
+            self._look_for_room()
         return frames
 
     def lend(self, limit: int = 64) -> list[Loan]:
@@ -201,7 +195,7 @@ class NetmapDevice(WritingDevice):
             loan = self._out[index] = Loan(self, index, whole[at : at + length])
         return loan
 
-    def _take_back(self, loan: Loan, index: int) -> None:
+    def take_back(self, loan: Loan, index: int) -> None:
         """The end of a loan; buffer `index` is what comes back for it."""
         loan.data.release()
         if loan.index >= 0 and not self.closed:
@@ -217,6 +211,10 @@ class NetmapDevice(WritingDevice):
 
     def send(self, frames: Sequence[Frame]) -> int:
         self.require_open()
+        self._see_to_it()
+        if self.down:
+            self.count("tx_down", len(frames))
+            return len(frames)
         if self._slots.room() < len(frames):
             self._sync(NIOCTXSYNC)
         taken = 0
@@ -236,7 +234,22 @@ class NetmapDevice(WritingDevice):
             else:
                 break
         self._sync(NIOCTXSYNC)
+        if taken < len(frames):
+            self._wait_for_room(True)
         return taken
+
+    def _wait_for_room(self, wanted: bool) -> None:
+        """A descriptor of our own becomes readable when there is room again; netmap's own is writable then."""
+        if self._epoll is not None and self._waits != wanted and not self.down:
+            self._waits = wanted
+            self._epoll.modify(self._fd, select.EPOLLIN | (select.EPOLLOUT if wanted else 0))
+
+    def _look_for_room(self) -> None:
+        self._sync(NIOCTXSYNC)
+        if self._slots.room():
+            self._wait_for_room(False)
+            if self.on_writable is not None:
+                self.on_writable()
 
     def write(self, packet: bytes) -> bool:
         if not self._fits(packet):
@@ -276,16 +289,17 @@ class NetmapDevice(WritingDevice):
         ValueError if one of them is not lent any more. DeviceGone.
         """
         self.require_open()
+        self._see_to_it()
         slots, taken = self._slots, 0
         for loan in loans:
-            owner = loan._owner
+            owner = loan.owner
             if owner is None or owner.closed:
                 raise ValueError("a loan that has ended")
             length = len(loan)
-            if not 14 <= length <= self._most():
-                self.count("tx_oversize" if length > 14 else "tx_refused")
+            if self.down or not 14 <= length <= self._most():
+                self.count("tx_down" if self.down else "tx_oversize" if length > 14 else "tx_refused")
                 loan.release()
-            elif loan.copied or owner.memory_id != self.memory_id or owner._slots.size != slots.size:
+            elif loan.copied or owner.memory_id != self.memory_id or owner.buffer_size != slots.size:
                 if self._put([bytes(loan.data)]) == 0:
                     break
                 loan.release()
@@ -296,15 +310,23 @@ class NetmapDevice(WritingDevice):
                     index = slots.swap(loan.index, length)
                 if index < 0:
                     break
-                loan._owner = None
-                owner._take_back(loan, index)
+                loan.owner = None
+                owner.take_back(loan, index)
                 self.sent(length)
             taken += 1
         self._sync(NIOCTXSYNC)
         return taken
 
+    def _see_to_it(self) -> None:
+        """Notices that the interface has been set down, or has gone. DeviceGone."""
+        if self._watcher is not None and not self.down:
+            self.look()
+
     def _sync(self, request: int) -> None:
-        """Has the kernel look at the rings. DeviceGone."""
+        """Has the kernel look at the rings, unless the interface is down. DeviceGone."""
+        self._see_to_it()
+        if self.down:
+            return
         try:
             self._system.sync(self._fd, request)
         except OSError as error:
@@ -315,7 +337,9 @@ class NetmapDevice(WritingDevice):
     # what the device holds
 
     def fileno(self) -> int:
-        return -1 if self.closed else self._fd
+        if self.closed:
+            return -1
+        return self._fd if self._epoll is None else self._epoll.fileno()
 
     def forget(self) -> None:
         if not self.closed:
@@ -342,7 +366,7 @@ class NetmapDevice(WritingDevice):
         """Ends all loans; the buffers that were lent."""
         lent = list(self._out)
         for loan in self._out.values():
-            loan._owner = None
+            loan.owner = None
             try:
                 loan.data.release()
             except BufferError:
@@ -354,6 +378,8 @@ class NetmapDevice(WritingDevice):
         slots: Slots | None = getattr(self, "_slots", None)
         if slots is not None:
             slots.release()
+        if self._epoll is not None:
+            self._epoll.close()
         if self._watcher is not None:
             self._watcher.close()
         if self._memory is not None:
@@ -377,25 +403,8 @@ def _ring_of(port: Port, share: Share) -> Port:
 def _interface_mtu(name: str) -> int | None:
     """The MTU of an interface of Linux; None if it does not tell. DeviceError if there is no such interface."""
     interface.check_name(name)
-    if not os.path.exists("/dev/netmap"):
-        return None  # which is the better thing to say
+    if not os.path.exists(PATH) and name not in (known for _, known in socket.if_nameindex()):
+        return None  # that there is no netmap is the better thing to say
     with interface.control_socket() as sock:
         interface.index(sock, name)
         return interface.mtu(sock, name)
-
-
-def _promiscuous(name: str) -> socket.socket:
-    """A packet socket that receives nothing, and has the card take all frames while it is open. OSError."""
-    import socket
-
-    try:
-        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
-    except PermissionError:
-        raise interface.missing_capability(f"netmap:{name}?promisc=1", "CAP_NET_RAW", hint=", or ?promisc=0") from None
-    try:
-        attach(made, NOTHING)
-        hear_everything(made, interface.index(made, name))
-    except BaseException:
-        made.close()
-        raise
-    return made

@@ -35,6 +35,7 @@ ALL_RINGS = 1  # NR_REG_ALL_NIC
 HOST_RINGS = 2  # NR_REG_SW
 ONE_RING = 4  # NR_REG_ONE_NIC
 ONE_HOST_RING = 8  # NR_REG_ONE_SW
+EXCLUSIVE = 0x800  # NR_EXCLUSIVE: two programs on one ring would take each other's packets
 NIOCCTRL = 0xC0586997  # _IOWR('i', 151, header), the same number on Linux and FreeBSD
 _VOID = 0x20000000 if "bsd" in sys.platform else 0
 NIOCTXSYNC = _VOID | 0x6994  # _IO('i', 148)
@@ -97,7 +98,12 @@ def parse_port(text: str) -> Port:
 
 
 class System:
-    """The calls that netmap needs of the operating system; tests play it. All of them raise OSError."""
+    """The calls that netmap needs of the operating system; tests play it. All of them raise OSError.
+
+    `real`: the interfaces that ports are named after are this system's.
+    """
+
+    real = True
 
     def open(self) -> int:
         """A new descriptor, not bound to a port yet."""
@@ -133,7 +139,7 @@ class Registration(NamedTuple):
 def register(system: System, fd: int, port: Port, extra: int) -> Registration:
     """Binds `fd` to the port's rings, with up to `extra` buffers more. OSError."""
     body = ctypes.create_string_buffer(
-        REGISTRATION.pack(0, 0, 0, 0, 0, 0, 0, 0, 0, port.ring, port.mode, extra, 0), REGISTRATION.size
+        REGISTRATION.pack(0, 0, 0, 0, 0, 0, 0, 0, 0, port.ring, port.mode, extra, EXCLUSIVE), REGISTRATION.size
     )
     header = ctypes.create_string_buffer(
         HEADER.pack(VERSION, REGISTER, 0, os.fsencode(port.name), 0, ctypes.addressof(body)), HEADER.size
@@ -177,7 +183,7 @@ def explained(port: Port, error: OSError) -> DeviceError:
         return DeviceError(f"{name}: there is no netmap here ({PATH}): load its kernel module, see docs/netmap.md")
     what = {
         errno.EBUSY: "its rings are in use by another program",
-        errno.EINVAL: f"the kernel refuses it: wrong rings, or a netmap older than API {VERSION}",
+        errno.EINVAL: f"the kernel refuses it: no such ring, an MTU beyond a buffer, or a netmap before API {VERSION}",
         errno.ENOMEM: "no memory for its rings: raise buf_num and ring_num of netmap",
         errno.ENXIO: "there is no such port",
         errno.ENODEV: "there is no such port",

@@ -31,7 +31,7 @@ from uinet.link.stamping import TIMESTAMPS
 from uinet.link.tap import TapDevice
 from uinet.link.unix import UnixDatagramDevice, UnixStreamDevice
 from uinet.link.utun import UtunDevice
-from uinet.link.vde import MOST_PORTS, VdeDevice
+from uinet.link.vde import MOST_PORTS, VdeDevice, VdeSwitchDevice
 from uinet.link.xdp import MODES, XdpDevice
 
 if TYPE_CHECKING:
@@ -147,7 +147,10 @@ def _unix(name: str, options: Options, common: Common) -> Opener:
 
 def _vde(name: str, options: Options, common: Common) -> Opener:
     port = options.take("port", parse_number(MOST_PORTS - 1), 0)
-    return lambda: VdeDevice(unquote(name), port=port, mtu=common.mtu or 1500, mac=common.mac)
+    path, mtu, mac = unquote(name), common.mtu or 1500, common.mac
+    if options.take("listen", parse_flag, False):
+        return lambda: VdeSwitchDevice(path, mtu=mtu, mac=mac)
+    return lambda: VdeDevice(path, port=port, mtu=mtu, mac=mac)
 
 
 BUILT_IN: dict[str, Scheme] = {

@@ -18,7 +18,10 @@ cdef extern from *:
     #include <stdint.h>
     #include <string.h>
 
-    static uint32_t uinet_word(const unsigned char *p) { return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE); }
+    static uint32_t uinet_word(const unsigned char *p)
+    {
+        return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE);
+    }
     static void uinet_set_word(unsigned char *p, uint32_t v) { __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELEASE); }
     static uint32_t uinet_u32(const unsigned char *p) { uint32_t v; memcpy(&v, p, 4); return v; }
     static uint16_t uinet_u16(const unsigned char *p) { uint16_t v; memcpy(&v, p, 2); return v; }
@@ -158,11 +161,11 @@ cdef class Slots:
         cdef Ring *ring
         cdef Frame frame
         cdef bytes data
-        cdef Py_ssize_t turns
+        cdef Py_ssize_t _turn
         self.octets = 0
         if self.memory == NULL:
             return found
-        for turns in range(self.count):
+        for _turn in range(self.count):
             ring = &self.rings[self.turn + 1]
             while PyList_GET_SIZE(found) < limit:
                 data = self.packet(ring)
@@ -186,11 +189,11 @@ cdef class Slots:
         cdef bytes data
         cdef unsigned char *slot
         cdef unsigned int length, flags
-        cdef Py_ssize_t turns, index, spare
+        cdef Py_ssize_t _turn, index, spare
         self.octets = 0
         if self.memory == NULL:
             return found
-        for turns in range(self.count):
+        for _turn in range(self.count):
             ring = &self.rings[self.turn + 1]
             while PyList_GET_SIZE(found) < limit and ring.head != self.tail(ring):
                 slot = slot_at(ring, ring.head)

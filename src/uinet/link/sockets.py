@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import socket
 import struct
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ SOL_PACKET = 263
 PACKET_ADD_MEMBERSHIP = 1
 PACKET_MR_PROMISC = 1
 SO_ATTACH_FILTER = 26
+ETH_P_LOCAL = 0x88B5  # for experiments: any would do
 
 Instruction = tuple[int, int, int, int]  # of classic BPF: code, jump if true, jump if false, k
 NOTHING: Sequence[Instruction] = ((0x06, 0, 0, 0),)  # the filter that takes no packet: return 0
@@ -36,3 +38,20 @@ def attach(
 def hear_everything(sock: socket.socket, index: int) -> None:
     """Has the interface `index` take frames for other MACs too, while the packet socket is open. OSError."""
     sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, struct.pack("iHH8x", index, PACKET_MR_PROMISC, 0))
+
+
+def watch_only(sock: socket.socket, name: str, index: int, promisc: bool) -> None:
+    """Makes `sock` a packet socket of the interface that receives nothing, and has an error when it is down or gone.
+
+    For devices whose own descriptors do not say either. `promisc`: the interface takes frames for other MACs too, while
+    the socket is open. OSError.
+    """
+    sock.setblocking(False)
+    attach(sock, NOTHING)
+    if promisc:
+        hear_everything(sock, index)
+    try:
+        sock.bind((name, ETH_P_LOCAL))
+    except OSError as error:
+        if error.errno != errno.ENETDOWN:
+            raise

@@ -50,7 +50,7 @@ def open_device(
     ``packet:IFNAME[?promisc=1&offload=1&fanout=N&buffer=8M&ring=64M&busy_poll=50us&timestamps=hardware|software]``,
     ``xdp:IFNAME[?queue=N&mode=auto|native|generic&copy=0&promisc=1&busy_poll=50us]``,
     ``netmap:PORT[?lend=BUFFERS&promisc=1&busy_poll=50us]``, ``utun:NAME``,
-    ``pcap:PATH[?out=PATH&pace=fast|capture]``, ``vde:PATH[?port=N]``,
+    ``pcap:PATH[?out=PATH&pace=fast|capture]``, ``vde:PATH[?port=N&listen=1]``,
     ``unix:PATH[?mode=stream|dgram&listen=1&reconnect=1s&local=PATH&layer=2|3]``, and those of other packages (entry
     points of the group ``uinet.devices``). All of them: ``mtu=N``, ``mac=MAC``;
     ``drop``, ``corrupt``, ``reorder``, ``duplicate`` (``0.01`` or ``1%``), ``delay``, ``jitter`` (``5ms``,

@@ -24,7 +24,7 @@ from uinet.errors import DeviceError, DeviceURLError
 from uinet.link import bpf, interface, umem
 from uinet.link.fate import InterfaceDevice
 from uinet.link.offload import finish
-from uinet.link.sockets import NOTHING, attach, hear_everything, try_option
+from uinet.link.sockets import try_option, watch_only
 from uinet.units import MICROSECOND
 from uinet.wire.addresses import Mac
 from uinet.wire.frame import CHECKSUM_NEEDED, Frame
@@ -53,7 +53,6 @@ MODE_GENERIC = 1 << 1  # XDP_FLAGS_SKB_MODE
 MODE_NATIVE = 1 << 2  # XDP_FLAGS_DRV_MODE
 MODES = ("auto", "native", "generic")
 
-ETH_P_LOCAL = 0x88B5  # for experiments: any would do
 SO_BUSY_POLL = 46
 SO_PREFER_BUSY_POLL = 69
 SO_BUSY_POLL_BUDGET = 70
@@ -287,7 +286,7 @@ class XdpDevice(InterfaceDevice):
             raise DeviceError(f"xdp:{name} carries packets of at most {LARGEST - 14} bytes, not {self.mtu}")
         self.watch(self._watcher, index)
         self.down = not interface.is_up(self._watcher, name)
-        _watch(self._watcher, name, index, promisc)
+        watch_only(self._watcher, name, index, promisc)
         if share is not None and share.redirect is not None:
             self._redirect = share.redirect
             self._redirect.users += 1
@@ -443,22 +442,6 @@ class XdpDevice(InterfaceDevice):
         for queue in self._queues:
             queue.close()
         self._watcher.close()
-
-
-def _watch(sock: socket.socket, name: str, index: int, promisc: bool) -> None:
-    """Makes `sock` a packet socket of the interface that receives nothing, and has an error when it is down or gone.
-
-    An AF_XDP socket does not say either. OSError.
-    """
-    sock.setblocking(False)
-    attach(sock, NOTHING)
-    if promisc:
-        hear_everything(sock, index)
-    try:
-        sock.bind((name, ETH_P_LOCAL))
-    except OSError as error:
-        if error.errno != errno.ENETDOWN:
-            raise
 
 
 def _bind(sock: socket.socket, address: bytes) -> None:

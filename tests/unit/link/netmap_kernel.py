@@ -53,6 +53,7 @@ class Register(ctypes.Structure):
 
 
 NS_BUF_CHANGED, NS_MOREFRAG = 0x0001, 0x0020
+NR_EXCLUSIVE = 0x800
 BUFFER = 2048
 
 
@@ -198,11 +199,14 @@ class Kernel(System):
     A descriptor is an eventfd, readable while packets wait: so readiness can be polled for.
     """
 
+    real = False
+
     def __init__(self, *ports: FakePort, most_extra: int = 64) -> None:
         self.ports = {port.name: port for port in ports}
         self.most_extra = most_extra
         self.bound: dict[int, FakePort] = {}
         self.registered: list[Register] = []
+        self.modes: dict[int, Register] = {}
         self.open_error = self.bind_error = 0
 
     def join(self, a: FakePort, b: FakePort) -> None:
@@ -224,6 +228,10 @@ class Kernel(System):
             raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
         body = Register.from_address(asked.nr_body)
         copy = Register.from_buffer_copy(body)
+        assert body.nr_flags == NR_EXCLUSIVE
+        if any(self.bound[other] is port and self._overlap(other, copy) for other in self.bound):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        self.modes[fd] = copy
         self.registered.append(copy)
         body.nr_offset, body.nr_memsize, body.nr_mem_id = port.offset, len(port.memory.map), port.memory.number
         body.nr_tx_rings = body.nr_rx_rings = port.rings
@@ -237,6 +245,14 @@ class Kernel(System):
             head = index
         port.interface.ni_bufs_head = head
         self.bound[fd] = port
+
+    def _overlap(self, fd: int, asked: Register) -> bool:
+        """Whether two descriptors want the same rings: 1 all of the card, 2 all of the host, 4 and 8 one of each."""
+        mine = self.modes[fd]
+        card = (1, 4)
+        if (mine.nr_mode in card) != (asked.nr_mode in card):
+            return False
+        return bool(mine.nr_mode in (1, 2) or asked.nr_mode in (1, 2) or mine.nr_ringid == asked.nr_ringid)
 
     def map(self, fd: int, length: int) -> mmap.mmap:
         return mmap.mmap(self.bound[fd].memory.file, length)

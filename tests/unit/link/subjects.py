@@ -24,6 +24,7 @@ from uinet.link import (
     UnixStreamDevice,
     UtunDevice,
     VdeDevice,
+    VdeSwitchDevice,
 )
 from uinet.link import utun as utun_module
 from uinet.link.conformance import Subject
@@ -209,6 +210,23 @@ def vde() -> Subject:
     return subject
 
 
+def vde_switch() -> Subject:
+    """Our own two ends of the protocol."""
+    stack = contextlib.ExitStack()
+    path = f"{stack.enter_context(folder())}/switch"
+    device = VdeSwitchDevice(path)
+
+    def serve() -> None:
+        while not device._peer:
+            device.recv()
+
+    thread = threading.Thread(target=serve)  # a program that asks for a port waits for the answer
+    thread.start()
+    other = VdeDevice(path, mtu=9000)
+    thread.join()
+    return beside(device, other, close=stack.close, lossy=True)
+
+
 class FakeMac(utun_module.System):
     """macOS's side of utun: a socket that keeps packets apart, whose other end is the kernel."""
 
@@ -278,6 +296,7 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     "unix datagrams": datagrams,
     "unix datagrams that listen": datagrams_that_listen,
     "vde": vde,
+    "vde, the switch's side": vde_switch,
     "utun": utun,
     "netmap": netmap,
     "netmap with extra buffers": lambda: netmap(32),

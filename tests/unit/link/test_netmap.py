@@ -312,7 +312,7 @@ def test_errors_are_one_clear_line() -> None:
         with pytest.raises(kind, match=text):
             NetmapDevice("em0", system=kernel)
     for code, text in (
-        (errno.EBUSY, "in use by another program"), (errno.EINVAL, "older than API 14"), (errno.ENOMEM, "buf_num"),
+        (errno.EBUSY, "in use by another program"), (errno.EINVAL, "a netmap before API 14"), (errno.ENOMEM, "buf_num"),
         (errno.ENOTTY, "no netmap here"),
     ):
         kernel = Kernel(card())
@@ -321,6 +321,12 @@ def test_errors_are_one_clear_line() -> None:
             NetmapDevice("em0", system=kernel)
     with pytest.raises(DeviceError, match="there is no such port"):
         NetmapDevice("em7", system=Kernel(card()))
+    kernel = Kernel(card(rings=2))
+    with NetmapDevice("em0-1", system=kernel):
+        with pytest.raises(DeviceError, match="netmap:em0: its rings are in use by another program"):
+            NetmapDevice("em0", system=kernel)
+        NetmapDevice("em0-0", system=kernel).close()
+        NetmapDevice("em0^", system=kernel).close()
     with pytest.raises(DeviceError, match="lend=-1"):
         NetmapDevice("em0", lend=-1, system=Kernel(card()))
 
@@ -508,8 +514,8 @@ def test_nothing_that_the_memory_holds_leads_out_of_it() -> None:
                     if not loan.copied and what == 4:
                         index = device._slots.swap(loan.index, max(1, len(loan)))
                         if index >= 0:
-                            loan._owner = None
-                            device._take_back(loan, index)
+                            loan.owner = None
+                            device.take_back(loan, index)
                             continue
                     loan.release()
         finally:
