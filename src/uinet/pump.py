@@ -35,6 +35,7 @@ class Pump:
         self.interface = interface
         self.blocked = False
         interface.gathers = device.gathers
+        interface.carrier = self
         device.splits = not interface.promiscuous  # a bridge, or a program that asks for whole SYNs, would join them
         self.ready = True  # whoever starts to drive a device calls recv once, for what came before
         self.gone: Exception | None = None
@@ -50,20 +51,41 @@ class Pump:
         """Hands at most `BATCH` frames to the stack; says how many there were."""
         if self.gone is not None:
             return 0
+        passed = 0
         try:
-            frames = self.device.recv(BATCH)
+            other = self._other_side()
+            if other is None:
+                frames = self.device.recv(BATCH)
+            else:
+                flows = self.interface.flows
+                assert flows is not None
+                frames, passed, octets = self.device.pass_on(BATCH, other.device, flows, self.interface, now)
+                if passed:
+                    flows.passed(self.interface, passed, octets)
         except OSError as error:  # DeviceGone, or a failure that the device's author has not thought of
             self._vanish(error)
             return 0
-        count = len(frames)
+        count = len(frames) + passed
         self.ready = count == BATCH
         if self.device.busy_poll:
             if count:
                 self._awake_until = now + self.device.busy_poll
             self.ready = now < self._awake_until
-        if count:
+        if frames:
             self.stack.input(self.interface, frames, now)
         return count
+
+    def _other_side(self) -> Pump | None:
+        """The pump of the interface that this one is bridged to, if frames may go to its device without a detour:
+        nothing waits there that came before them."""
+        interface = self.interface
+        bridge = interface.bridge
+        if bridge is None or interface.flows is None:
+            return None
+        other: Pump | None = bridge.carrier
+        if other is None or other.gone is not None or other._waiting or bridge.output or not bridge.up:
+            return None
+        return other if self.device.passes_to(other.device) else None
 
     def flush(self) -> None:
         """Offers the device what waits, then what the stack has, until nothing is left or it is full."""

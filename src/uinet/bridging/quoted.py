@@ -1,5 +1,5 @@
-"""ICMP errors about packets of flows whose numbers are translated: what they quote has the far numbers (as with NAT, RFC
-5508), and its sender would not believe it (RFC 5927)."""
+"""ICMP errors about packets of flows whose numbers are translated: what they quote has the far numbers (as with NAT,
+RFC 5508), and its sender would not believe it (RFC 5927)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from uinet.errors import AddressError, AddressNotAvailable, InvalidArgument
 from uinet.ip.address import (
@@ -146,6 +146,7 @@ class Interface:
         self.loopback = False
         self.bridge: Interface | None = None
         self.flows: FlowInput | None = None  # what knows the flows that are bridged
+        self.carrier: Any = None  # the pump that moves its frames
         self.addresses: list[InterfaceAddress] = []
         self.owned: dict[bytes, InterfaceAddress] = {}
         self.broadcasts: dict[bytes, int] = {}  # directed broadcast address -> addresses that have it
