@@ -2,8 +2,8 @@
 
 Two namespaces have a TAP each; one program, in neither, has both of their other ends. uinet's is a Driver and a Proxy
 whose policy has one word for every flow, and the flow is that of a bulk connection between two kernels. bench/relay.c
-reads and writes frames and does nothing else: no bridge of one thread can be faster. With offloads frames stand for many
-segments; without (information only), each is a packet.
+reads and writes frames and does nothing else: no bridge of one thread can be faster. With offloads frames stand for
+many segments; without (information only), each is a packet.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ class Pump:
         self.interface = interface
         self.blocked = False
         interface.gathers = device.gathers
+        interface.carrier = self
         device.splits = not interface.promiscuous  # a bridge, or a program that asks for whole SYNs, would join them
         self._coalescer = Coalescer(device.layer, device.checksums) if self._coalesces() else None
         self.ready = True  # whoever starts to drive a device calls recv once, for what came before
@@ -58,22 +59,43 @@ class Pump:
         """Hands at most `BATCH` frames to the stack; says how many there were."""
         if self.gone is not None:
             return 0
+        passed = 0
         try:
-            frames = self.device.recv(BATCH)
+            other = self._other_side()
+            if other is None:
+                frames = self.device.recv(BATCH)
+            else:
+                flows = self.interface.flows
+                assert flows is not None
+                frames, passed, octets = self.device.pass_on(BATCH, other.device, flows, self.interface, now)
+                if passed:
+                    flows.passed(self.interface, passed, octets)
         except OSError as error:  # DeviceGone, or a failure that the device's author has not thought of
             self._vanish(error)
             return 0
-        count = len(frames)
+        count = len(frames) + passed
         self.ready = count == BATCH
         if self.device.busy_poll:
             if count:
                 self._awake_until = now + self.device.busy_poll
             self.ready = now < self._awake_until
-        if count > 1 and self._coalescer is not None and self.interface.hooks is None:  # who looks wants what came
+        if frames and self._coalescer is not None and self.interface.hooks is None:  # who looks wants what came
             frames = self._coalescer.coalesce(frames)
-        if count:
+        if frames:
             self.stack.input(self.interface, frames, now)
         return count
+
+    def _other_side(self) -> Pump | None:
+        """The pump of the interface that this one is bridged to, if frames may go to its device without a detour:
+        nothing waits there that came before them."""
+        interface = self.interface
+        bridge = interface.bridge
+        if bridge is None or interface.flows is None or interface.hooks is not None or bridge.hooks is not None:
+            return None
+        other: Pump | None = bridge.carrier
+        if other is None or other.gone is not None or other._waiting or bridge.output or not bridge.up:
+            return None
+        return other if self.device.passes_to(other.device) else None
 
     def flush(self) -> None:
         """Offers the device what waits, then what the stack has, until nothing is left or it is full."""

@@ -9,13 +9,16 @@ from uinet.ip.interface cimport Interface
 from uinet.stats cimport Stats
 from uinet.wheel cimport Wheel
 from uinet.wire.frame cimport Frame
-from uinet.wire.kernels cimport hash5, hash_short, load_u8, load_u16
-from uinet.wire.packet cimport Packet
+from uinet.wire.kernels cimport hash5, hash_short, load_u8, load_u16, load_u32, load_u64, vids
+from uinet.wire.packet cimport Packet, is_tpid
 from uinet.wire.segment cimport Segment
 
 cdef int CLIENT_FIN, ENDED, PASS, RESET, ROUNDS, SERVER_FIN, TRACK
 cdef long long IDLE, LINGER
-cdef unsigned int ACK, FIN, RST, SYN, MASK32
+cdef unsigned int ACK, FIN, RST, SYN, MASK32, ETHERTYPE_IPV4, ETHERTYPE_IPV6, MORE_FRAGMENTS, OFFSET_MASK, PROTO_TCP
+cdef unsigned long long V4_MAPPED
+cdef Py_ssize_t LINK_HEADER, MAX_TAGS
+cdef bytes NO_TAGS
 
 
 cdef class FlowTable(FlowInput):
@@ -38,6 +41,11 @@ cdef class FlowTable(FlowInput):
         unsigned long long other_low, unsigned int other_port, bytes vids)
     @cython.locals(flow=BridgedFlow)
     cpdef BridgedFlow find(self, Packet packet)
+    @cython.locals(at=Py_ssize_t, tags=Py_ssize_t, ethertype=cython.uint, names=bytes, l4=Py_ssize_t, flow=BridgedFlow)
+    cpdef bint passes(self, object side, bytes data, Py_ssize_t size, int layer, long long now) except -1
+    @cython.locals(side=Interface, other=Interface)
+    cpdef passed(self, object interface, Py_ssize_t frames, Py_ssize_t octets)
+    cdef _count(self, BridgedFlow flow, Py_ssize_t size, long long now)
     @cython.locals(flow=BridgedFlow, flags=cython.uint)
     cpdef bint segment(self, object interface, Packet packet) except -1
     @cython.locals(other=Interface)

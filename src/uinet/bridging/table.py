@@ -30,16 +30,30 @@ from uinet.ip.flows import FlowInput
 from uinet.ip.interface import Interface
 from uinet.tcp.offer import Offer
 from uinet.units import MASK32
-from uinet.wire.constants import ACK, FIN, RST, SYN
+from uinet.wire.constants import (
+    ACK,
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    FIN,
+    MAX_TAGS,
+    MORE_FRAGMENTS,
+    OFFSET_MASK,
+    PROTO_TCP,
+    RST,
+    SYN,
+    V4_MAPPED,
+)
 from uinet.wire.frame import Frame
-from uinet.wire.kernels import hash5, hash_short, load_u8, load_u16
-from uinet.wire.packet import Packet
+from uinet.wire.kernels import hash5, hash_short, load_u8, load_u16, load_u32, load_u64, vids
+from uinet.wire.packet import Packet, is_tpid
 from uinet.wire.segment import Segment
 
 if TYPE_CHECKING:
     from uinet.bridging.translate import Translation
     from uinet.stack import Stack
 
+LINK_HEADER = 14
+NO_TAGS = b""
 FLOWS = 65536
 TRACKED = 4096
 TRANSLATED = 16384
@@ -132,6 +146,79 @@ class FlowTable(FlowInput):
 
     # packets
 
+    def passes(self, side: Any, data: bytes, size: int, layer: int, now: int) -> bool:
+        """Whether a frame in a device's buffer is one of a flow that is only passed on, and nothing in it is to be
+        noted: no SYN, FIN or RST, no IP options, no fragment. It is counted then."""
+        at = 0
+        tags = 0
+        if layer == 2:
+            at = LINK_HEADER
+            if size < at + 40:
+                return False
+            ethertype = load_u16(data, 12)
+            while is_tpid(ethertype):
+                if tags == MAX_TAGS or size < at + 44:
+                    return False
+                tags += 1
+                at += 4
+                ethertype = load_u16(data, at - 2)
+            if ethertype != ETHERTYPE_IPV4 and ethertype != ETHERTYPE_IPV6:
+                return False
+        elif size < 40:
+            return False
+        names = vids(data, tags) if tags else NO_TAGS
+        if load_u8(data, at) == 0x45:
+            if load_u8(data, at + 9) != PROTO_TCP or load_u16(data, at + 6) & (MORE_FRAGMENTS | OFFSET_MASK):
+                return False
+            l4 = at + 20
+            flow = self.lookup(
+                0, V4_MAPPED | load_u32(data, at + 12), load_u16(data, l4), 0, V4_MAPPED | load_u32(data, at + 16),
+                load_u16(data, l4 + 2), names,
+            )
+        elif load_u8(data, at) >> 4 == 6 and load_u8(data, at + 6) == PROTO_TCP and size >= at + 60:
+            l4 = at + 40
+            flow = self.lookup(
+                load_u64(data, at + 8), load_u64(data, at + 16), load_u16(data, l4), load_u64(data, at + 24),
+                load_u64(data, at + 32), load_u16(data, l4 + 2), names,
+            )
+        else:
+            return False
+        if flow is None or flow.state != PASS or flow.translation is not None:
+            return False
+        if load_u8(data, l4 + 13) & (SYN | FIN | RST) or side is not (flow.near if self.from_client else flow.far):
+            return False
+        self._count(flow, size, now)
+        return True
+
+    def passed(self, interface: Any, frames: int, octets: int) -> None:
+        """Counts what a device has passed on."""
+        receiver = self.stack.receiver
+        receiver.frames += frames
+        receiver.octets += octets
+        self.stats.count("link_bridged", frames)
+        self.stats.count("link_tx_frames", frames)
+        self.stats.count("link_tx_bytes", octets)
+        side: Interface = interface
+        side.rx_frames += frames
+        side.rx_bytes += octets
+        other = side.bridge
+        if other is not None:
+            other.tx_frames += frames
+            other.tx_bytes += octets
+            other.counted_frames += frames
+            other.counted_bytes += octets
+
+    def _count(self, flow: BridgedFlow, size: int, now: int) -> None:
+        """A frame of `size` bytes of a flow, the way that `from_client` says."""
+        flow.seen = True
+        flow.last = now
+        if self.from_client:
+            flow.client_frames += 1
+            flow.client_octets += size
+        else:
+            flow.server_frames += 1
+            flow.server_octets += size
+
     def segment(self, interface: Any, packet: Packet) -> bool:
         """Passes on a packet of a flow that is known; False if it is not, or begins another."""
         if packet.end - packet.l4 < 20:
@@ -142,14 +229,7 @@ class FlowTable(FlowInput):
         flags = load_u8(packet.data, packet.l4 + 13)
         if flags & (SYN | FIN | RST) and not self._signal(flow, packet, flags):
             return False
-        flow.seen = True
-        flow.last = packet.now
-        if self.from_client:
-            flow.client_frames += 1
-            flow.client_octets += len(packet.data)
-        else:
-            flow.server_frames += 1
-            flow.server_octets += len(packet.data)
+        self._count(flow, len(packet.data), packet.now)
         if flow.state == PASS and flow.translation is None:
             self._forward(interface, packet.frame)
         else:

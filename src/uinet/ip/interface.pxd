@@ -22,6 +22,7 @@ cdef class Interface:
     cdef public list answer_prefixes, addresses, output
     cdef public Interface bridge
     cdef public FlowInput flows
+    cdef public object carrier
     cdef public dict owned, broadcasts, groups, tentative
     cdef public unsigned long long rx_frames, rx_bytes, tx_frames, tx_bytes, tx_dropped, counted_frames, counted_bytes
     cpdef transmit(self, Frame frame)

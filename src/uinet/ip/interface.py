@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from uinet.errors import AddressError, AddressNotAvailable, InvalidArgument
 from uinet.ip.address import (
@@ -153,6 +153,7 @@ class Interface:
         self.relay: Callable[[Frame], None] | None = None
         self.bridge: Interface | None = None
         self.flows: FlowInput | None = None  # what knows the flows that are bridged
+        self.carrier: Any = None  # the pump that moves its frames
         self.addresses: list[InterfaceAddress] = []
         self.owned: dict[bytes, InterfaceAddress] = {}
         self.broadcasts: dict[bytes, int] = {}  # directed broadcast address -> addresses that have it

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from uinet.errors import DeviceGone, InvalidArgument
 from uinet.link.watch import LinkWatch
 from uinet.wire.addresses import Mac
 from uinet.wire.frame import Frame
+from uinet.wire.judge import Judge
 
 ETHERNET_HEADER = 14
 VLAN_TAG = 4
@@ -108,6 +109,14 @@ class Device:
 
         DeviceGone once the device has vanished or is closed.
         """
+        raise NotImplementedError
+
+    def passes_to(self, other: Device) -> bool:
+        """Whether `pass_on` can write to `other`: both are of one kind that can, and nothing wraps them."""
+        return False
+
+    def pass_on(self, limit: int, other: Device, judge: Judge, side: Any, now: int) -> tuple[list[Frame], int, int]:
+        """As `recv`, but that frames which `judge` passes go to `other` at once: (the rest, how many, their bytes)."""
         raise NotImplementedError
 
     def send(self, frames: Sequence[Frame]) -> int:

@@ -11,7 +11,7 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uinet.errors import DeviceError, DeviceGone, PermissionDenied
 from uinet.link import bpf, interface, steering, vnet
@@ -24,7 +24,9 @@ from uinet.wire.addresses import Mac, parse_prefix
 from uinet.wire.frame import Frame
 
 if TYPE_CHECKING:
+    from uinet.link.device import Device
     from uinet.link.sharing import Share
+    from uinet.wire.judge import Judge
 
 if sys.platform != "win32":
     import fcntl
@@ -170,6 +172,25 @@ class TapDevice(WritingDevice):
         if tunnel.error and not frames:
             raise self._failed(OSError(tunnel.error, os.strerror(tunnel.error)))
         return frames
+
+    def passes_to(self, other: Device) -> bool:
+        return type(other) is TapDevice and not other.closed and other.offload == self.offload
+
+    def pass_on(self, limit: int, other: Device, judge: Judge, side: Any, now: int) -> tuple[list[Frame], int, int]:
+        self.require_open()
+        assert isinstance(other, TapDevice)
+        tunnel = self._tunnel
+        frames = tunnel.pass_on(limit, other._tunnel, judge, side, now)
+        passed, octets = tunnel.passed, tunnel.passed_octets
+        self.counters["rx_frames"] += tunnel.packets + passed
+        self.counters["rx_bytes"] += tunnel.octets + octets
+        other.counters["tx_frames"] += passed
+        other.counters["tx_bytes"] += octets
+        if tunnel.truncated:
+            self.count("rx_truncated", tunnel.truncated)
+        if tunnel.error and not frames and not passed:
+            raise self._failed(OSError(tunnel.error, os.strerror(tunnel.error)))
+        return frames, passed, octets
 
     def send(self, frames: Sequence[Frame]) -> int:
         self.require_open()

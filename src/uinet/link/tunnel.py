@@ -6,6 +6,8 @@ stack sends as one; its pieces are gathered by the kernel.
 
 from __future__ import annotations
 
+from typing import Any
+
 from uinet.link.constants import F_NEEDS_CSUM, TCP_CHECKSUM
 from uinet.link.offload import locate_tcp
 from uinet.link.vectors import FrameReader, write_frames, write_packet
@@ -20,6 +22,7 @@ from uinet.wire.frame import (
     new_frame,
     split_frame,
 )
+from uinet.wire.judge import Judge
 from uinet.wire.kernels import load_u8
 
 NOTHING = b""
@@ -50,6 +53,8 @@ class Tunnel:
         self.error = 0
         self.truncated = 0
         self.oversize = 0
+        self.passed = 0  # packets that `pass_on` has passed on, and their bytes
+        self.passed_octets = 0
 
     def recv(self, limit: int) -> list[Frame]:
         """At most `limit` packets, and no more after ENOUGH bytes."""
@@ -84,16 +89,57 @@ class Tunnel:
                     frames.append(frame)
                 else:
                     frames += self._joined(data + payload)
-            elif not self.vnet or (reader.flags == 0 and reader.gso_type == 0):
-                frames.append(new_frame(data, CHECKSUM_UNKNOWN))
-            elif reader.gso_type == 0 and reader.flags == F_NEEDS_CSUM and self._sums(data):
-                frames.append(new_frame(data, CHECKSUM_NEEDED))
             else:
-                frames += decode_fields(
-                    reader.flags, reader.gso_type, reader.gso_size, reader.start, reader.offset, data, self.layer
-                )
-                if self.splits and size > SMALL:
-                    self._learn(data)
+                self._whole(frames, data, size)
+        self.packets = len(frames)
+        return frames
+
+    def _whole(self, frames: list[Frame], data: bytes, size: int) -> None:
+        """Adds the frame, or frames, of a packet that is in one place."""
+        reader = self.reader
+        if not self.vnet or (reader.flags == 0 and reader.gso_type == 0):
+            frames.append(new_frame(data, CHECKSUM_UNKNOWN))
+        elif reader.gso_type == 0 and reader.flags == F_NEEDS_CSUM and self._sums(data):
+            frames.append(new_frame(data, CHECKSUM_NEEDED))
+        else:
+            frames += decode_fields(
+                reader.flags, reader.gso_type, reader.gso_size, reader.start, reader.offset, data, self.layer
+            )
+            if self.splits and size > SMALL:
+                self._learn(data)
+
+    def pass_on(self, limit: int, other: Tunnel, judge: Judge, side: Any, now: int) -> list[Frame]:
+        """As `recv`, but that packets which the judge passes go to `other` at once, as they are and in one buffer, with
+        no object made for any. From the first on that it does not pass all are frames, so that the order stays."""
+        frames: list[Frame] = []
+        reader = self.reader
+        self.octets = self.error = self.truncated = self.passed = self.passed_octets = 0
+        count = 0
+        passing = self.vnet == other.vnet
+        if reader.head:
+            reader.split_at(0)
+        while count < limit and self.octets < ENOUGH:
+            try:
+                size = reader.fetch()
+            except OSError as error:
+                self.error = error.errno or 5
+                break
+            if size < 0:
+                break
+            count += 1
+            if size > self.largest_in:
+                self.truncated += 1
+                continue
+            if passing:
+                if (reader.gso_type or size <= other.largest_out) and judge.passes(
+                    side, reader.buffer(), size, self.layer, now
+                ) and not reader.pass_on(other.fd, size):
+                    self.passed += 1
+                    self.passed_octets += size
+                    continue
+                passing = False  # if it could not be written it was counted, and goes the other way
+            self.octets += size
+            self._whole(frames, reader.keep(size), size)
         self.packets = len(frames)
         return frames
 

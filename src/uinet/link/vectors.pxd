@@ -10,9 +10,14 @@ cdef class FrameReader:
     cdef PyObject *spare
     cdef readonly Py_ssize_t head
     cdef unsigned char[256] first
+    cdef unsigned char[10] raw
     cdef readonly bytes payload
     cdef readonly unsigned int flags, gso_type, gso_size, start, offset
     cpdef split_at(self, Py_ssize_t head)
+    cpdef Py_ssize_t fetch(self) except -2
+    cpdef bytes buffer(self)
+    cpdef bytes keep(self, Py_ssize_t size)
+    cpdef int pass_on(self, int fd, Py_ssize_t size) except -1
     cpdef bytes read(self)
     cdef bytes _join(self, Py_ssize_t size)
     cdef bytes _take(self, Py_ssize_t size)

@@ -32,12 +32,43 @@ class FrameReader:
         self.flags = self.gso_type = self.gso_size = self.start = self.offset = 0
         self.head = 0
         self.payload: bytes | None = None
+        self.spare = self.raw = b""
 
     def split_at(self, head: int) -> None:
         """Splits after `head` bytes. ValueError: only headers are split off."""
         if not 0 <= head <= HEADS:
             raise ValueError(f"splitting after {head} bytes")
         self.head = head
+
+    def fetch(self) -> int:
+        """Brings the next packet into the buffer; its size, -1 if there is none now. Then either `keep` or `pass_on`,
+        or it is lost. Nothing is split meanwhile. OSError."""
+        self.payload = None
+        try:
+            data = os.read(self.fd, self.largest + (HEADER.size if self.vnet else 0))
+        except BlockingIOError:
+            return -1
+        self.raw = b""
+        if self.vnet:
+            if len(data) < HEADER.size:
+                self.spare = b""
+                return 0
+            self.raw, data = data[: HEADER.size], data[HEADER.size :]
+            self.flags, self.gso_type, _, self.gso_size, self.start, self.offset = HEADER.unpack(self.raw)
+        self.spare = data
+        return len(data)
+
+    def buffer(self) -> bytes:
+        """What `fetch` has brought is at its beginning; only for a look."""
+        return self.spare
+
+    def keep(self, size: int) -> bytes:
+        """The packet of `size` bytes that `fetch` has brought."""
+        return self.spare[:size]
+
+    def pass_on(self, fd: int, size: int) -> int:
+        """Writes it to another descriptor, with its virtio-net header: 0, or the error's number."""
+        return write_packet(fd, self.raw, self.spare[:size], None)
 
     def read(self) -> bytes | None:
         """The next packet, its virtio-net header in the attributes; None if there is none now. OSError."""

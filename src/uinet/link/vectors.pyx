@@ -109,6 +109,72 @@ cdef class FrameReader:
             raise ValueError(f"splitting after {head} bytes")
         self.head = head
 
+    cpdef Py_ssize_t fetch(self) except -2:
+        """Brings the next packet into the buffer; its size, -1 if there is none now. Then either `keep` or `pass_on`,
+        or it is lost. Nothing is split meanwhile. OSError."""
+        cdef uinet_vnet header
+        cdef iovec[2] vector
+        cdef int count = 0
+        cdef ssize_t size
+        cdef int failed = 0
+        self.payload = None
+        if self.spare == NULL:
+            self.spare = PyBytes_FromSize(NULL, self.largest)
+        if self.vnet:
+            vector[0].iov_base = &header
+            vector[0].iov_len = sizeof(header)
+            count = 1
+        vector[count].iov_base = PyBytes_Data(self.spare)
+        vector[count].iov_len = self.largest
+        with nogil:
+            size = readv(self.fd, vector, count + 1)
+            if size < 0:
+                failed = errno
+        if size < 0:
+            if failed == EAGAIN or failed == EINTR:
+                return -1
+            raise OSError(failed, "reading a packet")
+        if self.vnet:
+            size -= sizeof(header)
+            if size < 0:
+                return 0
+            memcpy(self.raw, &header, sizeof(header))
+            self.flags = header.flags
+            self.gso_type = header.gso_type
+            self.gso_size = header.gso_size
+            self.start = header.start
+            self.offset = header.offset
+        return size
+
+    cpdef bytes buffer(self):
+        """What `fetch` has brought is at its beginning; only for a look, as the next packet will be there too."""
+        if self.spare == NULL:
+            return b""
+        return <bytes>self.spare
+
+    cpdef bytes keep(self, Py_ssize_t size):
+        """The packet of `size` bytes that `fetch` has brought."""
+        if size < 0 or size > self.largest or self.spare == NULL:
+            raise IndexError(f"{size} bytes of {self.largest}")
+        return self._take(size)
+
+    cpdef int pass_on(self, int fd, Py_ssize_t size) except -1:
+        """Writes it to another descriptor, with its virtio-net header: 0, or the error's number."""
+        cdef iovec[2] vector
+        cdef int count = 0, failed = 0
+        if size < 0 or size > self.largest or self.spare == NULL:
+            raise IndexError(f"{size} bytes of {self.largest}")
+        if self.vnet:
+            vector[0].iov_base = self.raw
+            vector[0].iov_len = sizeof(self.raw)
+            count = 1
+        vector[count].iov_base = PyBytes_Data(self.spare)
+        vector[count].iov_len = size
+        with nogil:
+            if writev(fd, vector, count + 1) < 0:
+                failed = errno
+        return failed
+
     cpdef bytes read(self):
         """The next packet, its virtio-net header in the attributes; None if there is none now. OSError."""
         cdef uinet_vnet header

@@ -187,3 +187,32 @@ def test_frames_are_written_as_long_as_there_is_room(module: ModuleType, pair: P
     assert module.write_frames(left.fileno(), b"", frames, count, 2000) == 0
     assert module.write_packet(left.fileno(), b"", frames[0].data, None) == errno.EAGAIN
     assert len([right.recv(3000) for _ in range(count)]) == count
+
+
+@pytest.mark.parametrize("vnet", [False, True])
+@pytest.mark.parametrize("size", [1, 60, 8192, 8193, 65000])
+def test_packet_is_looked_at_and_passed_on_or_kept(module: ModuleType, pair: Pair, size: int, vnet: bool) -> None:
+    left, right = pair
+    data, head = os.urandom(size), struct.pack("=BBHHHH", 1, 4, 74, 1440, 54, 16) if vnet else b""
+    reader = module.FrameReader(left.fileno(), 65535, vnet)
+    there, back = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with there, back:
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        back.setblocking(False)
+        for _ in range(2):
+            right.send(head + data)
+            assert reader.fetch() == size
+            assert reader.buffer()[:size] == data
+            assert reader.pass_on(there.fileno(), size) == 0
+            assert back.recv(70000) == head + data
+            right.send(head + data)
+            assert reader.fetch() == size
+            kept = reader.keep(size)
+            assert kept == data
+            if vnet:
+                assert (reader.flags, reader.gso_type, reader.gso_size, reader.start) == (1, 4, 1440, 54)
+        assert reader.fetch() == -1
+        right.send(head + b"another")
+        assert reader.fetch() == 7
+        assert kept == data
+        assert reader.pass_on(-1, 7) == errno.EBADF
