@@ -12,7 +12,7 @@ from bench.harness import Placement, Skipped
 NAMES = (
     "receive_path", "idle", "bulk", "offload", "latency", "connections", "http", "proxy", "lwip", "packet", "threads",
 )
-LONG = ("passive", "recovery", "scale", "control")  # half an hour, some GB: only by name; what follows is their own
+LONG = ("passive", "recovery", "scale", "control", "honeypot", "codec")  # half an hour, some GB: only by name; what follows is their own
 
 
 def main() -> int:

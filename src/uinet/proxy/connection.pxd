@@ -4,7 +4,7 @@ from uinet.wheel cimport Timer
 
 
 cdef class Connection(Timer):
-    cdef public object proxy, error, joint
+    cdef public object proxy, error, joint, codec
     cdef public unsigned long long serial, told_client_bytes, told_server_bytes
     cdef public Syn first, syn
     cdef public bint from_server

@@ -50,7 +50,7 @@ def test_policy_with_a_dataclass_under_future_annotations_loads(tmp_path: Path) 
         ("import no_such_module\n", ":1: ModuleNotFoundError: No module named 'no_such_module'"),
         ("def f():\n    raise ValueError('two\\nlines')\nf()\n", ":2: ValueError: two lines"),
         ("raise SystemExit(3)\n", ":1: SystemExit: 3"),
-        ("", ": defines none of decide, client_to_server, server_to_client"),
+        ("", ": defines none of decide, client_to_server, server_to_client, codec"),
         ("decide = 7\n", ": decide is not a function"),
         ("\ndef decide():\n    pass\n", ":2: decide must take (syn)"),
         (
