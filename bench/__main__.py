@@ -12,7 +12,8 @@ from bench.harness import Placement, Skipped
 NAMES = (
     "receive_path", "idle", "bulk", "offload", "latency", "connections", "http", "proxy", "lwip", "packet", "threads",
 )
-LONG = ("passive", "recovery", "scale", "control", "honeypot", "codec")  # half an hour, some GB: only by name; what follows is their own
+# half an hour, some GB, options: only by name; what follows is their own
+LONG = ("passive", "recovery", "scale", "control", "honeypot", "codec")
 
 
 def main() -> int:

@@ -116,11 +116,11 @@ def test_nmap_finds_every_port_of_every_address_open(tmp_path: Path, vids: tuple
 
 
 def test_nothing_outside_the_prefixes_is_answered(tmp_path: Path) -> None:
-    with lab(tmp_path, "10.66.255.254/8", "fd66::ffff/16") as made:
-        with made.program("answering for", "listen", "packet:p0", "10.66.0.0/16", "fd66::/64"):
-            assert "1 received" in made.client.run("ping -c 1 -W 1 10.66.0.1")
-            for address in ("10.67.0.1", "fd66:0:0:1::1"):
-                assert "0 received" in made.client.run(f"ping -c 1 -W 1 {address}", check=False)
+    arguments = ("answering for", "listen", "packet:p0", "10.66.0.0/16", "fd66::/64")
+    with lab(tmp_path, "10.66.255.254/8", "fd66::ffff/16") as made, made.program(*arguments):
+        assert "1 received" in made.client.run("ping -c 1 -W 1 10.66.0.1")
+        for address in ("10.67.0.1", "fd66:0:0:1::1"):
+            assert "0 received" in made.client.run(f"ping -c 1 -W 1 {address}", check=False)
 
 
 def test_two_thousand_hosts_are_each_its_own(tmp_path: Path) -> None:

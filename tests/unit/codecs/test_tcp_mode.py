@@ -64,9 +64,11 @@ async def pair(
     server = await asyncio.start_server(handle, HERE, 0)
     port = server.sockets[0].getsockname()[1]
     options = TcpOptions(coding(back or codec, "client", far_folder))
-    async with TcpProxy((HERE, 0), (HERE, port), options) as far:
-        async with TcpProxy((HERE, 0), (HERE, far.port), TcpOptions(coding(codec, "server", near_folder))) as near:
-            yield Pair(near, far)
+    async with contextlib.AsyncExitStack() as stack:
+        far = await stack.enter_async_context(TcpProxy((HERE, 0), (HERE, port), options))
+        near_options = TcpOptions(coding(codec, "server", near_folder))
+        near = await stack.enter_async_context(TcpProxy((HERE, 0), (HERE, far.port), near_options))
+        yield Pair(near, far)
     server.close()
     await asyncio.sleep(0.02)  # handlers see the end of their connections
 
@@ -283,7 +285,7 @@ def test_store_is_closed_with_its_proxy(tmp_path: Path) -> None:
 def test_port_in_use_is_told() -> None:
     async def main() -> None:
         async with TcpProxy((HERE, 0), (HERE, 1), TcpOptions()) as first:
-            with pytest.raises(AddressInUse, match="can't listen on 127.0.0.1 port"):
+            with pytest.raises(AddressInUse, match=r"can't listen on 127\.0\.0\.1 port"):
                 async with TcpProxy((HERE, first.port), (HERE, 1), TcpOptions()):
                     pass
 

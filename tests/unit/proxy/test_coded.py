@@ -161,7 +161,7 @@ def test_peer_without_codec_is_refused_in_one_line(caplog: pytest.LogCaptureFixt
 
     async def main() -> None:
         async with town(web, "zstd", far=False) as both:
-            reader, writer = await both.connect()
+            reader, _writer = await both.connect()
             with pytest.raises(ConnectionResetError):
                 await reader.read(1)
             await both.over()
@@ -177,7 +177,7 @@ def test_what_is_no_codec_is_a_policy_error() -> None:
 
     async def main() -> None:
         async with town(echo, "zstd", policy) as both:
-            reader, writer = await both.connect()
+            reader, _writer = await both.connect()
             with pytest.raises(ConnectionResetError):
                 await reader.read(1)
             await until(lambda: both.records["near"])
