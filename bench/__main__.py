@@ -13,7 +13,8 @@ NAMES = (
     "receive_path", "idle", "bulk", "offload", "latency", "connections", "http", "proxy", "bridge", "lwip", "packet",
     "threads",
 )
-LONG = ("passive", "recovery", "scale", "control")  # half an hour, some GB: only by name; what follows is their own
+# half an hour, some GB, options: only by name; what follows is their own
+LONG = ("passive", "recovery", "scale", "control", "honeypot", "codec")
 
 
 def main() -> int:

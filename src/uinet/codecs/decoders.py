@@ -232,6 +232,8 @@ class Dedup(Plain):
             elif len(chunk) != length:
                 raise CodecError(f"the peer referred to a chunk of {length} bytes that has {len(chunk)}")
             else:
+                self.tally.references += 1
+                self.store.put(digest, chunk)  # it is the newest now, here and there
                 self._deliver(chunk)
         if asked:
             self.asks.append(frame(NEED, b"".join(asked)))

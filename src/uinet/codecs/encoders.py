@@ -169,25 +169,21 @@ class Dedup(Plain):
         digest = digest_of(chunk)
         self.hash.update(digest)
         self.offset += len(chunk)
-        if self.parted == 0 and self._believed(digest):
-            known = self.store.get(digest)
-            if known is not None:
-                self.references += 1
-                self.tally.references += 1
-                self.sent.pop(digest, None)
-                self.sent[digest] = self.offset, chunk
-                self.refs.append(reference(digest, len(chunk)))
-                if len(self.refs) >= MOST_REFERENCES:
-                    self._emit_references(out)
-                return
+        if self.parted == 0 and self.store.number_of(digest) >= self.believe_from:
+            self.references += 1
+            self.tally.references += 1
+            self.sent.pop(digest, None)
+            self.sent[digest] = self.offset, chunk
+            self.store.put(digest, chunk)  # it is the newest now, here and there
+            self.refs.append(reference(digest, len(chunk)))
+            if len(self.refs) >= MOST_REFERENCES:
+                self._emit_references(out)
+            return
         self._emit_references(out)
         out.append(frame(CHUNK, chunk[self.parted :]))
         self.tally.chunks += 1
         self.parted = 0
         self.store.put(digest, chunk)
-
-    def _believed(self, digest: bytes) -> bool:
-        return self.store.number_of(digest) >= self.believe_from
 
     def _emit_references(self, out: list[bytes]) -> None:
         if self.refs:

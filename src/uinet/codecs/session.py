@@ -102,10 +102,16 @@ class Session:
 
     def read(self) -> bytes:
         """Some bytes of the peer's stream, b"" if there are none now; reading them lets the peer send more."""
-        if not self.readable:
+        if self.decoder is None or not self.decoder.ready:
             return b""
-        assert self.decoder is not None
-        data = self.decoder.ready.popleft()
+        ready = self.decoder.ready
+        data = ready.popleft()
+        if ready and len(data) + len(ready[0]) <= PIECE:  # many small ones cost whoever takes them more than a copy
+            pieces, size = [data], len(data)
+            while ready and size + len(ready[0]) <= PIECE:
+                pieces.append(ready.popleft())
+                size += len(pieces[-1])
+            data = b"".join(pieces)
         self.delivered += len(data)
         self._credit()
         return data

@@ -255,6 +255,7 @@ def test_repairs_pass_while_nobody_reads() -> None:
 
 GREETED = hello(2, bytes(16))
 CHUNK_BYTES = noise(5000)
+CHUNK_DIGEST = digest_of(CHUNK_BYTES)
 BAD: list[tuple[str, bytes, str]] = [
     ("HTTP", b"HTTP/1.1 400 Bad Request\r\n", "speaks no codec protocol"),
     ("version", b"uinetC\x02\x00" + bytes(16), "speaks version 2"),
@@ -271,10 +272,7 @@ BAD: list[tuple[str, bytes, str]] = [
     ("large reference", GREETED + frame(REFS, reference(bytes(16), MOST + 1)), "65537 bytes"),
     ("short references", GREETED + frame(REFS, reference(bytes(16), 1) * 2), "the last one"),
     ("reference in a chunk", GREETED + frame(PART, b"x") + frame(REFS, reference(bytes(16), 9999)), "in the middle"),
-    (
-        "wrong length",
-        GREETED + frame(CHUNK, CHUNK_BYTES) + frame(REFS, reference(digest_of(CHUNK_BYTES), 4000)), "5000",
-    ),
+    ("wrong length", GREETED + frame(CHUNK, CHUNK_BYTES) + frame(REFS, reference(CHUNK_DIGEST, 4000)), "5000"),
     ("repair unasked", GREETED + frame(REPAIR, b"x"), "not asked for"),
     ("need unasked", GREETED + frame(NEED, bytes(16)), "never referred to"),
     ("need cut", GREETED + frame(NEED, bytes(15)), "no multiple"),

@@ -64,10 +64,10 @@ async def pair(
     server = await asyncio.start_server(handle, HERE, 0)
     port = server.sockets[0].getsockname()[1]
     options = TcpOptions(coding(back or codec, "client", far_folder))
-    async with (
-        TcpProxy((HERE, 0), (HERE, port), options) as far,
-        TcpProxy((HERE, 0), (HERE, far.port), TcpOptions(coding(codec, "server", near_folder))) as near,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        far = await stack.enter_async_context(TcpProxy((HERE, 0), (HERE, port), options))
+        near_options = TcpOptions(coding(codec, "server", near_folder))
+        near = await stack.enter_async_context(TcpProxy((HERE, 0), (HERE, far.port), near_options))
         yield Pair(near, far)
     server.close()
     await asyncio.sleep(0.02)  # handlers see the end of their connections
