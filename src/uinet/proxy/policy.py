@@ -51,7 +51,7 @@ WORDS = {
     "drop": Verdict.REJECT_SILENT,
     "silent": Verdict.REJECT_SILENT,
 }
-PARAMETERS = {"decide": "(syn)", "tracked": "(data, from_client, connection)"}
+PARAMETERS = {"decide": "(syn)", "codec": "(connection)", "tracked": "(data, from_client, connection)"}
 STREAMS = ("client_to_server", "server_to_client")
 
 
