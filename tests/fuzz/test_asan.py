@@ -1,5 +1,7 @@
-"""Code that touches raw memory, under AddressSanitizer: the kernels, and rings that others write into. `asan.py` does it
-for all modules."""
+"""Code that touches raw memory, under AddressSanitizer: the kernels, and a ring that others write into.
+
+`asan.py` does it for all modules.
+"""
 
 from __future__ import annotations
 
