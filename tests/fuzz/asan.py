@@ -1,5 +1,5 @@
 """The package under AddressSanitizer: builds it so, and runs the fuzz worlds of `tests.fuzz.world` (a
-stack) and `tests.fuzz.copies` (a follower, 20 captures a seed) on it.
+stack), `tests.fuzz.copies` (a follower, 20 captures a seed) and `tests.fuzz.rings` (netmap's) on it.
 
     python -m tests.fuzz.asan [SEEDS [STEPS]]     all extension modules; takes some minutes
 
@@ -69,13 +69,14 @@ def run(library: Path, program: str, *arguments: str, timeout: float = 600) -> s
 FUZZ = """
 import sys
 import uinet
-from tests.fuzz import copies
+from tests.fuzz import copies, rings
 from tests.fuzz.world import attack
 assert "site-packages" not in uinet.__file__, uinet.__file__
 for seed in range(int(sys.argv[1])):
     print(seed, attack(seed, int(sys.argv[2]))[:40], flush=True)
     for number in range(20 * seed, 20 * seed + 20):
         copies.attack(number, every=1000)
+    rings.attack(seed, 100)
 """
 
 

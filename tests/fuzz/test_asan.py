@@ -1,4 +1,7 @@
-"""The kernels, the only code that touches raw memory, under AddressSanitizer. `asan.py` does it for all modules."""
+"""Code that touches raw memory, under AddressSanitizer: the kernels, and a ring that others write into.
+
+`asan.py` does it for all modules.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +46,34 @@ print(calls)
 """
 
 
-@pytest.mark.slow
-def test_no_call_of_the_kernels_leaves_its_buffers(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if asan.runtime() is None:
         pytest.skip("gcc, or its libasan, is not here")
     pytest.importorskip("Cython")
-    library = asan.build(tmp_path, only=["wire/kernels"])
+    return asan.build(tmp_path_factory.mktemp("asan"), only=["wire/kernels", "wire/frame", "link/slots"])
+
+
+@pytest.mark.slow
+def test_no_call_of_the_kernels_leaves_its_buffers(library: Path) -> None:
     done = asan.run(library, KERNELS, timeout=60)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == str(25_000 * 16)
     done = asan.run(library, asan.FUZZ, "2", "600", timeout=60)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+RINGS = """
+import sys
+from tests.fuzz import rings
+from uinet.link import slots
+assert slots.__file__.endswith(".so"), slots.__file__
+print(sum(rings.attack(seed, 300) for seed in range(3)))
+"""
+
+
+@pytest.mark.slow
+def test_no_word_of_a_shared_ring_leads_out_of_its_memory(library: Path) -> None:
+    done = asan.run(library, RINGS, timeout=60)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout) > 30_000

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from uinet.link.xdp import Redirect
 
 
+BY_FLOW = ("packet", "tap", "tun")  # schemes; with the others a card shares flows out, and does not say how
+
+
 class Share:
     """What the devices of one interface have in common while they are opened: for worker `index` of `count`.
 
@@ -115,7 +118,7 @@ def open_shares(url: str, count: int, *, mtu: int | None = None) -> list[Device]
         for index in range(count):
             share.index = index
             devices.append(open_device(url, mtu=mtu, share=share))
-        if count > 1 and share.redirect is None:  # a card that shares flows out does not say how
+        if count > 1 and url.partition(":")[0] in BY_FLOW:
             mac = devices[0].mac or (Mac(b"\x02" + os.urandom(5)) if devices[0].layer == 2 else None)
             for device, part in zip(devices, parts(count), strict=True):
                 device.mac = mac  # a stack has one of its own otherwise

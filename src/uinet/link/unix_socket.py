@@ -15,16 +15,20 @@ import sys
 from uinet.errors import DeviceError, DeviceURLError, PermissionDenied
 
 ABSENT = (errno.ENOENT, errno.ECONNREFUSED)  # there is no socket of that name, or nobody has it open
+WAYS = {
+    "unix": "listen=1 makes this side wait for a peer, reconnect=1s has it try again",
+    "vde": "listen=1 makes this side the switch",
+}
 PATH_LENGTH = 107  # sizeof(sockaddr_un.sun_path), less the final zero
 
 
-def address_of(path: str) -> str | bytes:
+def address_of(path: str, scheme: str = "unix") -> str | bytes:
     """`path` as the socket module takes it; DeviceURLError if no socket can have that name."""
     raw = os.fsencode(path)
     if not raw:
-        raise DeviceURLError("unix: the path of a socket is missing")
+        raise DeviceURLError(f"{scheme}: the path of a socket is missing")
     if len(raw) > PATH_LENGTH:
-        raise DeviceURLError(f"unix:{path} is too long: at most {PATH_LENGTH} bytes")
+        raise DeviceURLError(f"{scheme}:{path} is too long: at most {PATH_LENGTH} bytes")
     return b"\0" + raw[1:] if raw[:1] == b"@" else raw
 
 
@@ -37,13 +41,16 @@ def new_socket(kind: int) -> socket.socket:
     return made
 
 
-def connected(path: str, kind: int, local: str = "", *, absent: bool = False) -> socket.socket:
-    """A socket connected to `path`, bound to `local` if that is given. `absent`: nobody need be there yet.
+def connected(
+    path: str, kind: int, local: str = "", *, absent: bool = False, scheme: str = "unix"
+) -> socket.socket:
+    """A socket connected to `path`, bound to `local` if that is given. `absent`: nobody need be there yet. `scheme`: of
+    the device, for its errors.
 
     DeviceURLError, PermissionDenied, DeviceError.
     """
-    address = address_of(path)
-    made = bound(local, kind) if local else new_socket(kind)
+    address = address_of(path, scheme)
+    made = bound(local, kind, scheme=scheme) if local else new_socket(kind)
     try:
         if kind == socket.SOCK_DGRAM and not local and sys.platform == "linux":
             made.bind("")  # Linux makes up an abstract name, to which the peer can answer
@@ -51,13 +58,13 @@ def connected(path: str, kind: int, local: str = "", *, absent: bool = False) ->
     except OSError as error:
         if not absent or error.errno not in ABSENT:
             unbind(made)
-            raise failure(path, error) from None
+            raise failure(path, error, scheme) from None
     return made
 
 
-def bound(path: str, kind: int) -> socket.socket:
+def bound(path: str, kind: int, *, scheme: str = "unix") -> socket.socket:
     """A socket at `path`; one that is left over there from a program that has died is replaced."""
-    address = address_of(path)
+    address = address_of(path, scheme)
     made = new_socket(kind)
     try:
         try:
@@ -69,7 +76,7 @@ def bound(path: str, kind: int) -> socket.socket:
             made.bind(address)
     except OSError as error:
         made.close()
-        raise failure(path, error) from None
+        raise failure(path, error, scheme) from None
     return made
 
 
@@ -96,17 +103,17 @@ def unbind(bound: socket.socket) -> None:
     bound.close()
 
 
-def failure(path: str, error: OSError) -> DeviceError:
+def failure(path: str, error: OSError, scheme: str = "unix") -> DeviceError:
     """What an error of a socket at `path` means, in words."""
     if isinstance(error, DeviceError):
         return error
+    name = f"{scheme}:{path}"
     if isinstance(error, PermissionError):
-        return PermissionDenied(f"unix:{path}: permission denied")
+        return PermissionDenied(f"{name}: permission denied")
     if error.errno in ABSENT:
-        ways = "listen=1 makes this side wait for a peer, reconnect=1s has it try again"
-        return DeviceError(f"unix:{path}: nobody listens there ({ways})")
+        return DeviceError(f"{name}: nobody listens there ({WAYS[scheme]})")
     if error.errno == errno.EADDRINUSE:
-        return DeviceError(f"unix:{path} is in use")
+        return DeviceError(f"{name} is in use")
     if error.errno == errno.EPROTOTYPE:
-        return DeviceError(f"unix:{path} is a socket of the other mode (stream or dgram)")
-    return DeviceError(f"unix:{path}: {error.strerror}")
+        return DeviceError(f"{name} is a socket of the other mode (stream or dgram)")
+    return DeviceError(f"{name}: {error.strerror}")

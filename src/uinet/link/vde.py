@@ -47,7 +47,8 @@ class VdeDevice(DatagramDevice):
     def __init__(self, path: str, *, port: int = 0, mtu: int = 1500, mac: Mac | None = None) -> None:
         if not 0 <= port < MOST_PORTS:
             raise DeviceError(f"vde:{path}: port {port}: want 1 to {MOST_PORTS - 1}")
-        self._control = connected(os.path.join(path, "ctl") if os.path.isdir(path) else path, socket.SOCK_STREAM)
+        control = os.path.join(path, "ctl") if os.path.isdir(path) else path
+        self._control = connected(control, socket.SOCK_STREAM, scheme="vde")
         self._selector = selectors.DefaultSelector()
         made: socket.socket | None = None
         try:
@@ -59,7 +60,7 @@ class VdeDevice(DatagramDevice):
             self._selector.close()
             if made is not None:
                 unbind(made)
-            raise failure(path, error) from None
+            raise failure(path, error, "vde") from None
         # its descriptor tells when there is something to read, so nobody can wait for room
         super().__init__(f"vde:{path}", made, drops=True, mtu=mtu, mac=mac)
         self._selector.register(made, selectors.EVENT_READ)
@@ -118,7 +119,7 @@ class VdeSwitchDevice(DatagramDevice):
         self._request = b""
         self._peer = b""
         try:
-            self._listener = bound(os.path.join(path, "ctl"), socket.SOCK_STREAM)
+            self._listener = bound(os.path.join(path, "ctl"), socket.SOCK_STREAM, scheme="vde")
         except BaseException:
             self._remove_folder()
             raise
@@ -173,7 +174,7 @@ class VdeSwitchDevice(DatagramDevice):
             return False
         assert self._control is not None
         name = os.path.join(self._folder, f"port.{os.getpid()}")
-        data = bound(name, socket.SOCK_DGRAM)
+        data = bound(name, socket.SOCK_DGRAM, scheme="vde")
         try:
             data.connect(peer)  # before it hears of us: programs take their names away once they have
             self._control.send(NAME.pack(socket.AF_UNIX, os.fsencode(name)))
@@ -233,7 +234,7 @@ def _make_folder(path: str) -> bool:
             raise DeviceError(f"vde:{path} is in use: want a directory, or a name that is free") from None
         return False
     except OSError as error:
-        raise failure(path, error) from None
+        raise failure(path, error, "vde") from None
     return True
 
 
@@ -242,6 +243,6 @@ def _data_socket(path: str) -> socket.socket:
     name = f".uinet-{os.getpid()}-{next(_serial)}"
     folder = path if os.path.isdir(path) else os.path.dirname(path)
     try:
-        return bound(os.path.join(folder, name), socket.SOCK_DGRAM)
+        return bound(os.path.join(folder, name), socket.SOCK_DGRAM, scheme="vde")
     except DeviceError:
-        return bound(os.path.join(tempfile.gettempdir(), name), socket.SOCK_DGRAM)
+        return bound(os.path.join(tempfile.gettempdir(), name), socket.SOCK_DGRAM, scheme="vde")

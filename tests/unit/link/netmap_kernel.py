@@ -73,6 +73,7 @@ class FakePort:
         self.syncs = 0
         self.broken = False
         self.changed = 0  # transmit slots that came with NS_BUF_CHANGED
+        self.replaced = 0  # receive slots
         self.offset = memory.take(ctypes.sizeof(Interface) + 8 * 2 * (rings + host))
         self.interface = Interface.from_buffer(memory.map, self.offset)
         self.interface.ni_name = name.encode()[:15]
@@ -133,6 +134,7 @@ class FakePort:
     def receive_sync(self) -> None:
         for number, (_, ring, slots, at) in enumerate(self.receive):
             for slot in slots:
+                self.replaced += bool(slot.flags & NS_BUF_CHANGED)
                 slot.flags &= ~NS_BUF_CHANGED
             while self.waiting[number]:
                 packet = self.waiting[number][0]

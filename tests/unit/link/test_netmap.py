@@ -203,6 +203,7 @@ def test_lent_packets_stay_where_they_are_and_others_stand_in_for_them() -> None
         assert len(device.recv(64)) + len(device.recv(64)) == 20
         assert [bytes(loan.data) for loan in loans] == [payload(n) for n in range(6)]
         assert loans[0].frame().data == payload(0)
+        assert port.replaced == 4  # the kernel was told which slots have other buffers
         for loan in loans:
             loan.release()
             loan.release()

@@ -57,7 +57,7 @@ def test_switch_that_ends_is_reported_after_its_last_frame(tmp_path: Path) -> No
 def test_errors_are_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vde, "PATIENCE", 0.05)
     before = set(os.listdir("/proc/self/fd"))
-    with pytest.raises(DeviceError, match="nobody listens there"):
+    with pytest.raises(DeviceError, match=r"vde:.*/ctl: nobody listens there \(listen=1 makes this side the switch\)"):
         VdeDevice(str(tmp_path))
     switch = FakeSwitch(str(tmp_path))
     switch.answers = False
