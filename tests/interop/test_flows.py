@@ -150,9 +150,9 @@ def test_100_mb_each_way_taken_over_and_let_go(tmp_path: Path, way: str, version
 def test_the_same_where_packets_are_lost_and_overtaken(tmp_path: Path, seed: int) -> None:
     with lab(tmp_path) as made:
         faults = f"?drop=0.5%25&reorder=1%25&duplicate=0.5%25&delay=1ms&seed={seed}"
-        counts = asyncio.run(transfer(made, "track", faults, 4, 4 * MEGABYTE, seed))
-        assert counts["let_go"] >= 2
-        assert counts["taken_over"] >= 2
+        counts = asyncio.run(transfer(made, "track", faults, 4, 8 * MEGABYTE, seed))
+        assert counts["let_go"] >= 1
+        assert counts["taken_over"] >= 1
         assert made.resets() == 0
 
 

@@ -8,7 +8,7 @@ from uinet.wire.packet cimport Packet
 from uinet.wire.segment cimport Segment
 
 cdef unsigned int ACK, FIN, NO_WSCALE, RST, SYN, MASK32
-cdef Py_ssize_t REACH, STREAM_LIMIT, ISLANDS
+cdef Py_ssize_t REACH, NEAR, STREAM_LIMIT, ISLANDS
 
 
 cdef class Budget:
@@ -31,7 +31,7 @@ cdef class Side:
     cpdef note_fin(self, long long at)
     cpdef release(self)
     cpdef Py_ssize_t charge(self)
-    @cython.locals(end=cython.uint, before=Py_ssize_t)
+    @cython.locals(end=cython.uint, before=Py_ssize_t, reach=Py_ssize_t)
     cpdef take(self, unsigned int seq, object data, Py_ssize_t offset, Py_ssize_t length)
     @cython.locals(skip=Py_ssize_t, count=Py_ssize_t, gap=Py_ssize_t)
     cdef _take(self, unsigned int seq, object data, Py_ssize_t offset, Py_ssize_t length)
@@ -51,6 +51,7 @@ cdef class Track:
     @cython.locals(side=Side, other=Side, now=cython.longlong, flags=cython.uint, seq=cython.uint, at=cython.uint)
     cpdef segment(self, bint from_client, Packet packet, Segment seg)
     cdef _syn(self, Side side, Side other, Packet packet, Segment seg)
-    @cython.locals(seq=cython.uint, ack=cython.uint, most=cython.uint, window=cython.uint, edge=cython.uint)
+    @cython.locals(seq=cython.uint, ack=cython.uint, most=cython.uint, window=cython.uint, edge=cython.uint,
+                   within=bint)
     cdef _ack(self, Side side, Side other, Segment seg, long long now)
     cdef _stamps(self, Side side, unsigned int tsval, unsigned int tsecr, unsigned int flags, long long now)

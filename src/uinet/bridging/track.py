@@ -20,6 +20,7 @@ from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
 REACH = 1 << 30  # no window is larger (RFC 7323 2.3)
+NEAR = 16 << 20  # bytes: how far beyond what was seen a segment may be while the window is not known
 STREAM_LIMIT = 8 << 20  # bytes in flight that are kept of one direction
 ISLANDS = 256
 SETTLED = 2 * SECOND
@@ -110,7 +111,8 @@ class Side:
         # one octet beyond the window is a probe, which may be taken
         if self.window_known and seq_gt(end, self.edge) and not (length == 1 and seq == self.edge):
             return
-        if not -REACH < seq_diff(seq, self.nxt) < REACH:
+        reach = REACH if self.window_known else NEAR
+        if not -reach < seq_diff(seq, self.nxt) < reach:
             return
         if seq_gt(end, self.high):
             self.high = end
@@ -297,9 +299,11 @@ class Track:
             other.rtt = now - other.syn_at
             other.syn_at = 0
         if seq_gt(ack, most):
-            if not (other.midstream and (not other.window_known or seq_leq(ack, other.edge))):
+            # of what was sent before this began: its sender hears this too, and will not send it again
+            within = seq_leq(ack, other.edge) if other.window_known else seq_diff(ack, most) < NEAR
+            if not (other.midstream and within):
                 return
-            other.high = ack  # sent before this began
+            other.high = ack
         other.acknowledged(ack)
         window = seg.window
         if not seg.flags & SYN and side.scale != NO_WSCALE:

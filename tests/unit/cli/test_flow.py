@@ -39,6 +39,7 @@ def test_a_flow_is_taken_over_and_let_go(world: World, capsys: pytest.CaptureFix
     assert world.connection.state == "intercept"
     status, out, _ = run(capsys, "stat", "flows")
     assert "intercept" in out and "10.0.0.1" in out
+    # the time of the stack stands still, so nothing drains
     status, out, _ = run(capsys, "flow", "pass", "-f", "state=intercept", "--wait", "0")
     assert status == 1 and "drain first" in out
     assert world.connection.state == "intercept"
