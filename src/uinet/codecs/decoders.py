@@ -10,14 +10,13 @@ from collections import deque
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from uinet.codecs.constants import DEDUP, DIGEST, LEAST, MOST, PIECE, ZSTD
+from uinet.codecs.constants import DEDUP, DIGEST, LEAST, MOST, PIECE, ZSTD, ZSTD_WINDOW_LOG
 from uinet.codecs.encoders import zstandard
 from uinet.codecs.store import Store, digest_of
 from uinet.codecs.tally import Tally
 from uinet.codecs.wire import CHUNK, DATA, END, KINDS, NEED, PART, REFS, ZSTD_DATA, CodecError, frame, references
 
 JOINED = 4096
-ZSTD_WINDOW = 8 << 20
 MOST_BLOCKS = 64  # of one piece: a sound compressor makes a handful
 BLOCK_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -100,10 +99,8 @@ class Zstd(Plain):
 
     def __init__(self) -> None:
         super().__init__()
-        library = zstandard()
-        self.library = library
-        self.decompressor: Any = library.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj()
-        self.begun = False
+        self.library = zstandard()
+        self.decompressor: Any = None
 
     def piece(self, kind: int, payload: bytes) -> int:
         """See `Plain`."""
@@ -123,8 +120,8 @@ class Zstd(Plain):
     def _check(self, packed: bytes) -> None:
         """CodecError unless `packed` is whole blocks, few of them, behind a header in the beginning."""
         at = 0
-        if not self.begun:
-            self.begun = True
+        if self.decompressor is None:
+            self.decompressor = self.library.ZstdDecompressor(max_window_size=1 << ZSTD_WINDOW_LOG).decompressobj()
             if packed[:4] != BLOCK_MAGIC:
                 raise CodecError("the peer sent what is no zstd stream: it does not begin as one")
             try:

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from uinet.codecs.chunker import Chunker
-from uinet.codecs.constants import DEDUP, DIGEST, PLAIN, ZSTD
+from uinet.codecs.constants import DEDUP, DIGEST, PLAIN, ZSTD, ZSTD_WINDOW_LOG
 from uinet.codecs.store import Store, digest_of
 from uinet.codecs.tally import Tally
 from uinet.codecs.wire import (
@@ -106,14 +106,19 @@ class Zstd(Plain):
 
     def __init__(self, level: int = 3) -> None:
         super().__init__()
-        library = zstandard()
-        self.compressor = library.ZstdCompressor(level=level, write_content_size=False).compressobj()
-        self.flush_block = library.COMPRESSOBJ_FLUSH_BLOCK
+        self.library = zstandard()
+        self.level = level
+        self.compressor: Any = None  # until there is something: it takes two megabytes
 
     def encode(self, data: bytes) -> bytes:
         """See the module."""
         self.hash.update(data)
-        packed = self.compressor.compress(data) + self.compressor.flush(self.flush_block)
+        if self.compressor is None:
+            parameters = self.library.ZstdCompressionParameters.from_level(
+                self.level, window_log=ZSTD_WINDOW_LOG, write_content_size=False
+            )
+            self.compressor = self.library.ZstdCompressor(compression_params=parameters).compressobj()
+        packed = self.compressor.compress(data) + self.compressor.flush(self.library.COMPRESSOBJ_FLUSH_BLOCK)
         return frame(ZSTD_DATA, len(data).to_bytes(3, "big") + packed)
 
 

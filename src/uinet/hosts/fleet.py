@@ -28,6 +28,7 @@ BATCH = 64
 MOST_WAITING = 8192  # frames that the device has not taken yet
 CANDIDATES = 64  # that are asked whether they have connections when one has to sleep
 LONGEST_WAIT = 3600.0
+SLACK = 1024  # times in the heap that nobody waits for
 
 COUNTERS: dict[str, str] = {
     "awoken": "stacks made for hosts that something came for",
@@ -112,6 +113,15 @@ class Fleet:
             self.serial += 1
             heapq.heappush(self.timers, (due, self.serial, host.plan))
             host.deadline = due
+            if len(self.timers) > SLACK + 8 * len(self.awake):
+                self._tidy()
+
+    def _tidy(self) -> None:
+        """Leaves out the times that no host waits for any more."""
+        wanted = [(host.deadline, number, plan) for number, (plan, host) in enumerate(self.awake.items())]
+        self.timers = [entry for entry in wanted if entry[0]]
+        self.serial = len(wanted)
+        heapq.heapify(self.timers)
 
     def _send(self, frame: Frame) -> None:
         if len(self.waiting) >= MOST_WAITING:

@@ -39,11 +39,12 @@ class CodedJoint(StreamJoint):
         self.done = False
         self.error = None
         self.on_done = None
+        self.reason: CodecError | None = None  # it is going to end for that
         self.session = coding.session(connection)
         self.client = Leg(loop, client, self._lost)
         self.server = Leg(loop, server, self._lost)
         towards = (self.policy.client_to_server, self.policy.server_to_client)
-        if coding.peer == "server":
+        if (coding.peer == "server") != connection.from_server:  # who connects may be on either side
             self.peer, self.plain = self.server, self.client
             out, back = towards
         else:
@@ -78,6 +79,7 @@ class CodedJoint(StreamJoint):
         except BaseException as error:
             if isinstance(error, CodecError):
                 self.coding.failed(error, self.connection)
+                self.reason = error
                 await asyncio.sleep(REFUSAL_TIME)
                 self._break(error)
             elif not (self.peer.lost or self.plain.lost) and self.link.error is None:
@@ -130,7 +132,7 @@ class CodedJoint(StreamJoint):
 
     def _end(self, error: BaseException | None) -> None:
         self.coding.over(self.session)
-        super()._end(error)
+        super()._end(self.reason or error)
 
     def abort(self) -> None:
         """Resets both sides; nobody is told."""

@@ -335,6 +335,17 @@ def test_bomb_is_refused_before_it_is_unpacked() -> None:
         session.receive(frame(ZSTD_DATA, PIECE.to_bytes(3, "big") + packed))
 
 
+def test_window_that_takes_too_much_memory_is_refused() -> None:
+    zstandard = pytest.importorskip("zstandard")
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=24, write_content_size=False)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    packed = packer.compress(noise(1000)) + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    session = Session("zstd")
+    session.receive(hello(1, bytes(16)))
+    with pytest.raises(CodecError, match="too much memory"):
+        session.receive(frame(ZSTD_DATA, (1000).to_bytes(3, "big") + packed))
+
+
 def test_stream_that_stops_is_truncated() -> None:
     session = Session("plain")
     session.receive(hello(0, bytes(16)) + frame(DATA, b"x"))

@@ -174,6 +174,16 @@ def test_one_that_is_idle_goes_to_sleep_and_wakes_again() -> None:
     assert lab.ask("10.9.4.2", 22).recv(5) == b"hello"
 
 
+def test_times_that_nobody_waits_for_do_not_pile_up() -> None:
+    lab = Lab()
+    plan = next(iter(lab.fleet.directory.by_mac.values()))
+    host = lab.fleet.wake(plan, lab.now)
+    for sooner in range(5000):
+        lab.fleet._after(host, lab.now + 10**9 - sooner)
+    assert len(lab.fleet.timers) <= 1024 + 8 + 1
+    assert min(lab.fleet.timers)[0] == host.deadline == lab.now + 10**9 - 4999
+
+
 def test_announcement_tells_of_every_address() -> None:
     lab = Lab()
     lab.fleet.announce(next(iter(lab.fleet.directory.by_mac.values())))

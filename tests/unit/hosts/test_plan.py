@@ -153,3 +153,9 @@ def test_no_device_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
 @given(st.text(max_size=60), st.lists(st.one_of(st.text(max_size=5), st.integers(0, 3)), max_size=4))
 def test_places_of_anything_are_lines(text: str, path: list[str | int]) -> None:
     assert 1 <= line_of(text, tuple(path)) <= text.count("\n") + len(text) + 1
+
+
+def test_example_makes_what_it_says() -> None:
+    plan = read_plan(str(Path(__file__).parents[3] / "examples" / "lab.toml"))
+    assert [group.size for group in plan.groups] == [1000, 1000, 20]
+    assert len(Directory(plan.hosts())) == 2020

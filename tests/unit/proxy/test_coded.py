@@ -124,6 +124,25 @@ def test_reset_passes_through_the_pair() -> None:
     run(main)
 
 
+def test_connection_from_the_servers_side_is_coded_on_the_same_link() -> None:
+    async def main() -> None:
+        async with town(echo, "zstd") as both:
+            await both.client.start_server(echo, ANY, ANY, vlans=ANY, cdom=1)
+            reader, writer = await both.server.open_connection(
+                SOURCE[0], 8080, source=(TARGET[0], 5000), l2=L2.reversed(), cdom=1
+            )
+            writer.write(DATA)
+            writer.write_eof()
+            assert await reader.read(-1) == DATA
+            writer.close()
+            await both.over()
+            near, far = both.records["near"][0], both.records["far"][0]
+            assert near["from"] == far["from"] == "server" and near["client"]["bytes"] == len(DATA)
+            assert near["codec"]["wire_in"] == far["codec"]["wire_out"] < len(DATA) // 10
+
+    run(main)
+
+
 def test_policy_chooses_the_codec_and_rewrites_what_passes() -> None:
     async def louder(reader: Any, writer: Any, connection: Any) -> None:
         while line := await reader.readline():
