@@ -6,7 +6,8 @@ from uinet.tcp.buffer cimport ByteQueue
 from uinet.tcp.close cimport abort, finish, forget_unread
 from uinet.tcp.context cimport Context
 from uinet.tcp.negotiate cimport scale_for
-from uinet.tcp.send cimport begin_opening, update_due, wants_output, window_opened
+from uinet.tcp.send cimport begin_opening, wants_output
+from uinet.tcp.telling cimport update_due, window_opened
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.state cimport change
 from uinet.tcp.tcb cimport Tcb

@@ -9,7 +9,7 @@ from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.close import abort, finish, forget_unread
 from uinet.tcp.context import Context
 from uinet.tcp.negotiate import scale_for
-from uinet.tcp.send import begin_opening, update_due, wants_output, window_opened
+from uinet.tcp.send import begin_opening, wants_output
 from uinet.tcp.state import (
     CLOSE_WAIT,
     CLOSED,
@@ -21,6 +21,7 @@ from uinet.tcp.state import (
     change,
 )
 from uinet.tcp.tcb import Tcb
+from uinet.tcp.telling import update_due, window_opened
 from uinet.tcp.timers import rearm
 from uinet.tcp.urgent import urgent_left
 

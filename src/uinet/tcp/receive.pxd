@@ -7,7 +7,8 @@ from uinet.tcp.notify cimport notify
 from uinet.tcp.reassembly cimport Reassembly
 from uinet.tcp.layout cimport mss_to_offer
 from uinet.tcp.extras cimport Extras
-from uinet.tcp.send cimport send_ack, tells_of_twice
+from uinet.tcp.send cimport send_ack
+from uinet.tcp.telling cimport tells_of_twice
 from uinet.tcp.tcb cimport Tcb
 
 cdef Py_ssize_t ROOM_OF_ISLAND

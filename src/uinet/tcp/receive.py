@@ -8,7 +8,7 @@ from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.layout import mss_to_offer
 from uinet.tcp.notify import notify
 from uinet.tcp.reassembly import Reassembly
-from uinet.tcp.send import send_ack, tells_of_twice
+from uinet.tcp.send import send_ack
 from uinet.tcp.state import (
     CLOSE_WAIT,
     CLOSING,
@@ -20,6 +20,7 @@ from uinet.tcp.state import (
     change,
 )
 from uinet.tcp.tcb import Tcb
+from uinet.tcp.telling import tells_of_twice
 from uinet.units import MASK32
 
 ROOM_OF_ISLAND = 2048  # bytes of receive buffer for each piece of out-of-order data: every other segment may be lost

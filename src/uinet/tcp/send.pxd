@@ -10,13 +10,14 @@ from uinet.tcp.feedback cimport feedback_flags, put_option
 from uinet.tcp.extras cimport Extras
 from uinet.tcp.flight cimport Flight
 from uinet.tcp.layout cimport (
-    begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit, transmit_large, mss_to_offer,
+    begin, headers_length, mss_within, put_syn_options, put_timestamps, transmit, transmit_large,
 )
 from uinet.tcp.sent cimport Sent
 from uinet.tcp.rack cimport schedule_probe
 from uinet.tcp.recovery cimport pipe, window_room
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.tcb cimport Tcb
+from uinet.tcp.telling cimport put_sack, sack_length, tells_of_twice, timestamp_now, update_due, window_field
 from uinet.tcp.timers cimport rearm, restart_after_probe, start_persist, start_retransmit, stop_persist
 from uinet.tcp.undo cimport note_again
 from uinet.tcp.urgent cimport urgent_pointer
@@ -26,24 +27,11 @@ from uinet.wire.kernels cimport store_u8, store_u16, store_u32
 cdef unsigned int MASK32, ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, URG
 cdef unsigned char ESTABLISHED, LAST_ACK, SYN_RECEIVED, SYN_SENT, PROBING, ECT_0
 cdef Py_ssize_t LARGEST_PACKET, MOST_OPTIONS, BURSTS_A_SECOND
-cdef long long TS_TICK, PACING_SLACK, ECN_ASK, ECN_ACCURATE
+cdef long long PACING_SLACK, ECN_ASK, ECN_ACCURATE
 cdef Py_ssize_t TIMESTAMPS_LENGTH
 cdef unsigned int ECN_TRIES
 cdef bytes EMPTY
 
-@cython.locals(now=cython.longlong, flight=Flight)
-cpdef unsigned int timestamp_now(Tcb tcb)
-cpdef bint tells_of_twice(Tcb tcb) except -1
-@cython.locals(count=Py_ssize_t, most=Py_ssize_t)
-cpdef Py_ssize_t sack_length(Tcb tcb) except -1
-@cython.locals(length=Py_ssize_t, count=Py_ssize_t, extras=Extras)
-cpdef Py_ssize_t put_sack(Tcb tcb, bytearray scratch, Py_ssize_t at) except -1
-@cython.locals(context=Context, free=Py_ssize_t, most=Py_ssize_t)
-cpdef Py_ssize_t window_free(Tcb tcb) except -1
-@cython.locals(step=Py_ssize_t)
-cpdef Py_ssize_t window_step(Tcb tcb) except -1
-@cython.locals(free=Py_ssize_t, held=Py_ssize_t, offered=Py_ssize_t, field=Py_ssize_t, edge=cython.uint)
-cpdef unsigned int window_field(Tcb tcb) except? 0xA5A5A5A5
 @cython.locals(context=Context, at=Py_ssize_t, window=cython.uint, scratch=bytearray, options=Py_ssize_t,
                size=Py_ssize_t, accurate=AccEcn, sacks=bint, pieces=list)
 cpdef emit(Tcb tcb, unsigned int seq, unsigned int flags, Py_ssize_t position, Py_ssize_t length,
@@ -68,9 +56,6 @@ cpdef output_early(Tcb tcb)
 cpdef wants_output(Tcb tcb)
 @cython.locals(state=cython.uchar, sent=bint, flight=Flight)
 cpdef output(Tcb tcb)
-@cython.locals(free=Py_ssize_t, offered=Py_ssize_t, gain=Py_ssize_t)
-cpdef bint update_due(Tcb tcb) except -1
-cpdef bint window_opened(Tcb tcb) except -1
 @cython.locals(held=Py_ssize_t, offset=Py_ssize_t, available=Py_ssize_t, room=cython.longlong, full=Py_ssize_t,
                sent=bint, length=Py_ssize_t, last=bint, flags=cython.uint, flight=Flight, limited=bint,
                in_flight=cython.longlong, most=Py_ssize_t)

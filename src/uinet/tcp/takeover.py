@@ -22,9 +22,10 @@ from uinet.tcp.negotiate import agree, established
 from uinet.tcp.passed import count_as_sent
 from uinet.tcp.reassembly import Reassembly
 from uinet.tcp.rtt import sample
-from uinet.tcp.send import timestamp_now, wants_output
+from uinet.tcp.send import wants_output
 from uinet.tcp.state import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, change
 from uinet.tcp.tcb import Tcb, new_tcb
+from uinet.tcp.telling import timestamp_now
 from uinet.tcp.timers import rearm, start_keepalive, start_retransmit
 from uinet.tcp.window import begin_flight
 from uinet.units import MASK32, MILLISECOND
