@@ -51,6 +51,7 @@ class Dhcp:
             endpoint.notify = self._readable
             self.endpoint = endpoint
         self.clients[interface.index] = client
+        interface.asks = True
         client.start()
         self.network.kick()
         return client
@@ -62,6 +63,7 @@ class Dhcp:
     def stopped(self, client: DhcpClient) -> None:
         """A client has stopped; without any the port is free."""
         self.clients.pop(client.interface.index, None)
+        client.interface.asks = False
         if not self.clients and self.endpoint is not None:
             self.udp.close(self.endpoint)
             self.endpoint = None

@@ -24,6 +24,7 @@ from uinet.wire.constants import (
     PROTO_TCP,
     PROTO_UDP,
 )
+from uinet.wire.dhcp import CLIENT_PORT, SERVER_PORT
 from uinet.wire.frame import CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame, SplitFrame, gathered, new_frame
 from uinet.wire.ipv4 import has_source_route, walk_options
 from uinet.wire.kernels import join, load_u8, load_u16, take
@@ -197,6 +198,8 @@ class Receiver:
             network.stats.count("ip_martian_source")
             return False
         if not network.is_ours(join(packet.dst_hi, packet.dst_lo), interface):
+            if interface.asks and is_offer(packet):
+                return True
             network.stats.count("ip_not_ours")
             return False
         self.seen_interface = interface
@@ -351,6 +354,15 @@ class Receiver:
                 network.icmp.input(packet)
                 return interface.bridge is None or interface.tx_frames != answers
         return False
+
+
+def is_offer(packet: Packet) -> bool:
+    """Whether a packet is for a DHCP client: servers may answer to the address that they offer, whatever the client has
+    asked for (RFC 2131, 4.1)."""
+    return (
+        packet.version == 4 and packet.proto == PROTO_UDP and not packet.fragment and packet.end >= packet.l4 + 8
+        and load_u16(packet.data, packet.l4) == SERVER_PORT and load_u16(packet.data, packet.l4 + 2) == CLIENT_PORT
+    )
 
 
 def as_frame(frame: Frame | bytes) -> Frame:

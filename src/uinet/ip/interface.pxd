@@ -18,7 +18,7 @@ cdef class Interface:
     cdef public bint accept_redirects, report_groups
     cdef public object autoconf, relay, hooks
     cdef public unsigned int cdom
-    cdef public bint promiscuous, checksums, up, answer_any, loopback, gathers, quiet
+    cdef public bint promiscuous, checksums, up, answer_any, loopback, gathers, asks, quiet
     cdef public list answer_prefixes, addresses, output
     cdef public Interface bridge
     cdef public FlowInput flows

@@ -116,6 +116,7 @@ class Interface:
     `report_groups`: tell routers and switches, unasked, of the groups that are joined here (MLD, IGMP); queries are
     answered in any case.
 
+    `asks`: a DHCP client waits for answers here, which may be sent to the address that they offer.
     `quiet`: another stack has the same addresses, and speaks for them: this one tests, announces and defends none,
     answers no ARP and ND, and asks for nobody but its own neighbours. `relay`: is given each ARP and ND packet.
 
@@ -149,6 +150,7 @@ class Interface:
         self.answer_any = False
         self.answer_prefixes: list[tuple[bytes, int]] = []  # (prefix, length); empty: all
         self.loopback = False
+        self.asks = False
         self.quiet = False
         self.relay: Callable[[Frame], None] | None = None
         self.bridge: Interface | None = None

@@ -65,6 +65,21 @@ def test_offer_is_requested_and_its_ack_configures(lab: Lab) -> None:
     assert lab.kinds == [notice.DHCP_BOUND]
 
 
+@pytest.mark.rfc("2131", "4.1", "servers may answer to the address that they offer, the BROADCAST bit notwithstanding")
+def test_answers_to_the_offered_address_are_taken(lab: Lab) -> None:
+    lab.one(dhcp.DISCOVER)
+    lab.answer(dhcp.OFFER, to=ADDRESS)
+    lab.one(dhcp.REQUEST)
+    lab.answer(dhcp.ACK, to=ADDRESS)
+    assert lab.client.state == "BOUND"
+    lab.receive_udp(b"x", to="10.0.0.77")  # malformed, but for the client
+    lab.receive_udp(b"x", to="10.0.0.77", port=66)
+    assert lab.stats["ip_not_ours"] == 1
+    lab.client.stop()
+    lab.receive_udp(b"x", to="10.0.0.77")
+    assert lab.stats["ip_not_ours"] == 2
+
+
 @pytest.mark.rfc("2131", "4.1", "retransmissions back off: 4, 8, 16, 32, 64 s, each randomized by up to a second")
 @pytest.mark.rfc("2131", "4.4.1", "secs counts from the beginning of the attempt; xid stays")
 def test_discover_is_sent_again_with_back_off(lab: Lab) -> None:
