@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from uinet.bridging.constants import STATES
 from uinet.bridging.flow import BridgedFlow
+from uinet.errors import Unsafe
 from uinet.proxy.match import Flow
 from uinet.socket import Socket
 from uinet.tcp.syn import Syn
-from uinet.tcp.takeover import Unsafe
 from uinet.wheel import Timer
 from uinet.wire.addresses import VlanTag
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from uinet.bridging.constants import STATES
 from uinet.control.fields import ADDRESS, NUMBER, SECONDS, TEXT, Field, Fields
 from uinet.control.tables import STATISTICS, Counted, Table, some
-from uinet.errors import ControlError
+from uinet.errors import ControlError, Unsafe
 from uinet.proxy.connection import OUTCOMES
 from uinet.proxy.engine import COUNTERS
-from uinet.tcp.takeover import Unsafe
 from uinet.units import SECOND
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from tests.unit.bridging.worlds import World
-from uinet.errors import InvalidArgument
+from uinet.errors import InvalidArgument, Unsafe
 from uinet.proxy import Policy, parse_match
-from uinet.tcp.takeover import Unsafe
 
 UP, DOWN = Random(1).randbytes(1_000_000), Random(2).randbytes(1_000_000)
 SLOW = {"delay": 0.005, "rate": 2e7}
