@@ -178,6 +178,7 @@ __all__ = [
     "SynEvent",
     "TcpInfo",
     "TimedOut",
+    "Unsafe",
     "Verdict",
     "VlanError",
     "VlanTag",
@@ -227,6 +228,7 @@ if TYPE_CHECKING:
         ProtocolUnreachable,
         SpoolError,
         TimedOut,
+        Unsafe,
         VlanError,
         WorkerFailed,
         WouldBlock,
@@ -385,7 +387,8 @@ _MODULES = {
         "CaptureError ConnectionAborted ConnectionRefused ConnectionReset ControlError DeviceError DeviceGone "
         "DeviceURLError Error "
         "FilterError HostUnreachable InvalidArgument MessageTooLong NetworkUnreachable NotConnected "
-        "NotSupported PermissionDenied ProtocolUnreachable SpoolError TimedOut VlanError WorkerFailed WouldBlock"
+        "NotSupported PermissionDenied ProtocolUnreachable SpoolError TimedOut Unsafe VlanError "
+        "WorkerFailed WouldBlock"
     ),
     "uinet.events": "EV_ACCEPT EV_CLOSED EV_CONNECTED EV_EOF EV_ERROR EV_READABLE EV_SOFT_ERROR EV_URGENT EV_WRITABLE",
     "uinet.following.api": "follow",

@@ -190,3 +190,14 @@ class BadSocket(Error):
     """The socket is closed."""
 
     code = errno.EBADF
+
+
+class Unsafe(Error):
+    """A connection can't be taken over, or let go of, now. The message says why; nothing has happened to it."""
+
+    code = errno.ECANCELED
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the reason may be gone soon: it says what to do, "wait" or "drain"."""
+        return ": wait" in str(self) or ": drain" in str(self)

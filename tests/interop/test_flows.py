@@ -15,10 +15,10 @@ from random import Random
 import pytest
 
 from tests.interop.netns import Namespace, namespace, require, veth
+from uinet.errors import Unsafe
 from uinet.link import open_device
 from uinet.proxy import Policy
 from uinet.proxy.runner import Options, Runner
-from uinet.tcp.takeover import Unsafe
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 

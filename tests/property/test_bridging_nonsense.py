@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from uinet.errors import Unsafe
 from uinet.proxy import Policy, Proxy
 from uinet.stack import Stack
-from uinet.tcp.takeover import Unsafe
 from uinet.units import SECOND
 from uinet.wire import build
 from uinet.wire.addresses import L2Info

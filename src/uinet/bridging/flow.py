@@ -36,7 +36,7 @@ class BridgedFlow(Node):
         self.ends = 0
         self.client_fin = -1
         self.server_fin = -1
-        self.seen = True
+        self.seen = False  # who has had one packet only gives way first
         self.last = 0
         self.client_frames = 0
         self.client_octets = 0

@@ -8,13 +8,14 @@ from uinet.bridging.constants import CLIENT_FIN, SERVER_FIN
 from uinet.bridging.flow import BridgedFlow
 from uinet.bridging.track import Side, Track, why_not
 from uinet.bridging.translate import Translation
+from uinet.errors import Unsafe
 from uinet.seq import seq_diff, seq_gt
 from uinet.socket import adopt_connection
 from uinet.tcp.close import release
 from uinet.tcp.layout import mss_within
 from uinet.tcp.offer import made_offer, uses_ecn
 from uinet.tcp.state import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT_2, change
-from uinet.tcp.takeover import Learned, Unsafe, establish, is_taken, tell_window
+from uinet.tcp.takeover import Learned, establish, is_taken, tell_window
 from uinet.tcp.tcb import Tcb
 from uinet.units import MASK32, MILLISECOND
 from uinet.wire.constants import ETHERTYPE_IPV4

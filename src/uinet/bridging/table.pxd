@@ -60,6 +60,7 @@ cdef class FlowTable(FlowInput):
     @cython.locals(seg=Segment)
     cdef _note_fin(self, BridgedFlow flow, Packet packet)
     cpdef bint icmp_error(self, object interface, Packet packet) except -1
+    @cython.locals(flags=cython.uint, flow=BridgedFlow)
     cpdef stranger(self, object interface, Packet packet)
     @cython.locals(port=cython.uint, other_port=cython.uint, flow=BridgedFlow, interface=Interface)
     cpdef BridgedFlow add(self, Packet packet, bint from_client=*)

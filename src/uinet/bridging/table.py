@@ -336,18 +336,23 @@ class FlowTable(FlowInput):
     # coming and going
 
     def stranger(self, interface: Any, packet: Packet) -> None:
-        """A segment of a flow that began before this bridge did, or that was forgotten: it is known from now on."""
+        """A SYN that nobody here wants, or a segment of a flow that began before this bridge did or was forgotten: it
+        is known from now on."""
         if packet.end - packet.l4 < 20 or interface.bridge is None:
             return
-        if load_u8(packet.data, packet.l4 + 13) & (SYN | RST) or self.find(packet) is not None:
+        flags = load_u8(packet.data, packet.l4 + 13)
+        if flags & RST or flags & (SYN | ACK) == SYN | ACK or self.find(packet) is not None:
             return
         # a late segment of a connection that is proxied, and one half of which is over, must not take the other's away
         other = self.stack.tcp.table.find(
             interface.bridge.cdom, packet.vids, packet.src_hi, packet.src_lo, load_u16(packet.data, packet.l4),
             packet.dst_hi, packet.dst_lo, load_u16(packet.data, packet.l4 + 2),
         )
-        if other is None:
-            self.add(packet)
+        if other is not None:
+            return
+        flow = self.add(packet)
+        if flow is not None and flags & SYN and not self.seg.parse(packet):
+            flow.client_offer = Offer(packet.data, self.seg)
 
     def add(self, packet: Packet, from_client: bool = True) -> BridgedFlow | None:
         """A new flow, in PASS, of a packet that its client (else its server) has sent; None if there is no room."""

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from uinet.bridging.constants import STATES
 from uinet.bridging.flow import BridgedFlow
+from uinet.errors import Unsafe
 from uinet.proxy.match import Flow
 from uinet.socket import Socket
 from uinet.sockopt import IP_COPY_MODE, IP_COPY_MODE_MAYBE, IP_COPY_MODE_OFF, IP_COPY_MODE_ON, IPPROTO_IP
 from uinet.tcp.syn import Syn
-from uinet.tcp.takeover import Unsafe
 from uinet.wheel import Timer
 from uinet.wire.addresses import VlanTag
 

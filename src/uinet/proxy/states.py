@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING
 from uinet.bridging.constants import PASS, STATES, TRACK
 from uinet.bridging.flow import BridgedFlow
 from uinet.bridging.moves import let_go, parsed, take_over
-from uinet.errors import InvalidArgument
+from uinet.errors import InvalidArgument, Unsafe
 from uinet.proxy.connection import BRIDGED, FINISHED, HELD, OPEN, Connection
 from uinet.splicing import Splice
 from uinet.tcp.offer import Offer
 from uinet.tcp.send import wants_output
 from uinet.tcp.syn import Syn
-from uinet.tcp.takeover import Unsafe
 from uinet.units import MILLISECOND, seconds
 from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
@@ -190,7 +189,7 @@ def begin_change(proxy: Proxy, connection: Connection, state: str, wait: float) 
     if not why:
         return ""
     connection.refusal = why
-    if wait <= 0 or hopeless(connection):
+    if wait <= 0 or not Unsafe(why).may_pass:
         give_up(proxy, connection, why)
         raise Unsafe(why)
     connection.wanted = state
@@ -204,12 +203,6 @@ def begin_change(proxy: Proxy, connection: Connection, state: str, wait: float) 
     return why
 
 
-def hopeless(connection: Connection) -> bool:
-    """Whether waiting does not help."""
-    why = connection.refusal
-    return not ("wait" in why or "drain" in why)
-
-
 def try_change(proxy: Proxy, connection: Connection) -> None:
     """Something has happened to a connection that waits for a change, or time has passed."""
     why = attempt(proxy, connection, connection.wanted)
@@ -217,7 +210,7 @@ def try_change(proxy: Proxy, connection: Connection) -> None:
         return
     connection.refusal = why
     now = proxy.stack.tcp.now
-    if now >= connection.give_up_at or hopeless(connection):
+    if now >= connection.give_up_at or not Unsafe(why).may_pass:
         give_up(proxy, connection, why)
         proxy.tell("refused", connection)
         return
@@ -296,6 +289,7 @@ def release(proxy: Proxy, connection: Connection, state: str) -> None:
     if state == "track":
         table.start_tracking(flow)
     put_down(proxy, connection, flow)
+    proxy.stack.kick()
 
 
 # draining

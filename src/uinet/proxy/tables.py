@@ -11,11 +11,10 @@ from uinet.codecs.store import COUNTERS as STORE_COUNTERS
 from uinet.codecs.tally import COUNTERS as CODEC_COUNTERS
 from uinet.control.fields import ADDRESS, NUMBER, SECONDS, TEXT, Field, Fields
 from uinet.control.tables import STATISTICS, Counted, Table, some
-from uinet.errors import ControlError
+from uinet.errors import ControlError, Unsafe
 from uinet.link.flow_files import COUNTERS as FILES
 from uinet.proxy.connection import OUTCOMES
 from uinet.proxy.engine import COUNTERS
-from uinet.tcp.takeover import Unsafe
 from uinet.units import SECOND
 
 if TYPE_CHECKING:

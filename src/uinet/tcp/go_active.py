@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from uinet.errors import Unsafe
 from uinet.ip.interface import hop_limit
 from uinet.passive.constants import BASE, CLOSE_FIN, CLOSED, FINISHED, NO_FIN, OPEN, SYN_SEEN, VOID, WEAK
 from uinet.passive.half import Half
@@ -22,7 +23,7 @@ from uinet.tcp.passive import Reception, Watch, header_of
 from uinet.tcp.reassembly import Reassembly
 from uinet.tcp.reset import path_back
 from uinet.tcp.table import Entry
-from uinet.tcp.takeover import Learned, Unsafe, establish
+from uinet.tcp.takeover import Learned, establish
 from uinet.units import MASK32
 from uinet.wheel import Timer
 from uinet.wire.constants import ACK, RST

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uinet.errors import AddressInUse, Error
+from uinet.errors import AddressInUse
 from uinet.ip.interface import Interface
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.acknowledge import acknowledge
@@ -34,10 +34,6 @@ from uinet.wire.segment import Segment
 
 if TYPE_CHECKING:
     from uinet.tcp.protocol import Tcp
-
-
-class Unsafe(Error):
-    """A connection can't be taken over, or let go of, now; the message says why. Nothing has happened to it."""
 
 
 class Learned:

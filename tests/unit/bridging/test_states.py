@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from tests.unit.bridging.worlds import World
-from uinet.errors import InvalidArgument
-from uinet.proxy import Policy
-from uinet.tcp.takeover import Unsafe
+from uinet.errors import InvalidArgument, Unsafe
+from uinet.proxy import Policy, parse_match
 
 UP, DOWN = Random(1).randbytes(1_000_000), Random(2).randbytes(1_000_000)
 SLOW = {"delay": 0.005, "rate": 2e7}
@@ -152,6 +151,18 @@ def gap(world: World) -> bool:
     """Whether something has passed out of order."""
     flow = world.connection.bridged
     return flow is not None and flow.track is not None and flow.track.client.islands is not None
+
+
+def test_a_flow_that_the_match_excludes_can_be_taken_over_nonetheless() -> None:
+    world = World(way="intercept", link=SLOW, match=parse_match("port 81"))
+    world.start(UP, DOWN)
+    world.run(0.1)
+    assert world.connection.state == "pass"
+    assert world.proxy.counts["excluded"] == 1
+    world.change("intercept")
+    world.run(0.2)
+    assert world.connection.state == "intercept"
+    finish(world)
 
 
 # what is refused, and why

@@ -5,13 +5,12 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from uinet.errors import WouldBlock
+from uinet.errors import Unsafe, WouldBlock
 from uinet.events import EV_ACCEPT
 from uinet.proxy import Policy, Proxy
 from uinet.proxy.connection import Connection
 from uinet.sim.network import Network
 from uinet.sockopt import SHUT_WR
-from uinet.tcp.takeover import Unsafe
 from uinet.wire.addresses import ANY, L2Info, VlanTag
 
 CHUNK = 16384

@@ -12,9 +12,8 @@ from tests.unit.bridging.worlds import End
 from tests.unit.passive_sockets.lab import Silent, Talk, watched
 from tests.unit.promiscuous.lab import Lab
 from uinet import ANY, PassiveSocket, Verdict
-from uinet.errors import InvalidArgument
+from uinet.errors import InvalidArgument, Unsafe
 from uinet.sim.network import Network
-from uinet.tcp.takeover import Unsafe
 from uinet.wire.tcp_options import Mss
 
 DATA = Random(5).randbytes(300_000)

@@ -84,6 +84,14 @@ def test_policy_that_is_not_there_or_not_text_is_one_line(tmp_path: Path) -> Non
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_a_file_may_read_tracked_streams(tmp_path: Path) -> None:
+    text = "def decide(syn):\n    return 'track'\n\ndef tracked(data, from_client, connection):\n    pass\n"
+    policy = Policy.load(write(tmp_path, text))
+    assert policy.tracked is not None and not policy.needs_loop and not policy.rewrites
+    with pytest.raises(PolicyError, match=r"tracked must take \(data, from_client, connection\)"):
+        Policy.load(write(tmp_path, "def tracked(data):\n    pass\n"))
+
+
 def test_describe_names_the_innermost_line_of_the_file(tmp_path: Path) -> None:
     text = "def decide(syn):\n    return helper()\n\ndef helper():\n    return int('x')\n"
     policy = Policy.load(write(tmp_path, text))
