@@ -78,10 +78,18 @@ def udp_scheme(name: str, options: Options, common: Common) -> Callable[[], Devi
     return lambda: UdpDevice((host, int(port)), local, common.mtu or 1450)
 
 
+def free_port() -> int:
+    """A port of the kernel's UDP that nobody has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
 async def main() -> None:
+    here, there = free_port(), free_port()
     async with uinet.Host() as a, uinet.Host() as b:
-        await a.add_device(UdpDevice(("127.0.0.1", 7001), 7000), addresses="10.0.0.1/24")
-        await b.add_device(UdpDevice(("127.0.0.1", 7000), 7001), addresses="10.0.0.2/24")
+        await a.add_device(UdpDevice(("127.0.0.1", there), here), addresses="10.0.0.1/24")
+        await b.add_device(UdpDevice(("127.0.0.1", here), there), addresses="10.0.0.2/24")
         for answer in await a.ping("10.0.0.2", 3, interval=0.01):
             print("answered in", answer)
 
