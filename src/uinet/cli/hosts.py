@@ -72,9 +72,9 @@ def command(
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with inside.open(fleet.manager, tables(fleet)):
-            screen.print(
-                f"{len(directory):,} hosts in {len(directory.stacks):,} VLANs on {url}", markup=False, soft_wrap=True
-            )
+            tagged = len(directory.stacks - {b""})
+            where = f" in {tagged:,} VLAN{'s' if tagged > 1 else ''}" if tagged else ""
+            screen.print(f"{len(directory):,} hosts{where} on {url}", markup=False, soft_wrap=True)
             run(fleet, plan, announce, lambda: bool(stopping), screen if stats else None)
         if as_json:
             print_json(fleet.summary())

@@ -30,6 +30,8 @@ from uinet.codecs.wire import (
 )
 from uinet.errors import NotSupported
 
+MOST_SPARE = 32
+SPARE: dict[int, list[Any]] = {}  # compressors by level, to be used again: making one costs more than a small stream
 NEEDED_A_LOT = 16  # repairs of one session, from which on their share counts
 
 
@@ -52,6 +54,8 @@ class Encoder(Protocol):
     def confirmed(self, offset: int) -> None: ...
 
     def peer_store(self, name: bytes) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Plain:
@@ -90,6 +94,9 @@ class Plain:
     def peer_store(self, name: bytes) -> None:
         """The peer's hello has come."""
 
+    def close(self) -> None:
+        """Nothing more will be asked of it."""
+
 
 def zstandard() -> Any:
     """The library; NotSupported, with what to do, where it is not installed."""
@@ -108,18 +115,29 @@ class Zstd(Plain):
         super().__init__()
         self.library = zstandard()
         self.level = level
-        self.compressor: Any = None  # until there is something: it takes two megabytes
+        self.context: Any = None  # until there is something: it takes two megabytes
+        self.compressor: Any = None
 
     def encode(self, data: bytes) -> bytes:
         """See the module."""
         self.hash.update(data)
         if self.compressor is None:
-            parameters = self.library.ZstdCompressionParameters.from_level(
-                self.level, window_log=ZSTD_WINDOW_LOG, write_content_size=False
+            spare = SPARE.get(self.level)
+            self.context = spare.pop() if spare else self.library.ZstdCompressor(
+                compression_params=self.library.ZstdCompressionParameters.from_level(
+                    self.level, window_log=ZSTD_WINDOW_LOG, write_content_size=False
+                )
             )
-            self.compressor = self.library.ZstdCompressor(compression_params=parameters).compressobj()
+            self.compressor = self.context.compressobj()  # begins anew, with nothing of what it was used for before
         packed = self.compressor.compress(data) + self.compressor.flush(self.library.COMPRESSOBJ_FLUSH_BLOCK)
         return frame(ZSTD_DATA, len(data).to_bytes(3, "big") + packed)
+
+    def close(self) -> None:
+        """Leaves what takes memory to the next one."""
+        spare = SPARE.setdefault(self.level, [])
+        if self.context is not None and len(spare) < MOST_SPARE:
+            spare.append(self.context)
+        self.context = self.compressor = None
 
 
 class Dedup(Plain):

@@ -43,7 +43,7 @@ class Session:
         self.codec = codec
         self.store = store
         self.tally = tally if tally is not None else Tally()
-        self.encoder = encoders.make(NAMES[codec], store, self.tally, level)
+        self.encoder: encoders.Encoder = encoders.make(NAMES[codec], store, self.tally, level)
         self.decoder: decoders.Decoder | None = None
         self.reader = Reader()
         self.error: CodecError | None = None
@@ -128,6 +128,14 @@ class Session:
     def finished(self) -> bool:
         """Whether both streams are over and delivered, and both ends know."""
         return self.ended and self.sent == self.confirmed and self.at_end
+
+    def close(self) -> None:
+        """Lets go of all that takes memory: nothing more is sent or received. The tally stays."""
+        self.encoder.close()
+        self.encoder = encoders.Plain()
+        self.decoder = None
+        self.reader = Reader()
+        self.out.clear()
 
     def take(self) -> bytes:
         """What is to be sent to the other end."""

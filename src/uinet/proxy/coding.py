@@ -59,6 +59,7 @@ class Coding:
         if session in self.live:
             self.live.discard(session)
             self.tally.add(session.tally)
+            session.close()  # whatever still holds it: megabytes would wait for the collector
 
     def failed(self, error: BaseException, who: Any) -> None:
         """Tells of what ended a session, one line, and not too often."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from uinet.codecs import encoders
 from uinet.codecs.constants import CREDIT, LEAST, MOST, PIECE
 from uinet.codecs.session import Session
 from uinet.codecs.store import MemoryStore, Store, digest_of
@@ -138,6 +139,19 @@ def test_ends_may_use_different_codecs() -> None:
 def test_zstd_saves() -> None:
     pair = Pair("zstd")
     assert pair.transfer(b"some text that repeats itself\n" * 10000) < 3000
+
+
+def test_compressor_that_is_used_again_knows_nothing_of_before() -> None:
+    secret = noise(5000)
+    sizes = []
+    for _ in range(3):
+        pair = Pair("zstd")
+        sizes.append(pair.transfer(secret))
+        pair.end()
+        assert pair.got[pair.b] == secret
+        for end in (pair.a, pair.b):
+            end.close()
+    assert encoders.SPARE[3] and len(set(sizes)) == 1 and sizes[0] > 5000
 
 
 def test_second_time_costs_little() -> None:

@@ -111,6 +111,31 @@ def test_pair_is_transparent_and_saves(codec: str) -> None:
     assert (str(peer), port) == ("10.0.0.1", 40080) and [tag.vid for tag in vlans] == [100, 200]
 
 
+def test_ended_connections_keep_no_memory_of_codecs() -> None:
+    async def main() -> None:
+        async with town(echo, "zstd") as both:
+            made: list[Any] = []
+            for runner in both.proxies.values():
+                coding = runner.options.coding
+                session = coding.session
+                coding.session = lambda connection, session=session: made.append(session(connection)) or made[-1]
+            for port in (80, 81):
+                reader, writer = await both.connect(port)
+                writer.write(DATA)
+                if port == 81:
+                    await reader.readexactly(1)
+                    writer.transport.abort()
+                else:
+                    writer.write_eof()
+                    assert await reader.read(-1) == DATA
+                    writer.close()
+            await both.over(2)
+            assert len(made) == 4 and all(one.decoder is None and one.encoder.codec == 0 for one in made)
+            assert all(one["codec"]["plain_out"] > 0 for one in both.records["near"])
+
+    run(main)
+
+
 def test_reset_passes_through_the_pair() -> None:
     async def main() -> None:
         async with town(echo, "dedup") as both:
