@@ -113,7 +113,7 @@ async def transfer(made: Lab, way: str, faults: str, version: int, size: int, se
         both = asyncio.gather(*(asyncio.to_thread(end.communicate, None, 120) for end in (client, server)))
         refusals: Counter[str] = Counter()
         while not both.done():
-            await asyncio.sleep(random.uniform(0.005, 0.06))
+            await asyncio.sleep(random.uniform(0.002, 0.04))
             for connection in [*runner.proxy.active.values(), *runner.proxy.passing.values()]:
                 if connection.wanted:
                     continue
@@ -136,13 +136,12 @@ async def transfer(made: Lab, way: str, faults: str, version: int, size: int, se
     return counts + refusals
 
 
-@pytest.mark.parametrize("way", ["track", "intercept"])
-@pytest.mark.parametrize("version", [4, 6])
-def test_100_mb_each_way_taken_over_and_let_go(tmp_path: Path, way: str, version: int) -> None:
+@pytest.mark.parametrize(("way", "version"), [("track", 4), ("intercept", 6)])
+def test_200_mb_each_way_taken_over_and_let_go(tmp_path: Path, way: str, version: int) -> None:
     with lab(tmp_path) as made:
-        counts = asyncio.run(transfer(made, way, "", version, 100 * MEGABYTE, 1))
-        assert counts["let_go"] >= 3
-        assert counts["taken_over"] >= 3
+        counts = asyncio.run(transfer(made, way, "", version, 200 * MEGABYTE, 1))
+        assert counts["let_go"] >= 1
+        assert counts["taken_over"] >= 1
         assert made.resets() == 0
 
 
@@ -172,10 +171,10 @@ def test_streams_are_rewritten_from_the_moment_of_the_takeover(tmp_path: Path) -
             server = made.start("server", made.server, 4, 0, 0)
             assert server.stdout is not None
             assert await asyncio.to_thread(server.stdout.readline) == "up\n"
-            client = made.start("client", made.client, 4, 50 * MEGABYTE, 0)
+            client = made.start("client", made.client, 4, 200 * MEGABYTE, 0)
             both = asyncio.gather(*(asyncio.to_thread(end.communicate, None, 60) for end in (client, server)))
             while not any(connection.client_bytes for connection in runner.proxy.passing.values()):
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.001)
             (connection,) = runner.proxy.passing.values()
             connection.change("intercept", 5.0)
             ends = [json.loads(output) for output, _ in await both]
@@ -187,5 +186,5 @@ def test_streams_are_rewritten_from_the_moment_of_the_takeover(tmp_path: Path) -
 
     with lab(tmp_path) as made:
         before, after, in_order = asyncio.run(run(made))
-        assert in_order and before > 0 and after > 0 and before + after == 50 * MEGABYTE
+        assert in_order and before > 0 and after > 0 and before + after == 200 * MEGABYTE
         assert made.resets() == 0
