@@ -15,7 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from uinet.bridging.constants import PASS, TRACK
-from uinet.bridging.table import FLOWS, FlowTable
+from uinet.bridging.index import FLOWS
+from uinet.bridging.table import FlowTable
 from uinet.errors import (
     AddressInUse,
     ConnectionAborted,
