@@ -19,7 +19,7 @@ class FakeInterface:
         self.layer = layer
         self.up = True
         self.promiscuous = False
-        self.bridge = self.flows = self.carrier = None
+        self.bridge = self.flows = self.carrier = self.hooks = None
         self.queue: list[Frame] = []
 
     def announce_groups(self) -> None:
