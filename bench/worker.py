@@ -66,7 +66,8 @@ class Source(Meter):
         while not self.paused and not self.ended:
             if time.perf_counter() - self.wall > self.seconds:
                 self.ended = True
-                self.transport.write_eof()
+                # later: asyncio would shut the socket down twice inside of resume_writing, and complain
+                asyncio.get_running_loop().call_soon(self.transport.write_eof)
                 return
             self.transport.write(CHUNK)
             self.bytes += len(CHUNK)
