@@ -43,6 +43,7 @@ cdef class Socket:  # from wide to narrow: no gaps, as there may be a million
     cdef public unsigned char shared, listed, closed, ready_queued
 
 
+@cython.locals(sock=Socket)
 cpdef Socket new_socket(object stack, int family, int kind, Config config)
 @cython.locals(sock=Socket)
 cpdef Socket adopt_connection(object stack, Tcb tcb, Config config)

@@ -11,6 +11,7 @@ cdef unsigned int PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP, CHECKSUM_UNKNO
 cdef int FRAGMENT, TRANSPORT
 
 
+@cython.locals(whole=Frame)
 cpdef Frame as_frame(object frame)
 
 

@@ -370,9 +370,10 @@ def as_frame(frame: Frame | bytes) -> Frame:
     if type(frame) is bytes:
         return new_frame(frame, CHECKSUM_UNKNOWN)
     if isinstance(frame, Frame):
-        if type(frame.data) is not bytes:
-            raise InvalidArgument(f"the data of a frame is bytes, not {type(frame.data).__name__}")
-        return frame
+        whole: Frame = frame
+        if type(whole.data) is not bytes:
+            raise InvalidArgument(f"the data of a frame is bytes, not {type(whole.data).__name__}")
+        return whole
     if not isinstance(frame, (bytes, bytearray, memoryview)):
         raise InvalidArgument(f"a frame is a Frame or bytes, not {type(frame).__name__}")
     return new_frame(bytes(frame), CHECKSUM_UNKNOWN)

@@ -21,7 +21,8 @@ def release(tcb: Tcb) -> None:
     if extras is not None:
         if extras.fast_open is not None:
             ended(tcb)
-        forget(tcb)
+        if extras.corked is not None:
+            forget(tcb)
         extras.close_at = 0
     tcb.rexmt_at = 0
     tcb.delack_at = 0
