@@ -154,6 +154,7 @@ def test_compressor_that_is_used_again_knows_nothing_of_before() -> None:
     assert encoders.SPARE[3] and len(set(sizes)) == 1 and sizes[0] > 5000
 
 
+@pytest.mark.slow
 def test_second_time_costs_little() -> None:
     stores = store(), store()
     data = noise(3 << 20)

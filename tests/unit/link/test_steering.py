@@ -112,6 +112,7 @@ def test_extension_headers_are_passed_over() -> None:
     assert steering.owner(behind, 2) == by_program(behind) == steering.owner(plain, 2)
 
 
+@pytest.mark.slow
 def test_program_and_function_agree_on_anything() -> None:
     rng = random.Random(3)
     seeds = [packet(tcp_header(), b"hello", version=version, vlans=vlans) for version in (4, 6) for vlans in TAGS]

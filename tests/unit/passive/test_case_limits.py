@@ -61,6 +61,7 @@ def traced() -> Iterator[None]:
     tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced")
 def test_case_58_many_connections_each_with_a_hole_and_a_held_segment_share_one_budget() -> None:
     sink = Tally()
@@ -170,6 +171,7 @@ def test_case_59_the_list_of_holes_is_bounded_and_the_count_is_not() -> None:
     assert len(copy.one.client.holes) == 30
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced")
 def test_case_60_a_flood_of_syns_is_bounded_by_the_limit_on_connections() -> None:
     sink = Tally()

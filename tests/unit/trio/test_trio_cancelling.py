@@ -191,6 +191,7 @@ def test_control_c_does_not_interrupt_the_engine() -> None:
     assert protected == [True]
 
 
+@pytest.mark.slow
 def test_real_time_and_descriptors() -> None:
     """On the system's clock, through a Unix socket: descriptors and the fine timer."""
 
