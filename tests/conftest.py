@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 
 import pytest
@@ -27,5 +28,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """Thousands of collected tests are nobody's garbage: those that look for leaks, with many a full collection, need
     not walk over them."""
+    importlib.import_module("hypothesis")  # which looks for who refers to what, when it is imported
     gc.collect()
     gc.freeze()
