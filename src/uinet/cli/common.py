@@ -111,7 +111,7 @@ def host_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option(
         "-d", "--device", required=True, metavar="URL",
-        help="tap:NAME, tun:NAME, packet:IFNAME, memory:NAME, pcap:PATH.",
+        help="tap:NAME, tun:NAME, packet:IFNAME, xdp:IFNAME, netmap:PORT, unix:PATH, vde:PATH, pcap:PATH, ...",
     )
     @functools.wraps(function)
     def wrapper(
