@@ -15,6 +15,7 @@ exchange   N listeners and N connections that all exchange, in three distributio
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import statistics
@@ -171,7 +172,7 @@ def crowd(count: int, found: dict[str, Any], parts: list[str], runs: int) -> Non
     pair.busy()
     for _ in range(40):
         pair.bulk()  # until its window and buffers have grown
-    gc.collect()
+    settle()
     before = resident()
     curve = []
     for stage in (stages(count) if "curve" in parts else [count]):
@@ -274,9 +275,18 @@ class Target(Pair):
         return statistics.median(samples) / 1e3
 
 
+def settle() -> None:
+    """Begins anew: the allocator puts together now what earlier parts have left in pieces, not within a call that is
+    timed."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
+
+
 def listeners(count: int, found: dict[str, Any], runs: int) -> None:
     """A connect at many listeners."""
-    gc.collect()
+    settle()
     before = resident()
     few, many = Target(10), Target(count)
     found["listener_bytes"] = (resident() - before) / count
