@@ -2,8 +2,9 @@
 
 Linear hashing (Litwin 1980): an insertion over the load factor splits a few buckets, a removal under it joins a few, so
 there is never a pause to rehash. There are two buckets for a node, as each node that is passed on the way to the right
-one is a cache miss. Whoever uses it hashes keys with a secret (`hash5`, SipHash), so that nobody who chooses addresses
-and ports can make them collide, and finds a node by walking its bucket's chain.
+one is a cache miss. They are in lists of a thousand: one list of millions would be copied now and then as it grows.
+Whoever uses a table hashes keys with a secret (`hash5`, SipHash), so that nobody who chooses addresses and ports can
+make them collide, and finds a node by walking its bucket's chain.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from uinet.wheel import Timer
-from uinet.wire.kernels import prefetch, untrack
+from uinet.wire.kernels import prefetch, prefetch_slot, untrack
 
 MINIMUM = 64
+PIECE_BITS = 10
+PIECE = 1 << PIECE_BITS  # buckets in a list
 MASK32 = 0xFFFFFFFF
 MASK64 = 0xFFFFFFFF_FFFFFFFF
 EVERY_1 = 0x55555555_55555555  # every other bit, pair, ... of 64
@@ -47,30 +50,56 @@ class Buckets:
         self.k1 = k1
         self.base = MINIMUM
         self.count = 0
-        self.heads: list[Any] = untrack([None] * MINIMUM)
+        self.size = MINIMUM  # buckets that there are
+        self.pieces: list[list[Any]] = untrack([untrack([None] * MINIMUM)])  # each of PIECE but the last
+
+    @property
+    def heads(self) -> list[Any]:
+        """The first node of each bucket, or None."""
+        return [head for piece in self.pieces for head in piece]
+
+    def head(self, bucket: int) -> Any:
+        """The first node of a bucket, or None."""
+        piece = self.pieces[bucket >> PIECE_BITS]
+        return piece[bucket & (PIECE - 1)]
+
+    def set_head(self, bucket: int, node: Any) -> None:
+        """Makes `node`, or None, the first of a bucket."""
+        piece = self.pieces[bucket >> PIECE_BITS]
+        piece[bucket & (PIECE - 1)] = node
+
+    def warm_slot(self, bucket: int) -> int:
+        """Has the processor fetch where a bucket begins, which is wanted soon."""
+        piece = self.pieces[bucket >> PIECE_BITS]
+        return prefetch_slot(piece, bucket & (PIECE - 1))
+
+    def warm_head(self, bucket: int) -> int:
+        """Has the processor fetch the first node of a bucket, which is wanted soon."""
+        piece = self.pieces[bucket >> PIECE_BITS]
+        return prefetch(piece, bucket & (PIECE - 1))
 
     def bucket(self, key: int) -> int:
         """The index of the bucket of hash `key`."""
         bucket = key & (2 * self.base - 1)
-        if bucket >= len(self.heads):
+        if bucket >= self.size:
             bucket &= self.base - 1
         return bucket
 
     def insert(self, node: Node) -> None:
         """Adds `node`, whose hash is set and which is not in the table."""
         bucket = self.bucket(node.hash)
-        node.hash_next = self.heads[bucket]
-        self.heads[bucket] = node
+        node.hash_next = self.head(bucket)
+        self.set_head(bucket, node)
         self.count += 1
         left = SPLITS
-        while left and self.count * 2 > len(self.heads):
+        while left and self.count * 2 > self.size:
             left -= 1
             self._split()
 
     def remove(self, node: Node) -> bool:
         """Takes `node` out; False if it is not in the table."""
         bucket = self.bucket(node.hash)
-        at = self.heads[bucket]
+        at: Node | None = self.head(bucket)
         before: Node | None = None
         while at is not None and at is not node:
             before = at
@@ -78,13 +107,13 @@ class Buckets:
         if at is None:
             return False
         if before is None:
-            self.heads[bucket] = node.hash_next
+            self.set_head(bucket, node.hash_next)
         else:
             before.hash_next = node.hash_next
         node.hash_next = None
         self.count -= 1
         left = JOINS
-        while left and self.count * 8 < len(self.heads) and len(self.heads) > MINIMUM:
+        while left and self.count * 8 < self.size and self.size > MINIMUM:
             left -= 1
             self._join()
         return True
@@ -96,10 +125,10 @@ class Buckets:
 
     def _split(self) -> None:
         """Splits one bucket in two."""
-        new = len(self.heads)
+        new = self.size
         old = new - self.base
         mask = 2 * self.base - 1
-        node = self.heads[old]
+        node: Node | None = self.head(old)
         stays: Node | None = None
         goes: Node | None = None
         while node is not None:
@@ -111,33 +140,51 @@ class Buckets:
                 node.hash_next = stays
                 stays = node
             node = following
-        self.heads[old] = stays
-        self.heads.append(goes)
+        self.set_head(old, stays)
+        self._append(goes)
         if new + 1 == 2 * self.base:
             self.base *= 2
-        prefetch(self.heads, len(self.heads) - self.base + SPLITS)  # will be split soon
+        self.warm_head(self.size - self.base + SPLITS)  # will be split soon
+
+    def _append(self, head: Node | None) -> None:
+        """Adds a bucket behind the last."""
+        if self.size & (PIECE - 1) == 0:
+            self.pieces.append(untrack([]))
+        piece = self.pieces[self.size >> PIECE_BITS]
+        piece.append(head)
+        self.size += 1
+
+    def _pop(self) -> Any:
+        """Takes the last bucket away; its first node, or None."""
+        self.size -= 1
+        piece = self.pieces[self.size >> PIECE_BITS]
+        head = piece.pop()
+        if self.size & (PIECE - 1) == 0:
+            self.pieces.pop()
+        return head
 
     def _join(self) -> None:
         """Joins the last bucket to the one that it was split from."""
-        last = len(self.heads) - 1
+        last = self.size - 1
         if last < self.base:
             self.base //= 2
-        node = self.heads.pop()
+        node: Node | None = self._pop()
         bucket = last - self.base
         while node is not None:
             following = node.hash_next
-            node.hash_next = self.heads[bucket]
-            self.heads[bucket] = node
+            node.hash_next = self.head(bucket)
+            self.set_head(bucket, node)
             node = following
 
     def nodes(self) -> list[Any]:
         """Every node, in no order."""
         found: list[Any] = []
-        for head in self.heads:
-            node = head
-            while node is not None:
-                found.append(node)
-                node = node.hash_next
+        for piece in self.pieces:
+            for head in piece:
+                node = head
+                while node is not None:
+                    found.append(node)
+                    node = node.hash_next
         return found
 
     def __len__(self) -> int:
@@ -171,9 +218,9 @@ class Walk:
             buckets -= 1
             bucket = table.bucket(reverse(position))
             size = table.base  # how many buckets there would be if all were as wide as this one
-            if bucket >= size or bucket + size < len(table.heads):
+            if bucket >= size or bucket + size < table.size:
                 size *= 2
-            node = table.heads[bucket]
+            node = table.head(bucket)
             while node is not None:
                 if reverse(node.hash) >= position:  # the rest was met before its bucket was joined to this one
                     found.append(node)

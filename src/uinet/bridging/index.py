@@ -84,7 +84,7 @@ class FlowIndex(FlowInput):
     ) -> BridgedFlow | None:
         """The flow of packets from one address and port to the other, or None; `from_client` says which way they go."""
         key = self.hash_of(high, low, port, other_high, other_low, other_port, vids)
-        flow: BridgedFlow | None = self.table.heads[self.table.bucket(key)]
+        flow: BridgedFlow | None = self.table.head(self.table.bucket(key))
         while flow is not None:
             if flow.hash == key and flow.vids == vids:
                 if (

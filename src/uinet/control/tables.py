@@ -331,7 +331,7 @@ def memory(served: Served) -> list[Memory]:
                "unread and out-of-order data of connections"),
         Memory("send_buffers", tcp.queued_bytes, settings.send_memory, "bytes", "queued and unacknowledged data"),
         Memory("connections", tcp.connections * one, None, "bytes", "control blocks and sockets of connections"),
-        Memory("connection_table", 8 * len(tcp.table.heads), None, "bytes", "buckets of the table of connections"),
+        Memory("connection_table", 8 * tcp.table.size, None, "bytes", "buckets of the table of connections"),
         Memory("fragments", network.reassembler.cost, network.reassembler.memory_limit, "bytes",
                "incomplete datagrams"),
         Memory("deferred", tcp.kept, None, "bytes", "segments kept for SYNs without a verdict; bounded for each"),

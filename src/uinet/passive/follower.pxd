@@ -5,7 +5,7 @@ from uinet.passive.arrive cimport arrives
 from uinet.passive.connection cimport Connection, Path
 from uinet.passive.decoder cimport Decoder
 from uinet.passive.engine cimport Engine
-from uinet.wire.kernels cimport hash5, load_u16, load_u64, prefetch, prefetch_slot, take
+from uinet.wire.kernels cimport hash5, load_u16, load_u64, take
 from uinet.wire.packet cimport Packet
 from uinet.wire.segment cimport Segment
 
@@ -24,7 +24,7 @@ cdef class Follower(Engine):
     cdef bint from_client, ignoring_vlans
     cpdef packet(self, unsigned int link_type, bytes data, Py_ssize_t start, Py_ssize_t captured, Py_ssize_t length,
                  long long time)
-    @cython.locals(turn=cython.int, lane=Decoder, before=Decoder, code=cython.int, table=Buckets, heads=list)
+    @cython.locals(turn=cython.int, lane=Decoder, before=Decoder, code=cython.int, table=Buckets)
     cpdef enqueue(self, unsigned int link_type, bytes data, Py_ssize_t start, Py_ssize_t captured, Py_ssize_t length,
                   long long time)
     @cython.locals(turn=cython.int, lane=Decoder)

@@ -12,7 +12,7 @@ from uinet.passive.engine import Engine
 from uinet.passive.options import Options
 from uinet.passive.sink import Sink
 from uinet.wire.constants import ACK, FIN, RST, SYN
-from uinet.wire.kernels import hash5, load_u16, load_u64, prefetch, prefetch_slot, take
+from uinet.wire.kernels import hash5, load_u16, load_u64, take
 from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
@@ -62,16 +62,15 @@ class Follower(Engine):
         lane.time = time
         lane.frame = self.frames
         table = self.table
-        heads = table.heads
         if code == SEGMENT:
             if lane.mark:
                 self.look_at_vlans(lane)
             lane.key = self.hash_of(lane.packet, lane.seg, lane.mark)
-            prefetch_slot(heads, table.bucket(lane.key))
+            table.warm_slot(table.bucket(lane.key))
         lane.code = code
         before: Decoder = self.lanes[turn - 1 if turn else 2]
         if before.code == SEGMENT:
-            prefetch(heads, table.bucket(before.key))
+            table.warm_head(table.bucket(before.key))
         turn = turn + 1 if turn < 2 else 0
         self.turn = turn
         lane = self.lanes[turn]
@@ -159,7 +158,7 @@ class Follower(Engine):
 
     def find(self, key: int, mark: int, packet: Packet, seg: Segment) -> Connection | None:
         """The connection of a segment, or None; `from_client` says who sent it."""
-        conn: Connection | None = self.table.heads[self.table.bucket(key)]
+        conn: Connection | None = self.table.head(self.table.bucket(key))
         while conn is not None:
             if conn.hash == key and conn.mark == mark:
                 if (

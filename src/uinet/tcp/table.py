@@ -107,7 +107,7 @@ class Table(Buckets):
         self.last_raddr_lo = raddr_lo
         self.last_lport = lport
         self.last_rport = rport
-        entry: Entry | None = self.heads[self.bucket(key)]
+        entry: Entry | None = self.head(self.bucket(key))
         while entry is not None:
             if (
                 entry.hash == key and entry.rport == rport and entry.lport == lport and entry.raddr_lo == raddr_lo

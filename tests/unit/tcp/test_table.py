@@ -62,6 +62,8 @@ def test_table_takes_a_bounded_step_for_each_entry() -> None:
         table.insert(entry(table, number))
         sizes.append(len(table.heads))
     assert max(b - a for a, b in itertools.pairwise(sizes)) <= SPLITS
+    assert {len(piece) for piece in table.pieces[:-1]} == {1024}  # no list grows beyond that, and is copied then
+    assert len(table.heads) == table.size == sum(map(len, table.pieces))
     lengths = []
     for head in table.heads:
         length, at = 0, head
