@@ -130,6 +130,8 @@ def test_dedup_pair_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path) ->
         stack.enter_context(veth(client, "c0", server, "s0"))
         for space, device, number in ((client, "c0", 1), (server, "s0", 2)):
             space.run(f"ip addr add 10.51.0.{number}/24 dev {device}")
+        for buffer in ("tcp_rmem", "tcp_wmem"):  # else the kernel may have all of the file when the proxy dies
+            client.run(f"sysctl -qw net.ipv4.{buffer}='4096 65536 65536'")
         digests = stack.enter_context(site(tmp_path, server))
 
         def pair() -> tuple[Proxy, Proxy]:
