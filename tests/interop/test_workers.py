@@ -78,6 +78,18 @@ def ip_protocol(data: bytes) -> int:
     return data[at + 11] if data[at : at + 2] == b"\x08\x00" else 0
 
 
+def answer(talking: list[uinet.Socket]) -> None:
+    """Sends back what has come, and closes and leaves out those that have ended."""
+    for sock in list(talking):
+        if sock.readable:
+            data = sock.recv(65536)
+            if data:
+                sock.send(data)
+            else:
+                sock.close()
+                talking.remove(sock)
+
+
 def echo(worker: Worker) -> int:
     """A promiscuous echo server; how many connections it has served."""
     served = 0
@@ -92,14 +104,7 @@ def echo(worker: Worker) -> int:
             while listener.readable:
                 served += 1
                 conversations.append(listener.accept())
-            for sock in list(conversations):
-                if sock.readable:
-                    data = sock.recv(65536)
-                    if data:
-                        sock.send(data)
-                    else:
-                        sock.close()
-                        conversations.remove(sock)
+            answer(conversations)
             worker.report({"served": served})
     return served
 
@@ -167,14 +172,7 @@ def host_work(worker: Worker) -> dict[str, int]:
                 while listener.readable:
                     counts["served"] += 1
                     talking.append(listener.accept())
-            for sock in list(talking):
-                if sock.readable:
-                    data = sock.recv(65536)
-                    if data:
-                        sock.send(data)
-                    else:
-                        sock.close()
-                        talking.remove(sock)
+            answer(talking)
             if counts["served"] and counts["opened"] < 10:
                 target = (("10.61.0.1", "fd61::1")[counts["opened"] % 2], 9)
                 mine = stack.connect(target)

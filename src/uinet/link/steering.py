@@ -324,9 +324,7 @@ def _finished(mixed: int, one: bytes, other: bytes) -> int:
 
 
 def _field(data: bytes, at: int, size: int) -> int:
-    if at + size > len(data):
-        raise IndexError
-    return int.from_bytes(data[at : at + size], "big")
+    return int.from_bytes(_bytes(data, at, size), "big")
 
 
 def _bytes(data: bytes, at: int, size: int) -> bytes:

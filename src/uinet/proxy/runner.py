@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from uinet.proxy.connection import Connection, Joint
 from uinet.proxy.engine import CONNECT_TIMEOUT, Joiner, Proxy, splice_sockets
 from uinet.proxy.match import EVERYTHING, Match
 from uinet.proxy.policy import Policy
+from uinet.proxy.stopping import Stoppable
 from uinet.proxy.streams import StreamJoint
 from uinet.sockopt import IP_COPY_MODE_MAYBE, IP_COPY_MODE_ON
 
@@ -61,7 +61,7 @@ class Options:
     coding: Coding | None = None
 
 
-class Runner:
+class Runner(Stoppable):
     """A proxy at work. Use as ``async with Runner(...) as runner: await runner.run()``.
 
     `client_side`, `server_side`: devices, or their URLs. `epoch`: what to add to the stack's times, in ns, to
@@ -75,8 +75,7 @@ class Runner:
         self.host: Host
         self.devices: list[Device] = []
         self.epoch = time.time_ns() - time.monotonic_ns()
-        self.stopping = asyncio.Event()
-        self.hurry = asyncio.Event()
+        super().__init__()
         self.gone: Exception | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         self.files: FlowFiles | None = None
@@ -194,18 +193,6 @@ class Runner:
         self.gone = self.gone or error
         self.stopping.set()
         self.hurry.set()
-
-    def stop(self) -> None:
-        """Begins to stop; the second time, without waiting for open connections any longer."""
-        if self.stopping.is_set():
-            self.hurry.set()
-        self.stopping.set()
-
-    def stop_on_signals(self) -> None:
-        """SIGINT and SIGTERM stop the proxy from now on."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.stop)
 
     async def run(self) -> None:
         """Proxies until stopped, and drains. DeviceGone if a device vanishes."""

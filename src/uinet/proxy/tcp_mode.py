@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
-import signal
 import socket
 import struct
 import time
@@ -23,6 +23,7 @@ from uinet.codecs.wire import CodecError
 from uinet.errors import AddressInUse, Error, InvalidArgument, PermissionDenied
 from uinet.proxy.coding import Coding, coded_record
 from uinet.proxy.policy import PolicyError
+from uinet.proxy.stopping import Stoppable
 
 log = logging.getLogger("uinet")
 
@@ -88,7 +89,7 @@ class TcpConnection:
         return f"<connection {self.serial} of {self.client[0]} port {self.client[1]}>"
 
 
-class TcpProxy:
+class TcpProxy(Stoppable):
     """Listens at `listen` and connects onward to `remote`. Use as ``async with TcpProxy(...) as proxy: await
     proxy.run()``. AddressInUse, PermissionDenied, and other errors of the kernel."""
 
@@ -100,8 +101,7 @@ class TcpProxy:
         self.active: dict[TcpConnection, asyncio.Task[None]] = {}
         self.counts = dict.fromkeys(("opened", "client_bytes", "server_bytes"), 0)
         self.outcomes: dict[str, int] = {}
-        self.stopping = asyncio.Event()
-        self.hurry = asyncio.Event()
+        super().__init__()
         self.epoch = 0
         self.serial = 0
 
@@ -111,7 +111,7 @@ class TcpProxy:
             self.server = await asyncio.start_server(self._client, host or None, port, limit=READ)
         except OSError as error:
             where = f"{host or '*'} port {port}"
-            kind = {98: AddressInUse, 13: PermissionDenied}.get(error.errno or 0, Error)
+            kind = {errno.EADDRINUSE: AddressInUse, errno.EACCES: PermissionDenied}.get(error.errno or 0, Error)
             raise kind(f"can't listen on {where}: {error.strerror or error}") from None
         return self
 
@@ -129,18 +129,6 @@ class TcpProxy:
         """The port that it listens on."""
         number: int = self.server.sockets[0].getsockname()[1]
         return number
-
-    def stop(self) -> None:
-        """Begins to stop; the second time, without waiting for open connections any longer."""
-        if self.stopping.is_set():
-            self.hurry.set()
-        self.stopping.set()
-
-    def stop_on_signals(self) -> None:
-        """SIGINT and SIGTERM stop it from now on."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.stop)
 
     async def run(self) -> None:
         """Proxies until stopped, and drains."""
