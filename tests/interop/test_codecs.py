@@ -59,7 +59,10 @@ def digest(client: Namespace, url: str, *options: str) -> str:
 
 
 class Proxy:
-    """``uinet proxy`` in a namespace; `records` are of connections that are over."""
+    """``uinet proxy`` in a namespace; `records` are of connections that are over, as they were opened.
+
+    One that was closed before the next was opened may yet end, and be written, after it.
+    """
 
     def __init__(self, space: Namespace, root: Path, name: str, *arguments: str) -> None:
         self.output, self.errors = root / f"{name}.jsonl", root / f"{name}.err"
@@ -69,7 +72,8 @@ class Proxy:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.output.read_text().splitlines()]
+        rows = [json.loads(line) for line in self.output.read_text().splitlines()]
+        return sorted(rows, key=lambda row: int(row["serial"]))
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Ends it; in peace it ends cleanly."""
