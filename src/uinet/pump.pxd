@@ -1,6 +1,7 @@
 cimport cython
 
 from uinet.link.coalesce cimport Coalescer
+from uinet.wire.kernels cimport keep_heap
 
 
 cdef class Pump:

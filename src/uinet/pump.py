@@ -14,6 +14,7 @@ from uinet.ip.interface import MIN_MTU_V6
 from uinet.link.coalesce import Coalescer
 from uinet.link.device import MAX_MTU, MIN_MTU
 from uinet.wire.frame import Frame
+from uinet.wire.kernels import keep_heap
 
 if TYPE_CHECKING:
     from uinet.ip.interface import Interface
@@ -44,6 +45,7 @@ class Pump:
         self.ready = True  # whoever starts to drive a device calls recv once, for what came before
         self.gone: Exception | None = None
         self._awake_until = 0  # a device with busy_poll is asked until then, whether or not it says that it has frames
+        keep_heap()
         self._waiting: list[Frame] = []  # taken from the stack, not yet by the device
 
     def _coalesces(self) -> bool:

@@ -4,7 +4,8 @@ from uinet.link.offload cimport locate_tcp, pseudo_sum
 from uinet.wire.frame cimport Frame, SplitFrame, split_frame
 from uinet.wire.kernels cimport checksum, collect, equal, load_u8, load_u16, load_u32, load_u64, store_u8, store_u16
 
-cdef unsigned int ACK, CE, MASK32, PSH, TCP
+cdef unsigned int ACK, AHEAD, CE, MASK32, PSH, TCP
+cdef list NONE
 cdef Py_ssize_t ETHERNET_HEADER, FIXED_IPV4, LARGEST, RUNS
 cdef unsigned char CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID
 
@@ -30,9 +31,15 @@ cdef class Coalescer:
     @cython.locals(l3=Py_ssize_t, run=Run, first=bytes)
     cdef Run find(self, bytes data, Py_ssize_t l4)
     @cython.locals(l3=Py_ssize_t, end=Py_ssize_t, marks=cython.uint)
-    cdef Py_ssize_t payload(self, bytes data, Py_ssize_t l4, Py_ssize_t head) except -1
-    @cython.locals(l3=Py_ssize_t, l4=Py_ssize_t, first=bytes)
+    cdef Py_ssize_t payload(self, bytes data, Py_ssize_t l4, Py_ssize_t head) except -2
+    @cython.locals(l4=Py_ssize_t)
+    cdef extend(self, Run run, bytes data, Py_ssize_t length)
+    @cython.locals(l4=Py_ssize_t, first=bytes)
     cdef bint continues(self, Run run, bytes data, Py_ssize_t head, Py_ssize_t length) except -1
+    @cython.locals(l4=Py_ssize_t)
+    cdef bint renews(self, Run run, bytes data, Py_ssize_t head) except -1
+    @cython.locals(l3=Py_ssize_t, l4=Py_ssize_t, first=bytes)
+    cdef bint alike(self, Run run, bytes data, Py_ssize_t head) except -1
     @cython.locals(data=bytes, l3=Py_ssize_t)
     cdef bint sound(self, Frame frame, Py_ssize_t l4, Py_ssize_t end) except -1
     @cython.locals(l3=Py_ssize_t, first=bytes, last=bytes, header=bytearray, whole=SplitFrame)

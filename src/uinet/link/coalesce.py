@@ -3,8 +3,11 @@
 What network cards and Linux (GRO) do, for devices that do neither: a stack then sees, acknowledges and hands over up to
 64 KiB at once. Segments are put together only where nothing is lost by it: next in sequence, of one size but for the
 last, with the same headers, options included, no flag but ACK and a last PSH, no congestion mark, and sound checksums,
-as the packet that they become has none of its own. All else passes as it came; of each flow the order stays. Nothing
-here raises for any bytes.
+as the packet that they become has none of its own. Of ACKs without payload that differ in nothing but what they
+acknowledge and the window the last stands for all, as in Linux's backlog: it says what they said, and a sender of small
+packets gets one for every two. ACKs that repeat a number all count, but for one that the next goes beyond, and so do
+those with other options: SACK blocks, a later timestamp.
+All else passes as it came; of each flow the order stays. Nothing here raises for any bytes.
 """
 
 from __future__ import annotations
@@ -18,13 +21,16 @@ from uinet.wire.kernels import checksum, collect, equal, load_u8, load_u16, load
 
 RUNS = 8  # flows of a batch that are looked for at a time
 LARGEST = 0xFFFF  # bytes of an IP packet
+AHEAD = 0x80000000  # sequence numbers this much further on lie behind
+NONE: list[bytes] = []
 
 
 class Run:
-    """Segments of one flow, each the next of the one before.
+    """Segments of one flow, each the next of the one before, or ACKs without payload, of which the last is kept.
 
-    `first`: the first of them, number `place` of the batch as it is kept; `l4`, `head`: where its TCP header and its
-    payload begin. `each`: payload bytes of every segment but the last. `total`: of all. `seq`: what is next.
+    `first`: the first segment or the last ACK, number `place` of the batch as it is kept; `l4`, `head`: where its TCP
+    header and its payload begin. `each`: payload bytes of every segment but the last, 0 of ACKs. `total`: of all.
+    `seq`: what is next. `pieces`: the segments.
     """
 
     def __init__(self, first: Frame, place: int, l4: int, head: int, each: int) -> None:
@@ -35,7 +41,7 @@ class Run:
         self.each = each
         self.total = each
         self.seq = (load_u32(first.data, l4 + 4) + each) & MASK32
-        self.pieces = [first.data]
+        self.pieces = [first.data] if each else NONE
 
 
 class Coalescer:
@@ -74,23 +80,29 @@ class Coalescer:
         run = self.find(data, l4)
         head = l4 + (load_u8(data, l4 + 12) >> 4) * 4
         length = self.payload(data, l4, head)
-        if length > 0 and run is not None and length <= run.each and self.continues(run, data, head, length):
-            if self.sound(frame, l4, head + length):
-                run.pieces.append(data)
-                run.total += length
-                run.seq = (run.seq + length) & MASK32
-                if length < run.each or load_u8(data, l4 + 13) & PSH:
-                    self.runs.remove(run)
-                    self.close(run)
-                return True
         if run is not None:
+            if length == 0 and self.renews(run, data, head) and self.sound(frame, l4, head):
+                run.first = self.kept[run.place] = frame
+                return True
+            if 0 < length <= run.each and self.continues(run, data, head, length) and self.sound(frame, l4, head + length):
+                self.extend(run, data, length)
+                return True
             self.runs.remove(run)
             self.close(run)
-        if length > 0 and not load_u8(data, l4 + 13) & PSH and self.sound(frame, l4, head + length):
+        if length == 0 or (length > 0 and not load_u8(data, l4 + 13) & PSH and self.sound(frame, l4, head + length)):
             if len(self.runs) == RUNS:
                 self.close(self.runs.pop(0))
             self.runs.append(Run(frame, len(self.kept), l4, head, length))
         return False
+
+    def extend(self, run: Run, data: bytes, length: int) -> None:
+        """The next segment of a run, with so many bytes of payload; a short one, or one with PSH, is its last."""
+        run.pieces.append(data)
+        run.total += length
+        run.seq = (run.seq + length) & MASK32
+        if length < run.each or load_u8(data, run.l4 + 13) & PSH:
+            self.runs.remove(run)
+            self.close(run)
 
     def find(self, data: bytes, l4: int) -> Run | None:
         """The run of the flow that a segment belongs to."""
@@ -107,7 +119,7 @@ class Coalescer:
         return None
 
     def payload(self, data: bytes, l4: int, head: int) -> int:
-        """The length of the payload of a segment that may be one of several; 0 of all others."""
+        """The length of the payload of a segment that may be one of several, 0 of a mere ACK; -1 of all others."""
         l3 = self.l3
         if load_u8(data, l3) == 0x45:
             end = l3 + load_u16(data, l3 + 2)
@@ -116,19 +128,38 @@ class Coalescer:
             end = l4 + load_u16(data, l3 + 4)
             marks = load_u16(data, l3) >> 4
         else:
-            return 0
-        if head < l4 + 20 or head >= end or end > len(data):
-            return 0
+            return -1
+        if head < l4 + 20 or head > end or end > len(data):
+            return -1
         if load_u8(data, l4 + 13) & ~PSH != ACK or marks & 3 == CE:
-            return 0
+            return -1
         return end - head
 
     def continues(self, run: Run, data: bytes, head: int, length: int) -> bool:
         """Whether a segment of the same flow is the next of `run`, and has the same headers otherwise."""
+        l4 = run.l4
+        first = run.first.data
+        return (
+            head - self.l3 + run.total + length <= LARGEST
+            and self.alike(run, data, head)
+            and load_u32(first, l4 + 8) == load_u32(data, l4 + 8)  # the acknowledgment
+            and load_u16(first, l4 + 14) == load_u16(data, l4 + 14)
+        )
+
+    def renews(self, run: Run, data: bytes, head: int) -> bool:
+        """Whether an ACK of the same flow says what the one of `run` says, and acknowledges more."""
+        l4 = run.l4
+        if run.each or not self.alike(run, data, head):
+            return False
+        return 0 < (load_u32(data, l4 + 8) - load_u32(run.first.data, l4 + 8)) & MASK32 < AHEAD
+
+    def alike(self, run: Run, data: bytes, head: int) -> bool:
+        """Whether a segment has the sequence number that is next in `run`, and the same headers, but for what is
+        another thing in each packet, the acknowledgment and the window."""
         l3 = self.l3
         l4 = run.l4
         first = run.first.data
-        if head != run.head or load_u32(data, l4 + 4) != run.seq or head - l3 + run.total + length > LARGEST:
+        if head != run.head or load_u32(data, l4 + 4) != run.seq:
             return False
         if l3 and (load_u64(first, 0) != load_u64(data, 0) or load_u32(first, 8) != load_u32(data, 8)):
             return False
@@ -138,12 +169,7 @@ class Coalescer:
                 return False
         elif load_u32(first, l3) != load_u32(data, l3) or load_u16(first, l3 + 6) != load_u16(data, l3 + 6):
             return False
-        return (
-            load_u32(first, l4 + 8) == load_u32(data, l4 + 8)  # the acknowledgment
-            and load_u8(first, l4 + 12) == load_u8(data, l4 + 12)
-            and load_u16(first, l4 + 14) == load_u16(data, l4 + 14)
-            and equal(first, l4 + 18, data, l4 + 18, head - l4 - 18)
-        )
+        return load_u8(first, l4 + 12) == load_u8(data, l4 + 12) and equal(first, l4 + 18, data, l4 + 18, head - l4 - 18)
 
     def sound(self, frame: Frame, l4: int, end: int) -> bool:
         """Whether the checksums of a frame are right; they need not be looked at again then."""
@@ -159,7 +185,7 @@ class Coalescer:
 
     def close(self, run: Run) -> None:
         """Puts the packet that a run has become into the place of its first segment."""
-        if len(run.pieces) == 1:
+        if len(run.pieces) < 2:
             return
         l3 = self.l3
         first = run.first.data

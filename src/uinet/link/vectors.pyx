@@ -17,25 +17,33 @@ cdef extern from "Python.h":
     PyObject *PyBytes_FromSize "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
     char *PyBytes_Data "PyBytes_AS_STRING"(PyObject *data)
     void Py_XDECREF(PyObject *value)
-    void *PyMem_RawMalloc(size_t size)
-    void PyMem_RawFree(void *block)
 
 cdef extern from *:
     """
     #ifdef _WIN32
     #include <errno.h>
     struct iovec { void *iov_base; size_t iov_len; };
-    #define readv(fd, vector, count) (errno = ENOSYS, -1)
-    #define writev(fd, vector, count) (errno = ENOSYS, -1)
+    #define uinet_readv(fd, vector, count) (errno = ENOSYS, -1)
+    #define uinet_writev(fd, vector, count) (errno = ENOSYS, -1)
     #else
     #include <sys/uio.h>
+    #include <unistd.h>
+    /* One place alone goes by the plain call: the kernel has less to look at, 3 % of the cost of a small packet. */
+    static inline ssize_t uinet_readv(int fd, const struct iovec *vector, int count)
+    {
+        return count == 1 ? read(fd, vector->iov_base, vector->iov_len) : readv(fd, vector, count);
+    }
+    static inline ssize_t uinet_writev(int fd, const struct iovec *vector, int count)
+    {
+        return count == 1 ? write(fd, vector->iov_base, vector->iov_len) : writev(fd, vector, count);
+    }
     #endif
     """
     struct iovec:
         void *iov_base
         size_t iov_len
-    ssize_t readv(int fd, const iovec *vector, int count) nogil
-    ssize_t writev(int fd, const iovec *vector, int count) nogil
+    ssize_t readv "uinet_readv"(int fd, const iovec *vector, int count) nogil
+    ssize_t writev "uinet_writev"(int fd, const iovec *vector, int count) nogil
 
 cdef extern from *:
     """
@@ -66,23 +74,12 @@ cdef enum:
     SMALL = 8192  # bytes: what is copied out of the spare buffer; more keeps the buffer
     SLACK = 16  # a part like this of the buffer may be left unused
     HEADS = 256
-    SETTLED = 2 << 20  # bytes: twice as many may be free at the top of the heap
     GSO_TCPV4 = 1
     GSO_TCPV6 = 4
     GSO_ECN = 0x80
     PIECES = 62
     BATCH = 64  # packets while the interpreter is released once
     NEEDED = 2  # Frame.checksum
-
-
-cdef void settle() noexcept:
-    """Lets the allocator keep what buffers of large packets leave when they go.
-
-    glibc gives the top of its heap back to the kernel once 128 KiB of it are free: pages that the next batch would
-    fault in again, one by one. What it has for programs with large buffers is a threshold that follows the largest
-    block that they have let go; so they begin with one.
-    """
-    PyMem_RawFree(PyMem_RawMalloc(SETTLED))
 
 
 cdef class FrameReader:
@@ -97,8 +94,6 @@ cdef class FrameReader:
         self.vnet = vnet
         self.spare = NULL
         self.head = 0
-        if largest > SMALL:
-            settle()
 
     def __dealloc__(self):
         Py_XDECREF(self.spare)

@@ -38,5 +38,6 @@ cpdef unsigned long long hash5(
     unsigned long long c, unsigned long long d, unsigned long long e)
 cpdef unsigned long long hash_short(
     unsigned long long k0, unsigned long long k1, bytes data) except? 0xA5A5A5A5A5A5A5A5
+cpdef int keep_heap() noexcept
 cpdef object untrack(object value)
 cpdef object track(object value)
