@@ -159,7 +159,8 @@ def main(runs: int, words: list[str]) -> None:
     if chosen.capture is not None:
         chosen.capture.mkdir(parents=True, exist_ok=True)
     print(f"recovery: {chosen.congestion} over {chosen.rate:.0f} Mbit/s; uinet or the kernel sends to the kernel")
-    print("  each way   loss  reord    work     uinet    kernel        ratio paired   retransmits/timeouts/DSACKs of each")
+    columns = "  each way   loss  reord    work     uinet    kernel        ratio paired"
+    print(f"{columns}   retransmits/timeouts/DSACKs of each")
     rows, everything = [], []
     with rig(chosen.congestion, chosen.send_buffer) as bench:
         for cell in cells(chosen):

@@ -84,9 +84,10 @@ class Coalescer:
             if length == 0 and self.renews(run, data, head) and self.sound(frame, l4, head):
                 run.first = self.kept[run.place] = frame
                 return True
-            if 0 < length <= run.each and self.continues(run, data, head, length) and self.sound(frame, l4, head + length):
-                self.extend(run, data, length)
-                return True
+            if 0 < length <= run.each and self.continues(run, data, head, length):
+                if self.sound(frame, l4, head + length):
+                    self.extend(run, data, length)
+                    return True
             self.runs.remove(run)
             self.close(run)
         if length == 0 or (length > 0 and not load_u8(data, l4 + 13) & PSH and self.sound(frame, l4, head + length)):
@@ -169,7 +170,9 @@ class Coalescer:
                 return False
         elif load_u32(first, l3) != load_u32(data, l3) or load_u16(first, l3 + 6) != load_u16(data, l3 + 6):
             return False
-        return load_u8(first, l4 + 12) == load_u8(data, l4 + 12) and equal(first, l4 + 18, data, l4 + 18, head - l4 - 18)
+        if load_u8(first, l4 + 12) != load_u8(data, l4 + 12):
+            return False
+        return equal(first, l4 + 18, data, l4 + 18, head - l4 - 18)  # the urgent pointer, the options
 
     def sound(self, frame: Frame, l4: int, end: int) -> bool:
         """Whether the checksums of a frame are right; they need not be looked at again then."""
