@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import uinet
+
+# how long an example takes, or its making, is the machine's business, and what else it has to do
+settings.register_profile("uinet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("uinet")
 
 
 def pytest_report_header() -> str:
@@ -28,6 +32,5 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """Thousands of collected tests are nobody's garbage: those that look for leaks, with many a full collection, need
     not walk over them."""
-    importlib.import_module("hypothesis")  # which looks for who refers to what, when it is imported
     gc.collect()
     gc.freeze()

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import uinet
-from tests.interop.netns import Namespace, cannot, wait_for
-from uinet.errors import DeviceError
+from tests.interop.netns import Namespace, cannot, listens, wait_for
 
 KERNEL, OURS = "10.52.0.1", "10.52.0.2"
 KERNEL6, OURS6 = "fd52::1", "fd52::2"
@@ -55,7 +54,7 @@ def emulated(space: Namespace, path: Path, *options: str) -> Iterator[Link]:
     )
     link = Link(process)
     try:
-        wait_for(lambda: path.exists() or process.poll() is not None, "the emulator", timeout=20)
+        wait_for(lambda: listens(path, space) or process.poll() is not None, "the emulator")
         yield link
     finally:
         if process.poll() is None and not link.statistics:
@@ -70,14 +69,7 @@ def emulated(space: Namespace, path: Path, *options: str) -> Iterator[Link]:
 async def host(path: Path, made: uinet.Host | None = None, options: str = "") -> AsyncIterator[uinet.Host]:
     """A uinet host at the other end of the link; `options` of its device, as in a URL."""
     async with made or uinet.Host() as here:
-        for attempt in range(100):  # the socket's name is there a moment before somebody listens
-            try:
-                await here.add_device(f"unix:{path}{options}", addresses=[f"{OURS}/24", f"{OURS6}/64"])
-                break
-            except DeviceError:
-                if attempt == 99:
-                    raise
-                await asyncio.sleep(0.02)
+        await here.add_device(f"unix:{path}{options}", addresses=[f"{OURS}/24", f"{OURS6}/64"])
         yield here
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
+import json
 import os
 import shlex
 import shutil
@@ -24,11 +25,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 CLONE_NEWNET = 0x40000000
+ACCEPTS = 0x10000  # __SO_ACCEPTCON
+PATIENCE = 30  # seconds for what is quick on a quiet machine: it only says when to give up
 _serial = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -58,7 +61,7 @@ class Namespace:
         self.name = name
         self.path = Path("/var/run/netns") / name
 
-    def run(self, command: str, *, timeout: float = 10, check: bool = True) -> str:
+    def run(self, command: str, *, timeout: float = PATIENCE, check: bool = True) -> str:
         """What a command in the namespace writes, run without a shell. If it fails, so does the test."""
         done = subprocess.run(
             ["ip", "netns", "exec", self.name, *shlex.split(command)],
@@ -113,7 +116,7 @@ def _setns(descriptor: int) -> None:
 
 
 def _ip(command: str) -> None:
-    done = subprocess.run(["ip", *shlex.split(command)], capture_output=True, text=True, timeout=10)
+    done = subprocess.run(["ip", *shlex.split(command)], capture_output=True, text=True, timeout=PATIENCE)
     if done.returncode != 0:
         raise OSError(f"ip {command}: {done.stderr.strip()}")
 
@@ -191,16 +194,46 @@ def background(work: Callable[[], object]) -> Iterator[list[object]]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     yield results
-    thread.join(timeout=20)
+    thread.join(timeout=PATIENCE)
     assert not thread.is_alive(), "the work beside the test did not end"
     if errors:
         raise errors[0]
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, timeout: float = 5) -> None:
+def wait_for(condition: Callable[[], bool], what: str, *, timeout: float = PATIENCE) -> None:
     """Polls until `condition` holds; fails the test after `timeout` seconds."""
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
             pytest.fail(f"waited {timeout} s for {what}")
         time.sleep(0.005)
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file that a program is writing: the last may have no end yet, and is left out then."""
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def json_records(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects, a line each, that a program has written so far."""
+    return [json.loads(line) for line in whole_lines(path)]
+
+
+def listens(path: Path, space: Namespace | None = None) -> bool:
+    """Whether a program, of `space` if it is given, listens at a Unix socket: its name is there a moment before."""
+    table = space.run("cat /proc/net/unix") if space is not None else Path("/proc/net/unix").read_text()
+    rows = [line.split(maxsplit=7) for line in table.splitlines()]
+    return any(len(row) == 8 and row[7] == str(path) and int(row[3], 16) & ACCEPTS for row in rows[1:])
+
+
+@contextlib.contextmanager
+def before_all_others() -> Iterator[None]:
+    """This thread runs whenever it has something to do, however busy the machine is: for what is measured in real
+    time. (The kernel lets it; where it does not, things are as they are.)"""
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import uinet
-from tests.interop.netns import Namespace, namespace, require, wait_for
+from tests.interop.netns import PATIENCE, Namespace, namespace, require, wait_for
 from uinet.aio.resolver import Resolver
 from uinet.link import open_device
 from uinet.units import SECOND
@@ -76,14 +76,14 @@ def radvd(space: Namespace, folder: Path, body: str) -> Iterator[Path]:
 async def pinged(space: Namespace, address: str) -> str:
     """What the kernel's ping says."""
     process = await asyncio.create_subprocess_exec(
-        "ip", "netns", "exec", space.name, "ping", "-c", "2", "-i", "0.2", "-W", "2", address,
+        "ip", "netns", "exec", space.name, "ping", "-c", "2", "-i", "0.2", "-W", "10", address,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     return output.decode()
 
 
-async def until(condition: Callable[[], object], what: str, timeout: float = 10) -> None:
+async def until(condition: Callable[[], object], what: str, timeout: float = PATIENCE) -> None:
     """Lets the host run until the condition holds; fails the test if it does not."""
     end = asyncio.get_running_loop().time() + timeout
     while not condition():
@@ -109,7 +109,7 @@ def test_dnsmasq_gives_a_lease_and_its_names_resolve(tmp_path: Path) -> None:
                 assert host.stack.search_domains == ["example.test"]
                 assert "printer" in log.read_text()
                 assert " 0% packet loss" in await pinged(space, str(client.lease.ip))
-                assert None not in await host.ping(KERNEL, timeout=3)
+                assert None not in await host.ping(KERNEL, timeout=PATIENCE)
                 resolved = await Resolver(host).resolve("www.example.test", (4,))
                 assert [str(address) for address in resolved] == ["10.51.0.9"]
                 client.release()
@@ -203,9 +203,9 @@ def test_radvd_configures_the_host(tmp_path: Path) -> None:
                 routes = [str(route) for route in host.stack.routes]
                 assert any(route.startswith("::/0 via fe80:") and "metric 1000" in route for route in routes)
                 assert any(route.startswith("fd51:7::/48 via fe80:") for route in routes)
-                assert None not in await host.ping("fd51:1::1", 2, timeout=3)
+                assert None not in await host.ping("fd51:1::1", 2, timeout=PATIENCE)
                 assert " 0% packet loss" in await pinged(space, str(address))
-                assert None not in await host.ping(KERNEL, timeout=3)
+                assert None not in await host.ping(KERNEL, timeout=PATIENCE)
 
     with kernel() as space:
         run(work(space))
@@ -219,7 +219,7 @@ def test_auto_takes_what_there_is_and_the_kernel_finds_our_duplicate(tmp_path: P
                 (entry,) = [entry for entry in eth0.addresses if entry.origin == "slaac"]
                 address = ipaddress.IPv6Address(entry.address)
                 assert host.stack.dhcp.client_of(eth0) is not None
-                space.run("sysctl -qw net.ipv6.conf.u0.accept_dad=1")
+                space.run("sysctl -qw net.ipv6.conf.u0.accept_dad=1 net.ipv6.conf.u0.dad_transmits=20")  # a second each
                 space.run(f"ip addr add {address}/64 dev u0")
                 await until(lambda: "dadfailed" in space.run("ip -6 addr show dev u0"), "the kernel to see a duplicate")
                 assert eth0.owns(entry.address)
@@ -251,7 +251,7 @@ def test_free_addresses_are_probed_and_then_work() -> None:
             space.run("ip addr add fd51:1::1/64 dev u0 nodad")
             await host.add_device(device, addresses=["10.51.0.2/24", "fd51:1::2/64"], probe=True)
             for address in (KERNEL, "fd51:1::1"):
-                assert None not in await host.ping(address, timeout=3)
+                assert None not in await host.ping(address, timeout=PATIENCE)
 
     with kernel() as space:
         run(work(space))

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 import uinet
-from tests.interop.netns import Namespace, namespace, require, wait_for
+from tests.interop.netns import PATIENCE, Namespace, namespace, require, wait_for
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
 LEFT, RIGHT = "10.53.0.1", "10.53.0.2"
 ENVIRONMENT = {"PYTHONPATH": str(Path(uinet.__file__).parents[1]), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -25,7 +27,7 @@ ENVIRONMENT = {"PYTHONPATH": str(Path(uinet.__file__).parents[1]), "PATH": "/usr
 @contextmanager
 def joined(*options: str) -> Iterator[tuple[Namespace, Namespace, subprocess.Popen[str]]]:
     """Two namespaces and the emulator between them; no ARP on the link."""
-    require("ping", "iperf3")
+    require("ping", "iperf3", "chrt")
     with namespace("left", ipv6=False) as left, namespace("right", ipv6=False) as right:
         words = [sys.executable, "-m", "uinet.cli", "emulate", "tap:e0", "tap:e1", *options, "--realtime", "--json"]
         process = subprocess.Popen(
@@ -33,7 +35,7 @@ def joined(*options: str) -> Iterator[tuple[Namespace, Namespace, subprocess.Pop
             env=ENVIRONMENT,
         )
         try:
-            wait_for(lambda: "e1" in left.run("ip -br link"), "the emulator's TAPs", timeout=20)
+            wait_for(lambda: "e1" in left.run("ip -br link"), "the emulator's TAPs")
             left.run(f"ip link set e1 netns {right.name}")
             for space, device, own, other in ((left, "e0", LEFT, RIGHT), (right, "e1", RIGHT, LEFT)):
                 mac, their = (f"02:00:00:00:53:0{address[-1]}" for address in (own, other))
@@ -49,7 +51,7 @@ def joined(*options: str) -> Iterator[tuple[Namespace, Namespace, subprocess.Pop
 
 def end(process: subprocess.Popen[str]) -> dict[str, dict[str, float]]:
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=10)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     found: dict[str, dict[str, float]] = json.loads(output)
     return found
@@ -58,9 +60,10 @@ def end(process: subprocess.Popen[str]) -> dict[str, dict[str, float]]:
 def test_pings_take_the_delay_both_ways_and_every_fifth_is_lost() -> None:
     medians: list[float] = []
     with joined("--delay", "10ms,20ms", "--lose-every", "5,1000") as (left, _, process):
-        # a busy machine adds to a round trip and never takes away: the best of a few rounds is held to the millisecond
+        # a busy machine adds to a round trip and never takes away: the best of a few rounds is held to the millisecond,
+        # and ping as well as the emulator comes before what else runs here
         while len(medians) < 5 and (not medians or min(medians) >= 31.0):
-            text = left.run(f"ping -n -c 50 -i 0.02 -W 1 {RIGHT}", timeout=20)
+            text = left.run(f"chrt -f 1 ping -n -c 50 -i 0.02 -W 5 {RIGHT}")
             times = [float(time) for time in re.findall(r"time=([\d.]+) ms", text)]
             lost = sorted(set(range(1, 51)) - {int(number) for number in re.findall(r"icmp_seq=(\d+)", text)})
             assert lost == list(range(5, 51, 5))
@@ -72,11 +75,47 @@ def test_pings_take_the_delay_both_ways_and_every_fifth_is_lost() -> None:
         assert found["lateness_us"]["frames"] == (40 + 40) * len(medians)
 
 
+RATE = 50e6  # bit/s
+FRAME = 1514  # bytes
+
+
+class Counter:
+    """The bytes that have come to an interface, as its kernel counts them."""
+
+    def __init__(self, space: Namespace, device: str) -> None:
+        self.device = device
+        with space.entered():
+            self.table = os.open("/proc/thread-self/net/dev", os.O_RDONLY)
+
+    def read(self) -> tuple[int, float, float]:
+        """The bytes, and the time before they were counted, and after."""
+        before = time.monotonic()
+        text = os.pread(self.table, 1 << 16, 0).decode()
+        after = time.monotonic()
+        return int(text.partition(f"{self.device}:")[2].split()[0]), before, after
+
+    def close(self) -> None:
+        os.close(self.table)
+
+
 def test_a_stream_gets_the_rate_and_no_more() -> None:
-    with joined("--rate", "50mbit", "--delay", "2ms", "--queue", "50") as (left, right, process):
-        with right.popen(f"iperf3 -s -1 -B {RIGHT}"):
-            wait_for(lambda: "5201" in right.run("ss -ltn"), "iperf3's server")
-            report = json.loads(left.run(f"iperf3 -c {RIGHT} -t 3 -C cubic -J", timeout=20))
-        rate = report["end"]["sum_received"]["bits_per_second"]
-        assert 0.85 * 50e6 < rate < 50e6 * 1448 / 1514 * 1.01
-        assert end(process)["ab"]["delivered"] > 10_000
+    """Never more in any second, but for what was late; and in one of them nearly all, as others may need the
+    processors in the rest."""
+    found: list[tuple[float, float]] = []  # bits that came, and the seconds that this took at most
+    with (
+        joined("--rate", "50mbit", "--delay", "2ms", "--queue", "50") as (left, right, process),
+        closing(Counter(right, "e1")) as counter, right.popen(f"iperf3 -s -1 -B {RIGHT}"),
+    ):
+        wait_for(lambda: "5201" in right.run("ss -ltn"), "iperf3's server")
+        with left.popen(f"iperf3 -c {RIGHT} -t 40 -C cubic"):
+            wait_for(lambda: counter.read()[0] > 1000 * FRAME, "the stream")
+            while len(found) < 30 and (len(found) < 3 or max(bits / seconds for bits, seconds in found) < 0.89 * RATE):
+                first, begin, _ = counter.read()
+                time.sleep(1)
+                last, _, finish = counter.read()
+                found.append(((last - first) * 8, finish - begin))
+        statistics = end(process)
+    late = statistics["lateness_us"]["max"] / 1e6
+    assert max(bits / seconds for bits, seconds in found) > 0.89 * RATE, found
+    assert all(bits <= RATE * (seconds + late) + 8 * FRAME for bits, seconds in found), (found, late)
+    assert statistics["ab"]["delivered"] > 10_000

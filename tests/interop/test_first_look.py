@@ -46,7 +46,7 @@ def test_a_first_look_takes_pings_away_and_leaves_the_rest() -> None:
     async def work(space: Namespace, made: uinet.Host) -> None:
         await serve(made, b"hello")
         interface = made.stack.interfaces[0]
-        assert (await command(space, "ping", "-c", "1", "-W", "2", OURS))[0] == 0
+        assert (await command(space, "ping", "-c", "1", "-W", "10", OURS))[0] == 0
 
         def look(batch: FrameBatch) -> None:
             for number, frame in enumerate(batch.frames):
@@ -72,7 +72,7 @@ def test_what_a_filter_rewrites_has_the_checksums_that_the_kernel_wants(options:
 
         made.stack.add_packet_filter(hook)
         for url in (f"http://{OURS}/", f"http://[{OURS6}]/"):
-            status, output, errors = await command(space, "curl", "-sS", "--max-time", "20", url)
+            status, output, errors = await command(space, "curl", "-sS", "--max-time", "60", url)
             assert status == 0, errors
             assert len(output) == 55000 and output.count(b"dog") > 4900  # one that two segments share stays a cat
         assert made.stack.stats["filter_replaced"] > 0
@@ -84,14 +84,14 @@ def test_a_blackhole_lets_programs_wait_where_others_are_refused() -> None:
     async def work(space: Namespace, made: uinet.Host) -> None:
         url = f"http://{OURS}:81/"
         begun = time.monotonic()
-        assert (await command(space, "curl", "-sS", "--max-time", "5", url))[0] == 7, "refused"
-        assert time.monotonic() - begun < 4
+        assert (await command(space, "curl", "-sS", "--max-time", "30", url))[0] == 7, "refused"
+        assert time.monotonic() - begun < 20
         made.stack.sysctl["net.inet.tcp.blackhole"] = 1
         begun = time.monotonic()
         assert (await command(space, "curl", "-sS", "--max-time", "1", url))[0] == 28, "timed out"
         assert time.monotonic() - begun >= 1
         with space.open_socket(kind=2) as sock:
-            sock.settimeout(2)
+            sock.settimeout(30)
             sock.connect((OURS, 9))
 
             def ask() -> str:

@@ -14,13 +14,13 @@ from random import Random
 
 import pytest
 
-from tests.interop.netns import Namespace, namespace, require, veth
+from tests.interop.netns import PATIENCE, Namespace, namespace, require, veth
 from uinet.errors import Unsafe
 from uinet.link import open_device
 from uinet.proxy import Policy
 from uinet.proxy.runner import Options, Runner
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 ADDRESSES = {4: ("10.51.0.1", "10.51.0.2"), 6: ("fd51::1", "fd51::2")}
 MEGABYTE = 1 << 20
@@ -66,11 +66,20 @@ class Lab:
         self.mid = mid
         self.server = server
         self.program = program
+        self.ends: list[subprocess.Popen[str]] = []
 
     def start(self, role: str, side: Namespace, version: int, size: int, seed: int) -> subprocess.Popen[str]:
         """One end, in its namespace."""
         command = [sys.executable, str(self.program), role, ADDRESSES[version][1], "9000", str(size), str(seed)]
-        return subprocess.Popen(["ip", "netns", "exec", side.name, *command], stdout=subprocess.PIPE, text=True)
+        end = subprocess.Popen(["ip", "netns", "exec", side.name, *command], stdout=subprocess.PIPE, text=True)
+        self.ends.append(end)
+        return end
+
+    def close(self) -> None:
+        """Ends what has not come to its end."""
+        for end in self.ends:
+            end.kill()
+            end.communicate(timeout=PATIENCE)
 
     def resets(self, *, strays: bool = True) -> int:
         """Connections that were reset, at either kernel; with `strays` also RSTs that either has sent, be it to a
@@ -97,7 +106,8 @@ def lab(root: Path):  # type: ignore[no-untyped-def]
             side.run(f"ip addr add {ADDRESSES[6][index]}/64 dev {device} nodad")
         for device in ("p0", "p1"):
             mid.run(f"sysctl -qw net.ipv6.conf.{device}.disable_ipv6=1")
-        yield Lab(client, mid, server, program)
+        with contextlib.closing(Lab(client, mid, server, program)) as made:
+            yield made
 
 
 async def transfer(made: Lab, way: str, faults: str, version: int, size: int, seed: int) -> Counter[str]:
@@ -111,7 +121,7 @@ async def transfer(made: Lab, way: str, faults: str, version: int, size: int, se
         assert server.stdout is not None
         assert await asyncio.to_thread(server.stdout.readline) == "up\n"
         client = made.start("client", made.client, version, size, seed + 1)
-        both = asyncio.gather(*(asyncio.to_thread(end.communicate, None, 120) for end in (client, server)))
+        both = asyncio.gather(*(asyncio.to_thread(end.communicate, None, 240) for end in (client, server)))
         refusals: Counter[str] = Counter()
         while not both.done():
             await asyncio.sleep(random.uniform(0.002, 0.04))
@@ -126,10 +136,9 @@ async def transfer(made: Lab, way: str, faults: str, version: int, size: int, se
         ends = [json.loads(output) for output, _ in await both]
         assert ends[0]["sent"] == ends[1]["got"]
         assert ends[1]["sent"] == ends[0]["got"]
-        for _ in range(200):  # until the last FIN and its ACK have passed: what is open when the proxy stops is reset
-            if not runner.proxy.active:
-                break
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(PATIENCE):
+            while runner.proxy.active:  # the last FIN and its ACK pass: what is open when the proxy stops is reset
+                await asyncio.sleep(0.05)
         counts = Counter({name: runner.proxy.counts[name] for name in ("taken_over", "let_go")})
     for device in devices:
         device.close()
@@ -172,12 +181,12 @@ def test_streams_are_rewritten_from_the_moment_of_the_takeover(tmp_path: Path) -
             server = made.start("server", made.server, 4, 0, 0)
             assert server.stdout is not None
             assert await asyncio.to_thread(server.stdout.readline) == "up\n"
-            client = made.start("client", made.client, 4, 200 * MEGABYTE, 0)
-            both = asyncio.gather(*(asyncio.to_thread(end.communicate, None, 60) for end in (client, server)))
+            client = made.start("client", made.client, 4, 100 * MEGABYTE, 0)
+            both = asyncio.gather(*(asyncio.to_thread(end.communicate, None, 240) for end in (client, server)))
             while not any(connection.client_bytes for connection in runner.proxy.passing.values()):
                 await asyncio.sleep(0.001)
             (connection,) = runner.proxy.passing.values()
-            connection.change("intercept", 5.0)
+            connection.change("intercept", float(PATIENCE))
             ends = [json.loads(output) for output, _ in await both]
             assert runner.proxy.counts["taken_over"] == 1
         for device in devices:
@@ -187,5 +196,5 @@ def test_streams_are_rewritten_from_the_moment_of_the_takeover(tmp_path: Path) -
 
     with lab(tmp_path) as made:
         before, after, in_order = asyncio.run(run(made))
-        assert in_order and before > 0 and after > 0 and before + after == 200 * MEGABYTE
+        assert in_order and before > 0 and after > 0 and before + after == 100 * MEGABYTE
         assert made.resets() == 0

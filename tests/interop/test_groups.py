@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import uinet
-from tests.interop.netns import Namespace, namespace, require
+from tests.interop.netns import PATIENCE, Namespace, namespace, require
 from uinet.link import open_device
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 GROUP4, GROUP6 = "239.1.2.3", "ff15::1234"
 
 
-async def until(condition: Callable[[], object], what: str, timeout: float = 15) -> None:
+async def until(condition: Callable[[], object], what: str, timeout: float = PATIENCE) -> None:
     end = asyncio.get_running_loop().time() + timeout
     while not condition():
         assert asyncio.get_running_loop().time() < end, f"waited {timeout} s for {what}"

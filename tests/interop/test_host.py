@@ -15,7 +15,7 @@ import pytest
 
 import uinet
 from tests.interop.iperf3 import IperfServer
-from tests.interop.netns import Namespace, namespace, require
+from tests.interop.netns import PATIENCE, Namespace, namespace, require
 from uinet.link import open_device
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
@@ -66,11 +66,11 @@ def test_ping_both_ways_any_size(kind: str) -> None:
             for address in (OURS, OURS6):
                 for size in ("56", "1400", "8000"):
                     status, output, _ = await command(
-                        space, "ping", "-c", "3", "-i", "0.1", "-W", "2", "-s", size, address
+                        space, "ping", "-c", "3", "-i", "0.1", "-W", "10", "-s", size, address
                     )
                     assert status == 0 and b" 0% packet loss" in output, output
             for address in (KERNEL, KERNEL6):
-                assert await made.ping(address, count=2, timeout=5)
+                assert await made.ping(address, count=2, timeout=PATIENCE)
 
     with kernel() as space:
         run(work(space))
@@ -131,13 +131,9 @@ def test_uinet_client_fetches_from_nginx(tmp_path: Path) -> None:
                 "ip", "netns", "exec", space.name, "nginx", "-c", str(config)
             )
             try:
-                for attempt in range(100):
-                    try:
-                        assert await fetch(made, KERNEL) == data
-                        break
-                    except ConnectionRefusedError:
-                        assert attempt < 99
-                        await asyncio.sleep(0.05)
+                while not (tmp_path / "pid").exists():  # written once it listens
+                    await asyncio.sleep(0.02)
+                assert await fetch(made, KERNEL) == data
                 assert await fetch(made, KERNEL6) == data
                 with pytest.raises(ConnectionRefusedError):
                     await made.open_connection(KERNEL, 81)
@@ -162,8 +158,9 @@ def test_iperf3_runs_without_stall(reverse: bool, options: str) -> None:
             )
             report = json.loads(output)
             assert status == 0, report.get("error", errors)
-            intervals = [interval["sum"]["bytes"] for interval in report["intervals"]]
-            assert len(intervals) >= 3 and all(count > 1_000_000 for count in intervals), intervals
+            intervals = [each["sum"] for each in report["intervals"]]  # of about a second; the last may be a moment
+            rates = [each["bytes"] / each["seconds"] for each in intervals if each["seconds"] > 0.5]
+            assert sum(each["seconds"] for each in intervals) > 2.5 and min(rates) > 1_000_000, intervals
             assert server.bytes > 10_000_000
             assert server.longest_gap < 1.0, "the transfer stood still"
 

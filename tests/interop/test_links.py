@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.netns import namespace, veth, wait_for
+from tests.interop.netns import PATIENCE, namespace, veth, wait_for
 from uinet import AF_INET, SO_TIMESTAMPNS, SOCK_DGRAM, SOL_SOCKET, Driver, LinkEvent, Stack
 from uinet.aio import Host
 from uinet.link import Device, PacketDevice, TapDevice, open_device
 from uinet.wire.pcap import read
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "driver"])
@@ -42,7 +42,7 @@ def test_link_events_of_a_packet_socket_and_the_mtu_follows(loop: str) -> None:
                 for command, kind in steps:
                     here.run(command) if " e0" in command else there.run(command)
                     if kind:
-                        assert driver.run_until(lambda kind=kind: take(kind), 10), kind
+                        assert driver.run_until(lambda kind=kind: take(kind), PATIENCE), kind
         else:
 
             async def main() -> int:
@@ -51,7 +51,7 @@ def test_link_events_of_a_packet_socket_and_the_mtu_follows(loop: str) -> None:
                     interface = await host.add_device(device)
                     for command, kind in steps:
                         await asyncio.to_thread((here if " e0" in command else there).run, command)
-                        async with asyncio.timeout(10):
+                        async with asyncio.timeout(PATIENCE):
                             while kind and not take(kind):
                                 await asyncio.sleep(0.01)
                     return interface.mtu
@@ -103,7 +103,7 @@ def test_frames_have_the_kernels_times_in_datagrams_and_captures(tmp_path: Path,
         with Driver(stack) as driver, there.open_socket(kind=2) as sender:
             driver.add_device(device, interface)
             sender.sendto(b"when?", ("10.9.0.1", 7))
-            assert driver.run_until(lambda: sock.readable, 10)
+            assert driver.run_until(lambda: sock.readable, PATIENCE)
             data, ancillary, _, _ = sock.recvmsg(100)
         (stamp,) = [value for level, name, value in ancillary if (level, name) == (SOL_SOCKET, SO_TIMESTAMPNS)]
         assert data == b"when?"
@@ -127,7 +127,7 @@ def test_large_frames_have_times_too() -> None:
             driver.add_device(device, interface)
             client.setblocking(False)
             client.connect_ex(("10.9.0.1", 80))
-            assert driver.run_until(lambda: listener.readable, 10)
+            assert driver.run_until(lambda: listener.readable, PATIENCE)
             client.send(b"x" * 30_000)
-            assert driver.run_until(lambda: times, 10)
+            assert driver.run_until(lambda: times, PATIENCE)
         assert all(begun < when < time.time_ns() for when in times)

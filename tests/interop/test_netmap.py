@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.interop.netns import Namespace, namespace, veth, wait_for
+from tests.interop.netns import PATIENCE, Namespace, namespace, veth, wait_for
 from tests.unit.link.netmap_kernel import FakePort, Kernel, Region
 from uinet.errors import DeviceError, DeviceGone
 from uinet.link import NetmapDevice, conformance, open_device
@@ -40,10 +40,10 @@ def test_interface_that_is_down_is_left_alone_until_it_is_up(left: Namespace) ->
         data = conformance.frame(device, 1)
         port.deliver(data)
         kernel.signal()
-        assert select.select([device.fileno()], [], [], 1)[0]
+        assert select.select([device.fileno()], [], [], PATIENCE)[0]
         assert [frame.data for frame in device.recv()] == [data]
         left.run("ip link set l0 down")
-        assert select.select([device.fileno()], [], [], 1)[0]
+        assert select.select([device.fileno()], [], [], PATIENCE)[0]
         assert device.recv() == []
         assert device.down
         before = port.syncs
@@ -56,7 +56,7 @@ def test_interface_that_is_down_is_left_alone_until_it_is_up(left: Namespace) ->
         left.run("ip link set l0 up")
         device.poll(1)
         assert not device.down
-        assert select.select([device.fileno()], [], [], 1)[0]
+        assert select.select([device.fileno()], [], [], PATIENCE)[0]
         assert [frame.data for frame in device.recv()] == [data]
         assert device.send([Frame(data)]) == 1
         assert port.sent == [data]
@@ -85,7 +85,7 @@ def test_full_ring_is_announced_by_the_devices_own_descriptor(left: Namespace) -
         device.recv()
         assert told == []
         port.transmit_sync = transmit  # type: ignore[method-assign]
-        assert select.select([device.fileno()], [], [], 1)[0]  # there is room, says an eventfd at all times
+        assert select.select([device.fileno()], [], [], PATIENCE)[0]  # there is room, says an eventfd at all times
         device.recv()
         assert told == [True]
         assert device.send(frames[taken:]) == 5

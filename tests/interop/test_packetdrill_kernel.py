@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.interop.netns import require
+from tests.interop.netns import before_all_others, require
 from tests.unit.sim.packetdrill.scripts import SERVER
 from uinet.sim.packetdrill import FAIL, PASS, SKIP, Result, run
 
@@ -28,8 +29,11 @@ SHARED = [  # of our own scripts: what Linux does the same way
 
 
 @pytest.fixture(autouse=True)
-def _root() -> None:
+def _on_time() -> Iterator[None]:
+    """What a script expects is expected at its time, to within milliseconds."""
     require()
+    with before_all_others():
+        yield
 
 
 def told(result: Result) -> str:

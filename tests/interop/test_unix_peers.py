@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 import uinet
-from tests.interop.netns import Namespace, background, namespace, require, wait_for
+from tests.interop.netns import PATIENCE, Namespace, background, listens, namespace, require, wait_for
 from tests.interop.tiny_guest import initramfs, kernel_image
 from uinet.errors import DeviceError, DeviceGone
 from uinet.link import open_device, vde
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
 SIZE = 300_000
 CONTENT = bytes(n * 7 % 251 for n in range(SIZE))
@@ -47,11 +47,11 @@ async def exchanged(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 def kernel_echo(listener: socket.socket) -> int:
     """One connection's bytes back to it; how many."""
-    listener.settimeout(30)
+    listener.settimeout(PATIENCE)
     connection, _ = listener.accept()
     total = 0
     with connection:
-        connection.settimeout(30)
+        connection.settimeout(PATIENCE)
         while data := connection.recv(65536):
             connection.sendall(data)
             total += len(data)
@@ -59,14 +59,16 @@ def kernel_echo(listener: socket.socket) -> int:
 
 
 @contextlib.contextmanager
-def program(command: list[str], log: Path, socket_path: Path, prefix: list[str] | None = None) -> Iterator[Any]:
-    """A program that runs beside the test until its end, once it listens at `socket_path`."""
+def program(command: list[str], log: Path, socket_path: Path, space: Namespace | None = None) -> Iterator[Any]:
+    """A program that runs beside the test, in `space` if it is given, until its end, once it listens at
+    `socket_path`."""
+    prefix = ["ip", "netns", "exec", space.name] if space is not None else []
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            [*(prefix or []), *command], stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
+            [*prefix, *command], stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        wait_for(lambda: socket_path.exists() or process.poll() is not None, f"{command[0]} to listen", timeout=10)
+        wait_for(lambda: listens(socket_path, space) or process.poll() is not None, f"{command[0]} to listen")
         assert process.poll() is None, log.read_text()
         yield process
     finally:
@@ -105,7 +107,7 @@ def test_stack_is_the_guest_of_passt(space: Namespace, tmp_path: Path) -> None:
 
     def from_the_host() -> bytes:
         with space.open_socket() as client:
-            client.settimeout(30)
+            client.settimeout(PATIENCE)
             client.connect(("127.0.0.1", 9000))
             client.sendall(CONTENT[:5000])
             got = b""
@@ -121,7 +123,7 @@ def test_stack_is_the_guest_of_passt(space: Namespace, tmp_path: Path) -> None:
             await host.start_server(echo, "10.7.0.2", 9000)
             assert await asyncio.to_thread(from_the_host) == CONTENT[:5000]
 
-    with listener, program(command, tmp_path / "log", path, ["ip", "netns", "exec", space.name]):
+    with listener, program(command, tmp_path / "log", path, space):
         with background(lambda: kernel_echo(listener)) as echoed:
             run(work())
         assert echoed == [SIZE]
@@ -148,13 +150,14 @@ def test_two_stacks_meet_at_a_vde_switch(tmp_path: Path, monkeypatch: pytest.Mon
     with switch(tmp_path) as (path, process):
         run(work(path))
         assert not glob.glob(f"{path}/.uinet*")
-        monkeypatch.setattr(vde, "PATIENCE", 0.3)
-        with pytest.raises(DeviceError, match="no answer: this is no VDE switch, or it has no port 999"):
-            open_device(f"vde:{path}?port=999")  # of 32
+        with monkeypatch.context() as hasty:
+            hasty.setattr(vde, "PATIENCE", 0.3)
+            with pytest.raises(DeviceError, match="no answer: this is no VDE switch, or it has no port 999"):
+                open_device(f"vde:{path}?port=999")  # of 32
         with open_device(f"vde:{path}") as device:
             process.terminate()
             process.wait(timeout=10)
-            assert select.select([device.fileno()], [], [], 5)[0]
+            assert select.select([device.fileno()], [], [], PATIENCE)[0]
             with pytest.raises(DeviceGone, match="the switch has ended"):
                 device.recv()
 
@@ -189,7 +192,7 @@ async def network(tmp_path: Path, url: str) -> AsyncIterator[uinet.Host]:
         yield host
 
 
-async def said(tmp_path: Path, what: str, timeout: float = 60) -> None:
+async def said(tmp_path: Path, what: str, timeout: float = 200) -> None:
     end = asyncio.get_running_loop().time() + timeout
     while what not in (tmp_path / "console").read_text(errors="replace"):
         if asyncio.get_running_loop().time() > end:
@@ -235,4 +238,4 @@ def test_linux_in_qemu_talks_to_the_stack(tmp_path: Path, mode: str) -> None:
                 writer.close()
                 await said(tmp_path, "guest has its bytes back")
 
-    run(work(), 100)
+    run(work(), 220)

@@ -11,10 +11,10 @@ import pytest
 
 import uinet
 from tests.interop.lossy import KERNEL, KERNEL6, MEDIUM, OURS, OURS6, command, emulated, host, web_server
-from tests.interop.netns import namespace, require
+from tests.interop.netns import PATIENCE, namespace, require
 from uinet.link import open_device
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
 DATA = os.urandom(1 << 20)
 WARNING, ERROR = 0x600000, 0x800000  # Wireshark's severities
@@ -30,14 +30,14 @@ def experts(capture: Path) -> list[tuple[str, int, int, str]]:
     fields = "frame.number", "_ws.expert.severity", "_ws.expert.group", "_ws.expert.message"
     command = ["tshark", "-n", "-r", str(capture), "-T", "fields", "-E", "separator=\t", "-E", "aggregator=|"]
     # what the payload is taken for is nothing to us: random bytes from a random port look like many things
-    listed = subprocess.run(["tshark", "-G", "protocols"], capture_output=True, text=True, timeout=50, check=True)
+    listed = subprocess.run(["tshark", "-G", "protocols"], capture_output=True, text=True, timeout=100, check=True)
     known = {line.split("\t")[2] for line in listed.stdout.splitlines()}
     assert known > OURS_TO_JUDGE
     others = sorted(name for name in known if name.split(".")[0] not in OURS_TO_JUDGE)  # and options: tcp.options.x
     command += [word for name in others for word in ("--disable-protocol", name)]
     command += [word for setting in settings for word in ("-o", setting)]
     command += [word for field in fields for word in ("-e", field)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert len(lines) > 500, "the capture is too short to say anything"
     found = []
@@ -62,10 +62,10 @@ def test_wireshark_finds_no_error_in_what_passes_a_lossy_link(tmp_path: Path) ->
             for address in (KERNEL, KERNEL6):
                 with pytest.raises(ConnectionRefusedError):
                     await made.open_connection(address, 9)
-                assert await made.ping(address, count=2, timeout=5)
+                assert await made.ping(address, count=2, timeout=PATIENCE)
 
     with namespace("wire") as space, emulated(space, tmp_path / "link", *FAULTS, *MEDIUM) as link:
-        asyncio.run(asyncio.wait_for(work(), 50))
+        asyncio.run(asyncio.wait_for(work(), 100))
         link.end()
         assert all(link.statistics[way][fault] for way in ("ab", "ba") for fault in ("lost", "reordered", "duplicated"))
     found = experts(capture)
@@ -83,10 +83,10 @@ def test_nmap_can_not_predict_our_sequence_numbers(tmp_path: Path) -> None:
             await made.add_device(device, addresses=[f"{OURS}/24"])
             await made.start_server(web_server(DATA), OURS, 80)
             words = "nmap", "-O", "-v", "-n", "-Pn", "-p", "80,81", "--max-os-tries", "1", OURS
-            text = (await command(space, *words, timeout=50)).decode()
+            text = (await command(space, *words, timeout=180)).decode()
         assert "80/tcp open" in text and "81/tcp closed" in text, text
         prediction = [line for line in text.splitlines() if line.startswith("TCP Sequence Prediction:")]
         assert len(prediction) == 1 and "(Good luck!)" in prediction[0], text
 
     with namespace("nmap") as space:
-        asyncio.run(asyncio.wait_for(work(), 55))
+        asyncio.run(asyncio.wait_for(work(), 200))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import uinet
-from tests.interop.netns import namespace, require, veth, wait_for
+from tests.interop.netns import PATIENCE, namespace, require, veth, wait_for
 from tests.interop.test_proxy_hosts import SERVER, download, lab
 from uinet.control.client import Client
 from uinet.crew import Crew, Worker
@@ -38,7 +38,7 @@ def test_proxy_workers_share_connections_and_each_sees_both_sides(tmp_path: Path
             assert done.returncode == 0, done.stderr
             assert done.stdout.split() == ["200"] * 100
             assert download(made, f"http://{SERVER}/big") == made.digest
-            wait_for(lambda: len(made.records()) >= 101, "the proxy's records", timeout=20)
+            wait_for(lambda: len(made.records()) >= 101, "the proxy's records")
             assert {tuple(record["vlans"]) for record in made.records()} == {vids}  # type: ignore[arg-type]
         for side in ("client-side", "server-side"):
             flows = [0, 0]
@@ -55,7 +55,7 @@ def test_one_control_socket_reaches_all_workers_of_a_proxy(tmp_path: Path) -> No
     with lab(tmp_path, ()) as made, made.proxy("--workers", "2", "--control", path):
         for _ in range(8):
             assert download(made, f"http://{SERVER}/big") == made.digest
-        wait_for(lambda: len(made.records()) >= 8, "the proxy's records", timeout=20)
+        wait_for(lambda: len(made.records()) >= 8, "the proxy's records")
         with Client(path) as client:
             totals = client.one("totals")
             assert totals["workers"] == 2 and totals["counters"]["tcp_accepted"] == 8
@@ -137,7 +137,7 @@ def test_server_workers_share_connections_to_a_promiscuous_listener(kind: str, t
                 peer.run(f"ip neigh add 10.60.0.2 lladdr 02:00:00:00:00:02 dev {device}")
                 for n in range(40):
                     with peer.open_socket() as sock:
-                        sock.settimeout(10)
+                        sock.settimeout(PATIENCE)
                         sock.connect(("10.60.0.2", 7))
                         message = os.urandom(3000)
                         sock.sendall(message)
@@ -176,17 +176,17 @@ def host_work(worker: Worker) -> dict[str, int]:
             if counts["served"] and counts["opened"] < 10:
                 target = (("10.61.0.1", "fd61::1")[counts["opened"] % 2], 9)
                 mine = stack.connect(target)
-                assert driver.run_until(lambda mine=mine: mine.writable or mine.error is not None, 5), target
+                assert driver.run_until(lambda mine=mine: mine.writable or mine.error is not None, PATIENCE), target
                 assert mine.error is None, mine.error
                 mine.send(b"hello")
-                assert driver.run_until(lambda mine=mine: mine.readable, 5)
+                assert driver.run_until(lambda mine=mine: mine.readable, PATIENCE)
                 assert mine.recv(100) == b"hello"
                 mine.close()
                 counts["opened"] += 1
                 asking = stack.socket(uinet.AF_INET, uinet.SOCK_DGRAM)
                 asking.connect(("10.61.0.1", 9))
                 asking.send(b"what?")
-                assert driver.run_until(lambda asking=asking: asking.readable, 5)
+                assert driver.run_until(lambda asking=asking: asking.readable, PATIENCE)
                 assert asking.recv(100) == b"what?"
                 asking.close()
                 counts["asked"] += 1
@@ -237,22 +237,22 @@ def test_workers_of_an_ordinary_host_serve_and_connect_as_one(
                 with peer.popen(f"python3 {program}") as answering:
                     assert answering.stdout is not None
                     assert answering.stdout.readline() == "ready\n"
-                    wait_for(lambda: not crew.wait(0.01) and len(crew.reports) == 2, "the workers", timeout=20)
+                    wait_for(lambda: not crew.wait(0.01) and len(crew.reports) == 2, "the workers")
                     for n in range(30):
                         family, address = ((socket.AF_INET, "10.61.0.2"), (socket.AF_INET6, "fd61::2"))[n % 2]
                         with peer.open_socket(family) as sock:
-                            sock.settimeout(10)
+                            sock.settimeout(PATIENCE)
                             sock.connect((address, 7))
                             message = os.urandom(3000)
                             sock.sendall(message)
                             assert received(sock, 3000) == message, n
                     wait_for(
                         lambda: not crew.wait(0.01) and crew.total() == {"served": 30, "opened": 20, "asked": 20},
-                        "all connections", timeout=20,
+                        "all connections",
                     )
                     assert min(report["served"] for report in crew.reports) > 3
-                    assert " 0% packet loss" in peer.run("ping -c 3 -i 0.05 -W 2 10.61.0.2")
-                    assert " 0% packet loss" in peer.run("ping -c 3 -i 0.05 -W 2 fd61::2")
+                    assert " 0% packet loss" in peer.run("ping -c 3 -i 0.05 -W 10 10.61.0.2")
+                    assert " 0% packet loss" in peer.run("ping -c 3 -i 0.05 -W 10 fd61::2")
                     # one MAC speaks for all of them, and nobody else asks or answers
                     assert "FAILED" not in peer.run("ip neigh")
             finally:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 import uinet
-from tests.interop.netns import Namespace, namespace, require, veth, wait_for
+from tests.interop.netns import PATIENCE, Namespace, namespace, require, veth, wait_for
 from tests.interop.test_devices import STACKS, gone, opened, raw_frame, receive
 from tests.interop.test_host import command, run
 from tests.unit.link.packets import Seen, packet, tcp_header
@@ -135,7 +135,7 @@ def test_interface_deleted_while_open(left: Namespace, right: Namespace, mode: s
         left.run("ip link del l0")
         poll = select.poll()
         poll.register(device.fileno(), select.POLLIN)
-        assert poll.poll(5000)
+        assert poll.poll(1000 * PATIENCE)
         gone(device, device.recv if way == "recv" else lambda: device.send([Frame(raw_frame())]))
 
 
@@ -197,9 +197,9 @@ def test_ping_and_curl_against_the_kernel(mode: str) -> None:
         async with uinet.Host() as host:
             await host.add_device(device, addresses=["10.51.0.2/24"])
             await host.start_server(serve, None, 80)
-            status, output, _ = await command(right, "ping", "-c", "3", "-i", "0.1", "-W", "2", "10.51.0.2")
+            status, output, _ = await command(right, "ping", "-c", "3", "-i", "0.1", "-W", "10", "10.51.0.2")
             assert status == 0 and b" 0% packet loss" in output, output
-            assert await host.ping("10.51.0.1", count=2, timeout=5)
+            assert await host.ping("10.51.0.1", count=2, timeout=PATIENCE)
             status, output, errors = await command(right, "curl", "-sS", "http://10.51.0.2/")
             assert status == 0, errors
             assert hashlib.sha256(output).hexdigest() == digest
@@ -246,7 +246,7 @@ def test_busy_polling_hosts_answer(left: Namespace, right: Namespace) -> None:
             device = open_device("packet:l0?busy_poll=200us")
         async with uinet.Host() as host:
             await host.add_device(device, addresses=["10.51.0.2/24"])
-            status, output, _ = await command(right, "ping", "-c", "20", "-i", "0.01", "-W", "2", "10.51.0.2")
+            status, output, _ = await command(right, "ping", "-c", "20", "-i", "0.01", "-W", "10", "10.51.0.2")
             assert status == 0 and b" 0% packet loss" in output, output
 
     with veth(left, "l0", right, "r0"):

@@ -42,7 +42,7 @@ def test_commands_run_and_show_what_the_page_says(place: Path, commands: str, sh
         "COLUMNS": "200", "PYTHONWARNINGS": "",
     }  # fmt: skip
     done = subprocess.run(
-        ["sh", "-e", "-c", commands], cwd=place, env=environment, capture_output=True, text=True, timeout=100
+        ["sh", "-e", "-c", commands], cwd=place, env=environment, capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr or done.stdout
     assert "Traceback" not in done.stderr

@@ -61,7 +61,15 @@ async def pair(
     handle: Handler, codec: str = "dedup", back: str = "", folders: tuple[Path, Path] | None = None
 ) -> AsyncIterator[Pair]:
     near_folder, far_folder = folders if folders is not None else (None, None)
-    server = await asyncio.start_server(handle, HERE, 0)
+    handlers: set[asyncio.Task[Any]] = set()
+
+    async def noted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.add(task)
+        await handle(reader, writer)
+
+    server = await asyncio.start_server(noted, HERE, 0)
     port = server.sockets[0].getsockname()[1]
     options = TcpOptions(coding(back or codec, "client", far_folder))
     async with contextlib.AsyncExitStack() as stack:
@@ -70,7 +78,8 @@ async def pair(
         near = await stack.enter_async_context(TcpProxy((HERE, 0), (HERE, far.port), near_options))
         yield Pair(near, far)
     server.close()
-    await asyncio.sleep(0.02)  # handlers see the end of their connections
+    if handlers:  # they see the end of their connections
+        await asyncio.wait(handlers)
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -143,6 +152,7 @@ def test_half_close_leaves_the_other_direction_open() -> None:
 @pytest.mark.parametrize("who", ["client", "server"])
 def test_reset_passes_through(who: str) -> None:
     ended: list[BaseException | bytes] = []
+    heard = asyncio.Event()
 
     def cut(writer: asyncio.StreamWriter) -> None:
         sock = writer.get_extra_info("socket")
@@ -151,6 +161,7 @@ def test_reset_passes_through(who: str) -> None:
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(5)
+        heard.set()
         if who == "server":
             cut(writer)
             return
@@ -164,7 +175,7 @@ def test_reset_passes_through(who: str) -> None:
         async with pair(handle) as both:
             reader, writer = await both.connect()
             writer.write(b"hello")
-            await asyncio.sleep(0.05)
+            await heard.wait()
             if who == "client":
                 cut(writer)
             else:
@@ -190,12 +201,18 @@ def test_server_that_refuses_resets_the_client() -> None:
                 with pytest.raises(ConnectionResetError):
                     await reader.read(1)
                 writer.close()
+                while not records:
+                    await asyncio.sleep(0.01)
                 assert records == ["refused"]
 
     run(main)
 
 
-def test_foreign_peer_is_one_line_and_a_counter(caplog: pytest.LogCaptureFixture) -> None:
+def test_foreign_peer_is_one_line_and_a_counter(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uinet.proxy.coding.TELL_EVERY", 60.0)
+
     async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

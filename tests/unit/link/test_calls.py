@@ -313,6 +313,12 @@ def test_messages_have_the_kernels_times_where_it_is_asked_for_them(twin: Module
         ours.bind(("127.0.0.1", 0))
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS
+        stamp, asked = 1, 0  # the kernel begins with it when it has time; until then it tells when it is asked
+        while stamp > asked:
+            theirs.sendto(b"", ours.getsockname())
+            asked = time.time_ns()
+            seconds, nanoseconds = struct.unpack("=qq", ours.recvmsg(1, 100)[1][0][2])
+            stamp = seconds * 1_000_000_000 + nanoseconds
         batches = twin.Batches(ours, False)
         for stamps in (False, True):
             batches.stamps = stamps
