@@ -26,6 +26,8 @@ ECN_ASK = 1
 ECN_ANSWER = 2
 ECN_ACCURATE = 3
 
+ALWAYS = 2  # the setting `drop_syn_fin`: in every state
+
 # what two SYNs have agreed on
 MODE_NONE = 0
 MODE_CLASSIC = 1  # RFC 3168
