@@ -40,6 +40,7 @@ COPIED = 3
 PINNED = 4  # sent by its interface, whatever routes say (IP_TXIF)
 TRIVIAL_ISN = 8  # TCP_TRIVIAL_ISN
 NO_TIME_WAIT = 16  # TCP_NOTIMEWAIT
+FRAGMENTS = 32  # over IPv4 routers may fragment (IP_PMTUDISC_DONT)
 
 TIMESTAMPS_LENGTH = 12  # bytes of the option, aligned (RFC 7323, appendix A)
 

@@ -16,8 +16,8 @@ from uinet.wire.packet cimport Packet, is_mapped
 from uinet.wire.segment cimport Segment
 
 cdef unsigned int MASK32, ACK, ECE, FIN, RST, SYN, NO_WSCALE, ACE_SHIFT
-cdef unsigned int ALWAYS, COPIED, PINNED, TRIVIAL_ISN
-cdef unsigned char MODE_ACCURATE, MODE_CLASSIC, MODE_NONE
+cdef unsigned int ALWAYS, COPIED, FRAGMENTS, PINNED, TRIVIAL_ISN
+cdef unsigned char DISCOVER_DONT, MODE_ACCURATE, MODE_CLASSIC, MODE_NONE
 cdef long long MILLISECOND
 cdef bytes EMPTY
 cdef object ACCEPT, ACCEPT_PASSIVE, BRIDGE, DEFER, REJECT_RST

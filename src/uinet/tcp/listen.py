@@ -13,7 +13,16 @@ from uinet.ip.interface import Interface, hop_limit
 from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.accecn import HANDSHAKE_ACE
 from uinet.tcp.config import Config, first_window, largest_buffer
-from uinet.tcp.constants import ALWAYS, COPIED, MODE_ACCURATE, MODE_CLASSIC, MODE_NONE, PINNED, TRIVIAL_ISN
+from uinet.tcp.constants import (
+    ALWAYS,
+    COPIED,
+    FRAGMENTS,
+    MODE_ACCURATE,
+    MODE_CLASSIC,
+    MODE_NONE,
+    PINNED,
+    TRIVIAL_ISN,
+)
 from uinet.tcp.context import Context
 from uinet.tcp.cookies import flooded, send_cookie
 from uinet.tcp.fast_listen import may_open_early
@@ -23,6 +32,7 @@ from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import begin, headers_length, mss_within, put_syn_options, transmit
 from uinet.tcp.listener import NO_QUEUE, Listed, Listener
 from uinet.tcp.negotiate import scale_for
+from uinet.tcp.path import DISCOVER_DONT
 from uinet.tcp.reset import path_back, send_reset
 from uinet.tcp.signing import GOOD, UNKNOWN, admitted
 from uinet.tcp.sound import source_is_sound
@@ -203,6 +213,8 @@ def mark_entry(config: Config, entry: Entry) -> None:
         entry.marks |= PINNED
     if config.trivial_isn:
         entry.marks |= TRIVIAL_ISN
+    if config.mtu_discover == DISCOVER_DONT:
+        entry.marks |= FRAGMENTS
 
 
 def keyed_syn(tcp: Tcp, listener: Listener, entry: Entry, packet: Packet, seg: Segment) -> bool:
