@@ -204,6 +204,7 @@ def configure_endpoint(sock: Socket, endpoint: UdpEndpoint) -> None:
     endpoint.l2 = sock.l2
     endpoint.dont_fragment = config.mtu_discover >= sockopt.IP_PMTUDISC_DO
     endpoint.tx_interface = config.tx_interface
+    endpoint.fragments = config.mtu_discover == sockopt.IP_PMTUDISC_DONT
     endpoint.probes = config.mtu_discover == sockopt.IP_PMTUDISC_PROBE
     if not endpoint.bound:
         endpoint.cdom = config.cdom

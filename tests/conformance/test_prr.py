@@ -28,6 +28,7 @@ def flight(**settings: Any) -> tuple[Peer, Socket, list[Segment]]:
 
 
 @pytest.mark.rfc("6937", "3", "while more than ssthresh is in flight, sending is in proportion to what is delivered")
+@pytest.mark.rfc("9937", "6", "while more than ssthresh is in flight, sending is in proportion to what is delivered")
 @pytest.mark.parametrize(("congestion", "share"), [("newreno", 0.5), ("cubic", 0.7)])
 def test_sending_is_in_proportion_to_what_is_delivered(congestion: str, share: float) -> None:
     peer, sock, sent = flight(congestion=congestion)
@@ -48,6 +49,7 @@ def test_sending_is_in_proportion_to_what_is_delivered(congestion: str, share: f
 
 
 @pytest.mark.rfc("6937", "3", "the fast retransmit is sent whatever the proportion says")
+@pytest.mark.rfc("9937", "6", "the fast retransmit is sent whatever the proportion says")
 def test_the_fast_retransmit_goes_at_once() -> None:
     peer, _, sent = flight()
     sack(peer, sent[3], sent[2], sent[1])
@@ -55,7 +57,25 @@ def test_the_fast_retransmit_goes_at_once() -> None:
     assert retransmitted[:1] == [sent[0].seq]
 
 
+@pytest.mark.rfc("9937", "6", "below ssthresh: as much as is delivered, and a segment more for an ACK that is safe")
+def test_below_ssthresh_a_segment_more_goes_for_each_safe_ack() -> None:
+    peer, sock, sent = flight(congestion="newreno")
+
+    def sizes(*blocks: tuple[int, int]) -> int:
+        peer.send(".", options=(Nop(), Nop(), Sack(blocks)))
+        return sum(len(seg.data) for seg in peer.drain())
+
+    assert sizes((sent[15].seq, sent[17].end)) == 3000, "what has arrived, no burst, though ssthresh is far"
+    assert sizes((sent[15].seq, sent[19].end)) == 2000
+    peer.advance(TRIP)
+    peer.drain()
+    peer.ack = sent[0].end
+    assert sizes((sent[15].seq, sent[19].end)) == 2000, "SND.UNA has moved and nothing more is lost: safe"
+    assert sock.info().snd_cwnd < sock.info().snd_ssthresh
+
+
 @pytest.mark.rfc("6937", "3", "at the end of recovery cwnd is ssthresh")
+@pytest.mark.rfc("9937", "6", "at the end of recovery cwnd is ssthresh")
 def test_recovery_ends_at_ssthresh() -> None:
     peer, sock, sent = flight()
     sack(peer, sent[3], sent[2], sent[1])

@@ -14,6 +14,7 @@ from uinet.hashing import Walk
 from uinet.tcp.constants import COPIED
 from uinet.tcp.copying import MODES, FlowCopy
 from uinet.tcp.discovery import path_mtu
+from uinet.tcp.info import RECOVERY
 from uinet.tcp.listen import SynEntry
 from uinet.tcp.passive import Reception
 from uinet.tcp.recovery import pipe
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 BUCKETS = 32  # of the table, in one step
 MAPPED = 0xFFFF  # what comes before an IPv4 address in an IPv4-mapped one
-RECOVERY = ("open", "fast", "timeout", "reducing")  # as `uinet.tcp.constants` numbers them
 
 
 def _address(high: int, low: int) -> str:
@@ -112,7 +112,7 @@ def _congestion(tcb: Tcb) -> str | None:
 
 
 def _recovering(tcb: Tcb) -> str:
-    return RECOVERY[tcb.recovering] if tcb.recovering < len(RECOVERY) else str(tcb.recovering)
+    return RECOVERY[tcb.recovering]
 
 
 def _auth(entry: Any) -> str | None:

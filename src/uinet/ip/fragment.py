@@ -42,14 +42,16 @@ class Identifications:
         self.c0, self.c1 = random.secret_pair("ip identification counter")
         self.counters = [random.u32() for _ in range(COUNTERS)]
 
-    def next(self, source: bytes, destination: bytes, proto: int) -> int:
-        """A 32-bit identification for a datagram; IPv4 takes its low 16 bits."""
+    def next(self, source: bytes, destination: bytes, proto: int, count: int = 1) -> int:
+        """A 32-bit identification for a datagram; IPv4 takes its low 16 bits. The `count` - 1 after it are taken too."""
         source_hi, source_lo = split(source)
         destination_hi, destination_lo = split(destination)
         offset = hash5(self.k0, self.k1, source_hi, source_lo, destination_hi, destination_lo, proto)
         index = hash5(self.c0, self.c1, source_hi, source_lo, destination_hi, destination_lo, 0) % COUNTERS
         self.counters[index] = (self.counters[index] + 1 + self.random.below(STEP)) & 0xFFFFFFFF
-        return (offset + self.counters[index]) & 0xFFFFFFFF
+        identification = (offset + self.counters[index]) & 0xFFFFFFFF
+        self.counters[index] = (self.counters[index] + count - 1) & 0xFFFFFFFF
+        return identification
 
 
 def ipv4_header(

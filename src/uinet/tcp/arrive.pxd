@@ -5,6 +5,7 @@ from uinet.tcp.acknowledge cimport acknowledge
 from uinet.tcp.autotune cimport take_round_trip
 from uinet.tcp.close cimport abort, finish
 from uinet.tcp.context cimport Context
+from uinet.tcp.extras cimport Extras
 from uinet.tcp.feedback cimport note_received
 from uinet.tcp.negotiate cimport agree_on_options, established
 from uinet.tcp.notify cimport notify
@@ -17,10 +18,11 @@ from uinet.tcp.tcb cimport Tcb
 from uinet.tcp.timers cimport rearm, start_retransmit
 from uinet.tcp.urgent cimport sixth_check_urg
 from uinet.tcp.window cimport begin_flight
+from uinet.wire.kernels cimport take
 from uinet.wire.packet cimport Packet
 from uinet.wire.segment cimport Segment
 
-cdef unsigned int MASK32, ACK, CE, CWR, FIN, PSH, RST, SYN, URG, EV_CONNECTED, EV_WRITABLE
+cdef unsigned int ALWAYS, MASK32, ACK, CE, CWR, FIN, PSH, RST, SYN, URG, EV_CONNECTED, EV_WRITABLE
 cdef unsigned char CLOSED, CLOSING, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK, SYN_RECEIVED, SYN_SENT, TIME_WAIT
 cdef long long PAWS_IDLE, RTO_AFTER_LOST_SYN
 
@@ -45,6 +47,7 @@ cpdef note_ack_of_probe(Tcb tcb, Segment seg)
 cpdef second_check_rst(Tcb tcb, Segment seg)
 cpdef fourth_check_syn(Tcb tcb, Segment seg)
 cpdef become_established(Tcb tcb, Segment seg)
+cdef take_early(Tcb tcb, Extras extras)
 @cython.locals(context=Context, window=cython.uint, plain=bint)
 cpdef bint fifth_check_ack(Tcb tcb, Packet packet, Segment seg) except -1
 @cython.locals(state=cython.uchar)

@@ -12,7 +12,8 @@ from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.acknowledge import acknowledge
 from uinet.tcp.autotune import take_round_trip
 from uinet.tcp.close import abort, finish
-from uinet.tcp.constants import CE
+from uinet.tcp.constants import ALWAYS, CE
+from uinet.tcp.extras import Extras
 from uinet.tcp.fast_open import handshake_done, syn_acknowledged
 from uinet.tcp.feedback import agree_on_ecn, note_received, repeat_handshake, take_last_ack
 from uinet.tcp.negotiate import agree_on_options, established
@@ -41,6 +42,7 @@ from uinet.tcp.urgent import sixth_check_urg
 from uinet.tcp.window import begin_flight
 from uinet.units import MASK32
 from uinet.wire.constants import ACK, CWR, FIN, PSH, RST, SYN, URG
+from uinet.wire.kernels import take
 from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
@@ -64,6 +66,8 @@ def segment_arrives(tcb: Tcb, packet: Packet, seg: Segment) -> None:
         and (seg.ecn != CE or not tcb.ecn_ok)
     ):
         predicted(tcb, packet, seg)
+    elif seg.flags & SYN and seg.flags & FIN and tcb.context.settings.drop_syn_fin == ALWAYS:
+        tcb.context.stats.count("tcp_syn_dropped")
     elif tcb.state == SYN_SENT:
         in_syn_sent(tcb, packet, seg)
     else:
@@ -190,8 +194,10 @@ def in_syn_sent(tcb: Tcb, packet: Packet, seg: Segment) -> None:
             send_ack(tcb)  # a bare one, as only that can tell how the SYN,ACK came (RFC 9768, 3.2.2.1)
         wants_output(tcb)
     else:
-        # simultaneous open (RFC 9293 3.5, figure 8)
+        # simultaneous open (RFC 9293 3.5, figure 8); text waits until the connection is established
         change(tcb, SYN_RECEIVED)
+        if seg.length:
+            tcb.more().early = take(packet.text, seg.offset - packet.text_start, seg.length)
         tcb.ack_now = True
         start_retransmit(tcb)
         wants_output(tcb)
@@ -305,7 +311,7 @@ def note_ack_of_probe(tcb: Tcb, seg: Segment) -> None:
 def second_check_rst(tcb: Tcb, seg: Segment) -> None:
     """RST: only at exactly RCV.NXT does it reset; elsewhere in the window it is asked about (RFC 5961, 3.2)."""
     context = tcb.context
-    if seg.seq != tcb.rcv_nxt:
+    if seg.seq != tcb.rcv_nxt and not context.settings.insecure_rst:
         challenge_ack(tcb)
         return
     context.stats.count("tcp_rst_in")
@@ -320,7 +326,8 @@ def second_check_rst(tcb: Tcb, seg: Segment) -> None:
 
 
 def fourth_check_syn(tcb: Tcb, seg: Segment) -> None:
-    """SYN in a synchronized state: a challenge ACK, whatever its number (RFC 5961, 4.2).
+    """SYN in a synchronized state: a challenge ACK, whatever its number (RFC 5961, 4.2). With `insecure_syn` one in the
+    window resets the connection (RFC 793, page 71).
 
     A repeated SYN,ACK, as in a simultaneous open or when our ACK was lost, is acknowledged likewise.
     """
@@ -332,6 +339,9 @@ def fourth_check_syn(tcb: Tcb, seg: Segment) -> None:
     if tcb.state == SYN_RECEIVED and seg.seq == tcb.irs:
         tcb.ack_now = True
         wants_output(tcb)
+        return
+    if tcb.context.settings.insecure_syn and in_window(tcb, seg.seq, 1, window_left(tcb)):
+        abort(tcb, ConnectionReset())
         return
     if tcb.accecn is not None:
         repeat_handshake(tcb, seg)
@@ -362,6 +372,17 @@ def become_established(tcb: Tcb, seg: Segment) -> None:
         start_retransmit(tcb)
     tcb.context.stats.count("tcp_connected")
     notify(tcb, EV_CONNECTED | EV_WRITABLE)
+    if tcb.extras is not None and tcb.extras.early:
+        take_early(tcb, tcb.extras)
+
+
+def take_early(tcb: Tcb, extras: Extras) -> None:
+    """The text of the peer's SYN, in a simultaneous open (RFC 9293 3.10.7.3: queued until ESTABLISHED). Where nobody
+    will read it, it is left to be sent again, as what is not acknowledged is, and meets what other data meets."""
+    text = extras.early
+    extras.early = b""
+    if not tcb.orphan and not tcb.receive_shut:
+        take_data(tcb, tcb.rcv_nxt, text, 0, len(text))
 
 
 def fifth_check_ack(tcb: Tcb, packet: Packet, seg: Segment) -> bool:

@@ -7,7 +7,8 @@ from uinet.tcp.settings cimport Settings
 from uinet.tcp.tcb cimport Tcb
 
 cdef unsigned char ESTABLISHED
-cdef unsigned int NO_TIME_WAIT, TRIVIAL_ISN
+cdef unsigned char DISCOVER_DONT
+cdef unsigned int FRAGMENTS, NO_TIME_WAIT, TRIVIAL_ISN
 
 
 @cython.final

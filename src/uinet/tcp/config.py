@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from uinet.ip.interface import Interface, hop_limit
-from uinet.tcp.constants import NO_TIME_WAIT, TRIVIAL_ISN
+from uinet.tcp.constants import FRAGMENTS, NO_TIME_WAIT, TRIVIAL_ISN
 from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import is_v4
+from uinet.tcp.path import DISCOVER_DONT
 from uinet.tcp.settings import Settings
 from uinet.tcp.state import ESTABLISHED
 from uinet.tcp.tcb import Tcb
@@ -126,7 +127,9 @@ def configure(tcb: Tcb, config: Config) -> None:
     tcb.ttl = hop_limit(config.ttl, tcb.interface, not is_v4(tcb))
     tcb.tos = config.tos & ~3  # the ECN field is TCP's own (RFC 3168, 6.1)
     tcb.report_soft = config.receive_errors
-    marks = tcb.marks & ~(NO_TIME_WAIT | TRIVIAL_ISN)
+    marks = tcb.marks & ~(FRAGMENTS | NO_TIME_WAIT | TRIVIAL_ISN)
+    if config.mtu_discover == DISCOVER_DONT:
+        marks |= FRAGMENTS
     if config.no_time_wait:
         marks |= NO_TIME_WAIT
     if config.trivial_isn:

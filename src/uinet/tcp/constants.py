@@ -26,6 +26,8 @@ ECN_ASK = 1
 ECN_ANSWER = 2
 ECN_ACCURATE = 3
 
+ALWAYS = 2  # the setting `drop_syn_fin`: in every state
+
 # what two SYNs have agreed on
 MODE_NONE = 0
 MODE_CLASSIC = 1  # RFC 3168
@@ -38,6 +40,7 @@ COPIED = 3
 PINNED = 4  # sent by its interface, whatever routes say (IP_TXIF)
 TRIVIAL_ISN = 8  # TCP_TRIVIAL_ISN
 NO_TIME_WAIT = 16  # TCP_NOTIMEWAIT
+FRAGMENTS = 32  # over IPv4 routers may fragment (IP_PMTUDISC_DONT)
 
 TIMESTAMPS_LENGTH = 12  # bytes of the option, aligned (RFC 7323, appendix A)
 

@@ -10,10 +10,13 @@ from uinet.tcp.tcb cimport Tcb
 
 cdef unsigned char BASE, COMPLETE, DISCOVER_PROBE, NO_FRTO, PROBING_ALWAYS, PROBING_OFF, SEARCHING, TIMEOUT
 cdef Py_ssize_t BASE_V4, ETHERNET, FLOOR_V4, FLOOR_V6, TIMESTAMPS_LENGTH
-cdef unsigned int FOLLOWING, GRAIN, MAX_PROBES, SILENCE, SILENCE_AT_BASE
+cdef unsigned int FOLLOWING, FRAGMENTS, GRAIN, MAX_PROBES, SILENCE, SILENCE_AT_BASE
 cdef long long MILLISECOND, PAUSE, RAISE
 
 cpdef Py_ssize_t path_mtu(Tcb tcb) except -1
+cpdef bint on_its_own(Tcb tcb) except -1
+cdef bint is_fragmented(Tcb tcb) except -1
+cdef int probing(Tcb tcb) except -1
 cpdef Py_ssize_t overhead(Tcb tcb) except -1
 cpdef Py_ssize_t packet_size(Tcb tcb) except -1
 cpdef Py_ssize_t largest(Tcb tcb) except -1

@@ -10,7 +10,7 @@ A connection has a `Path` once its path is known to carry less than the interfac
 from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq
-from uinet.tcp.constants import NO_FRTO, TIMEOUT, TIMESTAMPS_LENGTH
+from uinet.tcp.constants import FRAGMENTS, NO_FRTO, TIMEOUT, TIMESTAMPS_LENGTH
 from uinet.tcp.flight import Flight
 from uinet.tcp.layout import find_path, headers_length, is_v4, route_of
 from uinet.tcp.path import (
@@ -52,9 +52,24 @@ HELD = 2  # for later; no other connection is to know
 
 def path_mtu(tcb: Tcb) -> int:
     """The path's MTU as far as the network layer knows it: the interface's for a promiscuous connection."""
-    if tcb.link_header is None and find_path(tcb.context, tcb) and tcb.mtu_discover != DISCOVER_PROBE:
+    if tcb.link_header is None and find_path(tcb.context, tcb) and not on_its_own(tcb):
         return route_of(tcb.context, tcb).mtu
     return tcb.interface.mtu if tcb.interface is not None else 1500
+
+
+def on_its_own(tcb: Tcb) -> bool:
+    """Whether neither ICMP nor what other connections have found out counts: it probes alone, or lets routers fragment."""
+    return tcb.mtu_discover == DISCOVER_PROBE or is_fragmented(tcb)
+
+
+def is_fragmented(tcb: Tcb) -> bool:
+    """Whether routers may fragment what it sends: then probes would tell nothing either."""
+    return tcb.marks & FRAGMENTS != 0 and is_v4(tcb)
+
+
+def probing(tcb: Tcb) -> int:
+    """When it probes: one of path's PROBING_."""
+    return PROBING_OFF if is_fragmented(tcb) else tcb.mtu_probing
 
 
 def overhead(tcb: Tcb) -> int:
@@ -103,7 +118,7 @@ def path_of(tcb: Tcb) -> Path:
 
 def begin(tcb: Tcb) -> None:
     """The connection is established: if it is to probe in any case it begins with the base."""
-    if tcb.mtu_probing == PROBING_ALWAYS and packet_size(tcb) > base_of(tcb):
+    if probing(tcb) == PROBING_ALWAYS and packet_size(tcb) > base_of(tcb):
         path = path_of(tcb)
         path.high = largest(tcb)
         path.state = BASE
@@ -141,7 +156,7 @@ def lower(tcb: Tcb, size: int) -> None:
 
 def publish(tcb: Tcb, size: int) -> None:
     """Tells other connections to the same destination what probes or timeouts have shown."""
-    if tcb.link_header is None and tcb.mtu_discover != DISCOVER_PROBE:
+    if tcb.link_header is None and not on_its_own(tcb):
         tcb.context.network.pmtu.learn(join(tcb.raddr_hi, tcb.raddr_lo), size)
 
 
@@ -156,7 +171,7 @@ def too_big(tcb: Tcb, mtu: int, seq: int) -> int:
     such packets, and the report waits until a timeout shows that it no longer does (RFC 5927, 7.2).
     """
     flight = tcb.flight
-    if flight is None or tcb.mtu_discover == DISCOVER_PROBE:
+    if flight is None or on_its_own(tcb):
         return REFUSED
     mtu = max(mtu, floor_of(tcb))
     if flight.holds(seq) or seq_diff(tcb.snd_nxt, seq) + overhead(tcb) <= mtu:
@@ -252,7 +267,7 @@ def timed_out(tcb: Tcb, flight: Flight) -> None:
             lower(tcb, claimed)
             publish(tcb, claimed)
             return
-    if tcb.mtu_probing == PROBING_OFF or tcb.backoff < SILENCE:
+    if probing(tcb) == PROBING_OFF or tcb.backoff < SILENCE:
         return
     if tcb.snd_wnd < tcb.mss:
         return  # the peer's window has shrunk over what is in flight: that it is not taken says nothing of the path
@@ -315,7 +330,7 @@ def due(tcb: Tcb, flight: Flight, path: Path) -> bool:
         search(tcb, path)
     elif path.state == COMPLETE:
         most = largest(tcb)
-        if tcb.mtu_probing == PROBING_OFF:
+        if probing(tcb) == PROBING_OFF:
             set_size(tcb, min(path_mtu(tcb), most), False)  # RFC 1191, 6.3: the next report will tell
             path.high = path.low
             path.next_at = tcb.context.now + RAISE

@@ -25,6 +25,7 @@ class Extras:
         self.corked: Any = None  # a cork.Corked, while TCP_CORK holds something back
         self.fast_open: Any = None  # a fast_open.FastOpen, where that was asked for
         self.copy: Any = None  # a copying.FlowCopy, while its packets are copied, or may be
+        self.early = b""  # the text of the SYN of a simultaneous open
         self.max_pacing_rate = 0  # SO_MAX_PACING_RATE; 0: none
         self.close_at = 0  # FIN-WAIT-2 and orphans
         self.challenge_after = 0

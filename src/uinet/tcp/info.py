@@ -13,6 +13,9 @@ from uinet.tcp.urgent import urgent_left
 from uinet.units import MASK32, SECOND
 
 
+RECOVERY = ("open", "fast", "timeout", "reducing")  # by `Tcb.recovering`
+
+
 class TcpInfo(NamedTuple):
     """What is known of a connection. Times in seconds, sizes in bytes, counts of segments.
 
@@ -21,7 +24,11 @@ class TcpInfo(NamedTuple):
     that is not acknowledged ends the connection. `probes`: keepalive or window probes that were not answered.
     `persisting`: the peer's window is shut. `urgent_left`: bytes to read until the end of urgent data. `fast_open`: "",
     or what became of Fast Open: "asked" (for a cookie, or none was known), "taken" (data of the SYN), "refused".
-    `signed`: "", "md5" or "ao".
+    `signed`: "", "md5" or "ao". Of what was sent: `sacked`, `lost` are the bytes of what is outstanding that the peer
+    has told of out of order, or that count as lost and were not sent again yet; `delivered`: bytes that have arrived in
+    all, `reordered`: some out of their order; `recovery`: "open", "fast", "timeout", or "reducing" (cwnd, without loss). `min_rtt`: the least round
+    trip lately, 0: not known. `pacing_rate`: bytes a second, 0: not paced. `congestion`: the name of the congestion
+    control, "" while nothing was to be sent.
     """
 
     state: str
@@ -64,6 +71,14 @@ class TcpInfo(NamedTuple):
     fast_open: str
     signed: str
     passive_open: bool
+    congestion: str
+    recovery: str
+    min_rtt: float
+    pacing_rate: int
+    sacked: int
+    lost: int
+    delivered: int
+    reordered: bool
 
 
 def tcp_info(tcb: Tcb) -> TcpInfo:
@@ -71,6 +86,7 @@ def tcp_info(tcb: Tcb) -> TcpInfo:
     context = tcb.context
     outstanding = (tcb.snd_nxt - tcb.snd_una) & MASK32
     queued = tcb.snd_buf.length if tcb.snd_buf is not None else 0
+    flight = tcb.flight
     return TcpInfo(
         state=NAMES[tcb.state], rtt=tcb.srtt / SECOND, rttvar=tcb.rttvar / SECOND, rto=tcb.rto / SECOND,
         snd_cwnd=tcb.cwnd, snd_ssthresh=tcb.ssthresh, snd_mss=tcb.mss, rcv_mss=tcb.rcv_mss, snd_wnd=tcb.snd_wnd,
@@ -88,6 +104,11 @@ def tcp_info(tcb: Tcb) -> TcpInfo:
         urgent_left=urgent_left(tcb), send_buffer=tcb.snd_limit, receive_buffer=tcb.rcv_limit,
         islands=len(tcb.reassembly.islands) if tcb.reassembly is not None else 0, fast_open=fast_open_of(tcb),
         signed="" if tcb.auth is None else tcb.auth.name, passive_open=bool(tcb.passive_open),
+        congestion=tcb.congestion.name if tcb.congestion is not None else "", recovery=RECOVERY[tcb.recovering],
+        min_rtt=flight.min_rtt / SECOND if flight is not None else 0.0, pacing_rate=tcb.pacing_rate,
+        sacked=flight.sacked if flight is not None else 0, lost=flight.lost if flight is not None else 0,
+        delivered=flight.delivered if flight is not None else 0,
+        reordered=bool(flight.reordered) if flight is not None else False,
     )
 
 

@@ -13,7 +13,7 @@ from uinet.wire.packet cimport is_mapped
 
 cdef unsigned int MASK32, NOP_NOP_TIMESTAMPS, PROTO_TCP
 cdef unsigned char CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID
-cdef unsigned int COPY_TX, PINNED
+cdef unsigned int COPY_TX, FRAGMENTS, PINNED
 cdef int STATIC
 cdef bytes EMPTY
 
@@ -33,7 +33,7 @@ cpdef transmit(
     Context context, Entry entry, Py_ssize_t at, unsigned int seq, unsigned int ack, unsigned int flags,
     unsigned int window, Py_ssize_t options, object source, Py_ssize_t offset, Py_ssize_t length)
 @cython.locals(scratch=bytearray, header=Py_ssize_t, l4=Py_ssize_t, pseudo=cython.uint, interface=Interface,
-               frame=LargeFrame, hop=NextHop)
+               frame=LargeFrame, hop=NextHop, count=Py_ssize_t)
 cpdef transmit_large(
     Context context, Entry entry, Py_ssize_t at, unsigned int seq, unsigned int ack, unsigned int flags,
     unsigned int window, Py_ssize_t options, list pieces, Py_ssize_t length, Py_ssize_t segment)
@@ -42,6 +42,8 @@ cpdef transmit_large(
 cpdef unsigned int put_headers(
     Context context, Entry entry, Py_ssize_t at, unsigned int seq, unsigned int ack, unsigned int flags,
     unsigned int window, Py_ssize_t header, Py_ssize_t length) except? 0xA5A5A5A5
+@cython.locals(scratch=bytearray, source=bytes, destination=bytes, identification=cython.uint)
+cdef allow_fragments(Context context, Entry entry, Py_ssize_t at, Py_ssize_t count)
 cpdef Py_ssize_t put_timestamps(bytearray scratch, Py_ssize_t at, unsigned int tsval, unsigned int tsecr) except -1
 cpdef Py_ssize_t put_syn_options(
     bytearray scratch, Py_ssize_t at, unsigned int mss, int wscale, bint sack, bint timestamps, unsigned int tsval,

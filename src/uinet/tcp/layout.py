@@ -8,7 +8,7 @@ from __future__ import annotations
 from uinet.errors import Error
 from uinet.ip.neighbors import STATIC, NextHop
 from uinet.ip.network import Route
-from uinet.tcp.constants import COPY_TX, PINNED
+from uinet.tcp.constants import COPY_TX, FRAGMENTS, PINNED
 from uinet.tcp.context import Context
 from uinet.tcp.signing import sign
 from uinet.tcp.table import Entry
@@ -114,6 +114,8 @@ def transmit(
     l4 = at + headers_length(entry) - 20
     header = 20 + options
     pseudo = put_headers(context, entry, at, seq, ack, flags, window, header, length)
+    if entry.marks & FRAGMENTS and is_v4(entry):
+        allow_fragments(context, entry, at, 1)
     interface = entry.interface
     assert interface is not None
     state = CHECKSUM_UNKNOWN
@@ -145,7 +147,10 @@ def transmit_large(
     store_u16(scratch, l4 + 16, checksum(scratch, l4, 0, pseudo))
     interface = entry.interface
     assert interface is not None
-    context.segments_out += (length + segment - 1) // segment
+    count = (length + segment - 1) // segment
+    context.segments_out += count
+    if entry.marks & FRAGMENTS and is_v4(entry):
+        allow_fragments(context, entry, at, count)
     frame = LargeFrame(take(scratch, 0, l4 + header), segment, pieces, at, l4)
     hop = unresolved(entry, at)
     if entry.marks & COPY_TX:
@@ -180,6 +185,18 @@ def put_headers(
     ports = (ports << 16) | entry.rport
     put_tcp(scratch, l4, ports, seq, ack, ((header // 4) << 28) | (flags << 16) | window, context.urgent)
     return pseudo
+
+
+def allow_fragments(context: Context, entry: Entry, at: int, count: int) -> None:
+    """Makes the IPv4 header at `at` one that routers may fragment: no DF, and an identification (RFC 6864, 4.2); of a
+    packet that is to be cut into `count` those that follow it are its alone."""
+    scratch = context.scratch
+    source, destination = join(entry.laddr_hi, entry.laddr_lo), join(entry.raddr_hi, entry.raddr_lo)
+    identification = context.network.identifications.next(source, destination, PROTO_TCP, count)
+    store_u16(scratch, at + 4, identification & 0xFFFF)
+    store_u16(scratch, at + 6, 0)
+    store_u16(scratch, at + 10, 0)
+    store_u16(scratch, at + 10, checksum(scratch, at, 20, 0) ^ 0xFFFF)
 
 
 def put_timestamps(scratch: bytearray, at: int, tsval: int, tsecr: int) -> int:

@@ -16,8 +16,8 @@ from uinet.wire.packet cimport Packet, is_mapped
 from uinet.wire.segment cimport Segment
 
 cdef unsigned int MASK32, ACK, ECE, FIN, RST, SYN, NO_WSCALE, ACE_SHIFT
-cdef unsigned int COPIED, PINNED, TRIVIAL_ISN
-cdef unsigned char MODE_ACCURATE, MODE_CLASSIC, MODE_NONE
+cdef unsigned int ALWAYS, COPIED, FRAGMENTS, PINNED, TRIVIAL_ISN
+cdef unsigned char DISCOVER_DONT, MODE_ACCURATE, MODE_CLASSIC, MODE_NONE
 cdef long long MILLISECOND
 cdef bytes EMPTY
 cdef object ACCEPT, ACCEPT_PASSIVE, BRIDGE, DEFER, REJECT_RST
@@ -58,9 +58,10 @@ cpdef Py_ssize_t segment_limit(SynEntry entry) except? -2
 cpdef long long receive_limit(Context tcp, SynEntry entry) except? -2
 @cython.locals(entry=SynEntry, wscale=cython.uint)
 cpdef SynEntry entry_from_cookie(Context tcp, Listener listener, Packet packet, Segment seg)
-@cython.locals(offset=cython.longlong, limit=cython.longlong, listener=Listener)
+@cython.locals(offset=cython.longlong, inside=bint, listener=Listener)
 cpdef bint segment_for_entry(Context tcp, SynEntry entry, Packet packet, Segment seg) except -1
 cpdef bint waits_for_data(Context tcp, SynEntry entry, Listener listener, Segment seg) except -1
+cdef bint in_window_of(Context tcp, SynEntry entry, Segment seg) except -1
 cpdef long long offset_in_window(SynEntry entry, Segment seg) except? -0x7FFFFFFF
 @cython.locals(listener=Listener)
 cpdef unfile(Context tcp, SynEntry entry)

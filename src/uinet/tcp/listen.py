@@ -13,7 +13,16 @@ from uinet.ip.interface import Interface, hop_limit
 from uinet.seq import seq_diff, seq_lt
 from uinet.tcp.accecn import HANDSHAKE_ACE
 from uinet.tcp.config import Config, first_window, largest_buffer
-from uinet.tcp.constants import COPIED, MODE_ACCURATE, MODE_CLASSIC, MODE_NONE, PINNED, TRIVIAL_ISN
+from uinet.tcp.constants import (
+    ALWAYS,
+    COPIED,
+    FRAGMENTS,
+    MODE_ACCURATE,
+    MODE_CLASSIC,
+    MODE_NONE,
+    PINNED,
+    TRIVIAL_ISN,
+)
 from uinet.tcp.context import Context
 from uinet.tcp.cookies import flooded, send_cookie
 from uinet.tcp.fast_listen import may_open_early
@@ -23,6 +32,7 @@ from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import begin, headers_length, mss_within, put_syn_options, transmit
 from uinet.tcp.listener import NO_QUEUE, Listed, Listener
 from uinet.tcp.negotiate import scale_for
+from uinet.tcp.path import DISCOVER_DONT
 from uinet.tcp.reset import path_back, send_reset
 from uinet.tcp.signing import GOOD, UNKNOWN, admitted
 from uinet.tcp.sound import source_is_sound
@@ -123,7 +133,7 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     stats = tcp.stats
     interface: Interface = packet.interface
     unbridged = interface.bridge is None
-    if seg.flags & (FIN | RST) or not source_is_sound(packet, seg):
+    if seg.flags & RST or (seg.flags & FIN and tcp.settings.drop_syn_fin) or not source_is_sound(packet, seg):
         stats.count("tcp_syn_dropped")
         if tcp.syn_events is not None:
             note_packet(tcp, UNSOUND, packet, seg)
@@ -203,6 +213,8 @@ def mark_entry(config: Config, entry: Entry) -> None:
         entry.marks |= PINNED
     if config.trivial_isn:
         entry.marks |= TRIVIAL_ISN
+    if config.mtu_discover == DISCOVER_DONT:
+        entry.marks |= FRAGMENTS
 
 
 def keyed_syn(tcp: Tcp, listener: Listener, entry: Entry, packet: Packet, seg: Segment) -> bool:
@@ -467,16 +479,23 @@ def segment_for_entry(tcp: Tcp, entry: SynEntry, packet: Packet, seg: Segment) -
     """A segment for a half-open connection; True if it completes the handshake (the caller makes the TCB)."""
     stats = tcp.stats
     if seg.flags & RST:
-        if seg.seq == (entry.irs + 1) & MASK32 or (entry.deferred and seg.seq == entry.irs):
+        inside = not entry.deferred and in_window_of(tcp, entry, seg)
+        if (
+            seg.seq == (entry.irs + 1) & MASK32 or (entry.deferred and seg.seq == entry.irs)
+            or (inside and tcp.settings.insecure_rst)
+        ):
             stats.count("tcp_rst_in")
             stats.count("tcp_syncache_reset")
             drop(tcp, entry, "reset")
-        elif not entry.deferred and 0 < offset_in_window(entry, seg) < min(receive_limit(tcp, entry), 0xFFFF):
+        elif inside:
             challenge(tcp, entry)  # RFC 9293 3.10.7.4, RFC 5961 3.2
         else:
             stats.count("tcp_rst_out_of_window")
         return False
     if seg.flags & SYN:
+        if seg.flags & FIN and tcp.settings.drop_syn_fin == ALWAYS:
+            stats.count("tcp_syn_dropped")
+            return False
         if seg.has_timestamps and seg.seq == entry.irs and not seg.flags & ACK and seq_lt(entry.tsval, seg.tsval):
             entry.tsval = seg.tsval  # the answer echoes the SYN that it answers (RFC 7323, 4.3): the peer times by it
         if entry.deferred:
@@ -531,6 +550,11 @@ def waits_for_data(tcp: Tcp, entry: SynEntry, listener: Listener, seg: Segment) 
         return False
     tcp.stats.count("tcp_accept_deferred")
     return True
+
+
+def in_window_of(tcp: Tcp, entry: SynEntry, seg: Segment) -> bool:
+    """Whether a segment begins in the window of a SYN,ACK."""
+    return 0 <= offset_in_window(entry, seg) < min(receive_limit(tcp, entry), 0xFFFF)
 
 
 def offset_in_window(entry: SynEntry, seg: Segment) -> int:

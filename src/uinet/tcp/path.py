@@ -13,6 +13,7 @@ PROBING_BLACK_HOLE = 1  # where full segments have vanished without a word, or a
 PROBING_ALWAYS = 2  # every connection begins with the base and searches from there
 
 # what ICMP may do (IP_MTU_DISCOVER)
+DISCOVER_DONT = 0  # over IPv4 routers fragment, nothing is discovered; IPv6 has no such routers, there it is WANT
 DISCOVER_WANT = 1  # these two are the same for TCP
 DISCOVER_DO = 2
 DISCOVER_PROBE = 3  # nothing, and the cache of path MTUs neither

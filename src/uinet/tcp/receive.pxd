@@ -12,6 +12,7 @@ from uinet.tcp.telling cimport tells_of_twice
 from uinet.tcp.tcb cimport Tcb
 
 cdef Py_ssize_t ROOM_OF_ISLAND
+cdef long long FIN_HASTE
 cdef unsigned int MASK32, EV_EOF, EV_READABLE
 cdef unsigned char CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN_RECEIVED, TIME_WAIT
 

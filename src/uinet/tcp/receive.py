@@ -24,6 +24,7 @@ from uinet.tcp.telling import tells_of_twice
 from uinet.units import MASK32
 
 ROOM_OF_ISLAND = 2048  # bytes of receive buffer for each piece of out-of-order data: every other segment may be lost
+FIN_HASTE = 16  # a part like this of the delay of ACKs
 
 
 def take_data(tcb: Tcb, seq: int, data: bytes, offset: int, length: int) -> None:
@@ -170,9 +171,10 @@ def take_fin(tcb: Tcb, fin_seq: int) -> None:
         tcb.rcv_adv = tcb.rcv_nxt
     state = tcb.state
     if state == ESTABLISHED and tcb.bytes_out and tcb.last_ack_sent == fin_seq and not tcb.quick_ack:
-        # who has asked, and been answered, hangs up: our own FIN is likely to follow soon, and to carry the ACK
+        # who has asked, and been answered, hangs up: our own FIN is likely to follow soon, and to carry the ACK; but
+        # the peer waits for nothing else, and is let go after a moment
         if tcb.delack_at == 0:
-            tcb.delack_at = tcb.context.now + tcb.context.settings.delayed_ack
+            tcb.delack_at = tcb.context.now + tcb.context.settings.delayed_ack // FIN_HASTE
     else:
         tcb.ack_now = True
     if state in (SYN_RECEIVED, ESTABLISHED):

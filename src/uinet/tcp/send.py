@@ -119,7 +119,8 @@ def challenge_ack(tcb: Tcb) -> None:
         context.stats.count("tcp_challenge_ack_limited")
         return
     interval = context.settings.challenge_ack_interval
-    tcb.challenge_after = context.now + interval // 2 + context.network.random.below(interval)
+    if interval > 0:
+        tcb.challenge_after = context.now + interval // 2 + context.network.random.below(interval)
     context.stats.count("tcp_challenge_ack")
     send_ack(tcb)
 

@@ -40,7 +40,8 @@ cdef class Settings:
     cdef public long long out_of_order_islands
     cdef public long long challenge_ack_interval
     cdef public long long rst_rate
-    cdef public long long blackhole, copy_held, copy_memory
+    cdef public bint insecure_rst, insecure_syn
+    cdef public long long blackhole, copy_held, copy_memory, drop_syn_fin
     cdef public long long receive_memory
     cdef public long long send_memory
     cdef public long long watched_buffer

@@ -72,6 +72,9 @@ class Settings:
         self.min_mss = 216  # a peer that asks for smaller segments gets these (CVE-2019-11479)
         self.out_of_order_islands = 256  # pieces of out-of-order data a connection
         self.challenge_ack_interval = 500 * MILLISECOND  # per connection
+        self.insecure_rst = False  # a RST resets anywhere in the window, not only at RCV.NXT
+        self.insecure_syn = False  # so does a SYN there, instead of being asked about
+        self.drop_syn_fin = 1  # SYNs with FIN: 0 taken, without the FIN; 1 dropped by listeners; 2 in every state
         self.rst_rate = 1000  # RSTs a second to strangers
         self.blackhole = 0  # no RSTs to strangers: 0 off, 1 not to their SYNs, 2 not to anything
         self.copy_held = 256 << 10  # bytes of packets kept of a flow while it is open whether they are wanted

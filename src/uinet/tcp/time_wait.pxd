@@ -7,7 +7,7 @@ from uinet.tcp.table cimport Entry
 from uinet.tcp.tcb cimport Tcb
 from uinet.wire.segment cimport Segment
 
-cdef unsigned int MASK32, ACK, FIN, RST, SYN
+cdef unsigned int ALWAYS, MASK32, ACK, FIN, RST, SYN
 cdef long long MILLISECOND
 cdef bytes EMPTY
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from uinet.seq import seq_diff, seq_gt, seq_lt
+from uinet.tcp.constants import ALWAYS
 from uinet.tcp.context import Context
 from uinet.tcp.layout import begin, headers_length, put_timestamps, transmit
 from uinet.tcp.table import Entry
@@ -51,6 +52,9 @@ def segment_for(entry: TimeWait, seg: Segment, wanted: bool) -> bool:
     """A segment for a connection in TIME-WAIT; True if it is a SYN for which the entry may give way, as somebody wants
     it (`wanted`: there is a listener)."""
     context = entry.context
+    if seg.flags & SYN and seg.flags & FIN and context.settings.drop_syn_fin == ALWAYS:
+        context.stats.count("tcp_syn_dropped")
+        return False
     if seg.flags & RST:
         return False  # RFC 1337: TIME-WAIT is not assassinated
     if not seg.flags & (SYN | ACK) and in_space(entry, seg):

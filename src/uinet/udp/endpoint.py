@@ -90,6 +90,7 @@ class UdpEndpoint:
         self.reuse_port = False
         self.broadcast = False  # may send to broadcast addresses
         self.dont_fragment = False
+        self.fragments = False  # over IPv4 by routers, not here for what the path carries
         self.probes = False  # what is known of the path's MTU does not count
         self.ttl: int | None = None
         self.tos = 0

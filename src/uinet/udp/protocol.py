@@ -428,9 +428,10 @@ class Udp:
         segment = datagram_bytes(
             route.source, destination, endpoint.local_port, port, data, route.interface.checksums
         )
+        whole = endpoint.probes or (endpoint.fragments and len(destination) == 4)
         output.send(
             self.network, route, UDP, segment, ttl=ttl, tos=endpoint.tos, dont_fragment=endpoint.dont_fragment,
-            mtu=route.interface.mtu if endpoint.probes else 0,
+            mtu=route.interface.mtu if whole else 0,
         )
         if to_broadcast or (is_multicast(destination) and endpoint.multicast_loop):
             self._loop(route.source, endpoint.local_port, destination, port, data, route.interface, ttl)

@@ -15,9 +15,13 @@ from uinet.socket import Socket
 from uinet.sockopt import (
     IP_MTU,
     IP_MTU_DISCOVER,
+    IP_PMTUDISC_DO,
+    IP_PMTUDISC_DONT,
     IP_PMTUDISC_PROBE,
     IPPROTO_IP,
+    IPPROTO_IPV6,
     IPPROTO_TCP,
+    IPV6_MTU_DISCOVER,
     TCP_MTU_PROBING,
 )
 from uinet.units import MASK32
@@ -692,3 +696,80 @@ def test_established_segments_have_df() -> None:
     peer.flush()
     assert all(seg.frame.ipv4.flags == 2 for seg in peer.drain())
     assert build.ipv4.FLAG_DF == 2
+
+
+# IP_PMTUDISC_DONT
+
+
+def header_of(seg: Any) -> tuple[bool, int, bool]:
+    """Whether DF is set, the identification, and whether the header's checksum is right."""
+    packet = seg.frame.packet
+    total = sum(int.from_bytes(packet[at : at + 2], "big") for at in range(0, 20, 2))
+    return bool(packet[6] & 0x40), int.from_bytes(packet[4:6], "big"), total % 0xFFFF == 0
+
+
+def dont(sock: Socket) -> None:
+    sock.setsockopt(IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+
+
+@pytest.mark.rfc("6864", "4.2", "packets that may be fragmented have identifications of their own")
+@pytest.mark.rfc("1191", "3", "without discovery DF is not set")
+@pytest.mark.parametrize("passive", [False, True])
+@pytest.mark.parametrize("gathers", [False, True])
+def test_pmtudisc_dont_lets_routers_fragment_every_packet(passive: bool, gathers: bool) -> None:
+    peer = Peer(gathers=gathers)
+    heard: list[Any] = []
+    collect = peer.collect
+
+    def listening() -> None:
+        before = len(peer.out)
+        collect()
+        heard.extend(peer.out[before:])
+
+    peer.collect = listening  # type: ignore[method-assign]
+    sock = peer.passive(SACKED, before=dont) if passive else peer.active(SACKED, before=dont)
+    sock.send(bytes(100_000))
+    peer.flush()
+    for _ in range(3):
+        peer.take()
+        peer.flush()
+    sock.close()
+    peer.flush()
+    peer.take()
+    assert len(heard) > 40
+    headers = [header_of(seg) for seg in heard]
+    assert not any(df for df, _, _ in headers) and all(right for _, _, right in headers)
+    assert len({ident for _, ident, _ in headers}) == len(headers)
+
+
+def test_pmtudisc_dont_discovers_nothing() -> None:
+    peer = Peer(mtu_probing=2)
+    peer.stack.network.pmtu.update(TABLE_V4, 1300)
+    sock = peer.passive(SACKED, before=dont)
+    assert mss(sock) == 1460 and sock.getsockopt(IPPROTO_IP, IP_MTU_DISCOVER) == IP_PMTUDISC_DONT
+    sock.send(bytes(5000))
+    peer.flush()
+    report(peer, 3, 4, peer.ack, info=1200)
+    assert mss(sock) == 1460 and sock.getsockopt(IPPROTO_IP, IP_MTU) == 1500
+    assert peer.count("tcp_mtu_probe") == 0
+
+
+def test_pmtudisc_dont_can_be_taken_back() -> None:
+    peer = Peer()
+    sock = peer.passive(SACKED, before=dont)
+    sock.setsockopt(IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+    sock.send(bytes(2000))
+    peer.flush()
+    assert {header_of(seg)[:2] for seg in peer.out} == {(True, 0)}
+    report(peer, 3, 4, peer.ack, info=1200)
+    assert mss(sock) == 1160
+
+
+@pytest.mark.rfc("8200", "5", "packets longer than the path's MTU are not sent")
+def test_pmtudisc_dont_is_for_ipv4() -> None:
+    peer = Peer(v6=True)
+    sock = peer.passive(SACKED, before=lambda sock: sock.setsockopt(IPPROTO_IPV6, IPV6_MTU_DISCOVER, IP_PMTUDISC_DONT))
+    sock.send(bytes(5000))
+    peer.flush()
+    report(peer, 2, 0, peer.ack, info=1300)
+    assert mss(sock) == 1240

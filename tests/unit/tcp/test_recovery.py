@@ -149,6 +149,26 @@ def test_sack_holes_are_filled_in_order() -> None:
     assert sock.info().unacked < 15_000 and sock.info().snd_cwnd <= 14_600
 
 
+def test_info_tells_what_recovery_knows() -> None:
+    peer = Peer(congestion="newreno")
+    sock = peer.passive(SACKED)
+    info = sock.info()
+    assert (info.congestion, info.recovery, info.sacked, info.lost, info.delivered) == ("", "open", 0, 0, 0)
+    sock.send(bytes(14_600))
+    peer.flush()
+    peer.drain()
+    peer.advance(0.02)
+    sack(peer, (10_220, 14_600))
+    info = sock.info()
+    assert (info.congestion, info.recovery, info.pacing_rate) == ("newreno", "fast", 0)
+    assert info.sacked == info.delivered == 4380 and not info.reordered
+    assert info.unacked == 14_600 and 1460 <= info.lost < 10_220 and info.min_rtt == pytest.approx(0.02, rel=0.1)
+    peer.ack = (peer.ack + 14_600) & MASK32
+    peer.send(".")
+    info = sock.info()
+    assert (info.recovery, info.sacked, info.lost, info.delivered) == ("open", 0, 0, 14_600)
+
+
 def test_sack_reneging_is_survived() -> None:
     peer, _ = flight(SACKED)
     start = peer.ack

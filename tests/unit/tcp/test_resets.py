@@ -44,6 +44,15 @@ def test_any_state_rst_elsewhere_in_the_window_is_challenged(state: str) -> None
     assert sock.state == before and peer.count("tcp_challenge_ack_limited") == 1
 
 
+def test_challenge_acks_need_not_be_limited() -> None:
+    peer = Peer()
+    peer.stack.sysctl["net.inet.tcp.challenge_ack_interval"] = 0
+    peer.passive()
+    for _ in range(3):
+        peer.send("R", peer.seq + 1)
+        peer.expect(".", ack=peer.seq)
+
+
 @pytest.mark.threat(23)
 @pytest.mark.rfc("5961", "3.2", "a RST out of the window is dropped silently")
 @pytest.mark.parametrize("state", STATES)
@@ -240,3 +249,104 @@ def test_established_abort_tells_its_time() -> None:
     peer.flush()
     stamp = peer.expect("R.").option(Timestamps)
     assert stamp is not None and stamp.echo == peer.now // 1_000_000 + 1000
+
+
+# settings from before RFC 5961, and for SYNs with FIN
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_with_insecure_rst_a_rst_resets_anywhere_in_the_window(state: str) -> None:
+    peer = Peer(insecure_rst=True)
+    sock = getattr(peer, state)()
+    before = sock.state
+    for off in (-1, 1 << 24):
+        peer.send("R", peer.seq + off)
+    assert sock.state == before
+    peer.send("R", peer.seq + 1000)
+    peer.quiet()
+    assert sock.state == "CLOSED"
+
+
+def test_with_insecure_rst_a_rst_in_the_window_ends_a_half_open_connection() -> None:
+    for insecure in (False, True):
+        peer = Peer(insecure_rst=insecure)
+        peer.listen()
+        peer.syn()
+        peer.send("R", peer.seq + 1000)
+        assert [out.flags for out in peer.drain()] == ([] if insecure else ["."])
+        assert peer.stack.tcp.syn_count == (not insecure)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_with_insecure_syn_a_syn_in_the_window_resets(state: str) -> None:
+    peer = Peer(insecure_syn=True, challenge_ack_interval=0)
+    sock = getattr(peer, state)()
+    before = sock.state
+    for off in (-1, 1 << 24):
+        peer.send("S", peer.seq + off)
+        peer.expect(".", ack=peer.seq)
+    assert sock.state == before
+    peer.send("S", peer.seq + 1000)
+    peer.expect("R.", ack=peer.seq)
+    assert sock.state == "CLOSED" and isinstance(sock.error, ConnectionReset)
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_syns_with_fin_to_listeners_are_taken_without_it_or_dropped(mode: int) -> None:
+    peer = Peer(drop_syn_fin=mode)
+    listener = peer.listen()
+    peer.send("SF", peer.seq, options=FULL[:1])
+    if mode:
+        peer.quiet()
+        assert peer.count("tcp_syn_dropped") == 1
+        peer.syn()
+        peer.send("SF", peer.seq - 1)
+        assert bool(peer.drain()) == (mode == 1)
+        return
+    peer.ack = (peer.expect("S.", ack=peer.seq + 1).seq + 1) & 0xFFFFFFFF
+    peer.seq = (peer.seq + 1) & 0xFFFFFFFF
+    peer.send(".")
+    assert listener.accept().state == "ESTABLISHED"
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_syns_with_fin_where_a_connection_is(mode: int) -> None:
+    peer = Peer(drop_syn_fin=mode)
+    sock, _ = peer.connecting()
+    peer.send("SF", peer.seq)
+    assert [out.flags for out in peer.drain()] == ([] if mode == 2 else ["S."])
+    assert sock.state == ("SYN-SENT" if mode == 2 else "SYN-RECEIVED")
+    for state in ("passive", "time_wait"):
+        peer = Peer(drop_syn_fin=mode)
+        getattr(peer, state)()
+        peer.advance(1)
+        peer.send("SF", peer.seq)
+        assert [out.flags for out in peer.drain()] == ([] if mode == 2 else ["."])
+
+
+@pytest.mark.rfc("9293", "3.10.7.3", "text of the SYN of a simultaneous open waits until the connection is established")
+@pytest.mark.parametrize("shut", ["", "read", "closed"])
+def test_data_in_the_syn_of_a_simultaneous_open(shut: str) -> None:
+    peer = Peer()
+    sock, _ = peer.connecting()
+    peer.send("S", peer.seq, data=b"early")
+    peer.seq = (peer.seq + 1) & 0xFFFFFFFF
+    peer.expect("S.", ack=peer.seq)
+    assert sock.state == "SYN-RECEIVED"
+    with pytest.raises(WouldBlock):
+        sock.recv(100)
+    if shut == "read":
+        sock.shutdown(0)
+    elif shut == "closed":
+        sock.close()
+    peer.seq = (peer.seq + 5) & 0xFFFFFFFF
+    peer.send(".", data=b" and late" if not shut else b"")
+    if not shut:
+        assert sock.recv(100) == b"early and late"
+        assert peer.stack.tcp.received_bytes == 0
+    else:
+        assert peer.stack.tcp.received_bytes == 0
+        peer.advance(1)
+        peer.drain()
+        peer.send("P.", peer.seq - 5, data=b"early")  # it was not acknowledged
+        assert [out.flags for out in peer.drain()] == (["."] if shut == "read" else ["R."])

@@ -24,6 +24,7 @@ BSD_STATES = {
     "CLOSE_WAIT": "CLOSE-WAIT", "LAST_ACK": "LAST-ACK", "FIN_WAIT_1": "FIN-WAIT-1", "FIN_WAIT_2": "FIN-WAIT-2",
     "CLOSING": "CLOSING", "CLOSED": "CLOSED",
 }
+HYSTART = re.compile(r"echo [0-3] > /sys/module/tcp_cubic/parameters/hystart_detect$")
 SETKEY = re.compile(r"\bsetkey\s+-[cF]\s*$")
 
 
@@ -69,6 +70,14 @@ class Commands:
             pass
         elif words[0] == "tc" and words[-1] == "pfifo":
             pass  # a plain queue, as ours is
+        elif words[:2] == ["tc", "qdisc"] and words[-2:] == ["root", "fq"]:
+            self.stack.tcp.settings.pacing = True  # that is what a kernel's TCP leaves to it
+        elif words[:2] == ["ethtool", "-K"] and not set(words[3:]) - {"tso", "gso", "gro", "off"}:
+            pass  # what is sent is compared as it would be without these
+        elif HYSTART.match(line):
+            how = int(words[1])
+            self.stack.tcp.settings.hystart = how & 2 != 0
+            self.stack.tcp.settings.hystart_train = how & 1 != 0
         elif words == ["tcpdrop", "-s", "TIME_WAIT"]:
             self.stack.tcp.time_wait.clear()
         else:

@@ -86,12 +86,9 @@ def _rfc1323(stack: Stack, value: str) -> None:
     stack.tcp.settings.timestamps = number in (1, 3)
 
 
-def _before_rfc5961(what: str) -> Setter:
-    def apply(stack: Stack, value: str) -> None:
-        if value != "0":
-            raise Unsupported(f"{what} as before RFC 5961")
-
-    return apply
+def _drop_syn_fin(stack: Stack, value: str) -> None:
+    """0 nowhere, 1 in every state; listeners alone is ours."""
+    stack.tcp.settings.drop_syn_fin = 2 if int(value) else 0
 
 
 SYSCTLS: dict[str, Setter] = {
@@ -120,9 +117,9 @@ SYSCTLS: dict[str, Setter] = {
     "net.inet.tcp.keepintvl": _setting("keepalive_interval", MILLISECOND),
     "net.inet.tcp.keepcnt": _setting("keepalive_count"),
     "net.inet.tcp.syncookies": _flag("syn_cookies"),
-    "net.inet.tcp.insecure_rst": _before_rfc5961("RSTs anywhere in the window"),
-    "net.inet.tcp.insecure_syn": _before_rfc5961("SYNs that reset a connection"),
-    "net.inet.tcp.blackhole": _only("0"),
+    "net.inet.tcp.insecure_rst": _flag("insecure_rst"),
+    "net.inet.tcp.insecure_syn": _flag("insecure_syn"),
+    "net.inet.tcp.blackhole": _setting("blackhole"),
     "net.inet.tcp.icmp_may_rst": _only("1"),
-    "net.inet.tcp.drop_synfin": _only("0"),
+    "net.inet.tcp.drop_synfin": _drop_syn_fin,
 }

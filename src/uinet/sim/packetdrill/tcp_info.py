@@ -52,6 +52,7 @@ def linux_info(sock: Socket) -> dict[str, int]:
         "tcpi_snd_ssthresh": INFINITE if tcb.ssthresh >= INFINITE else tcb.ssthresh // mss,
         "tcpi_probes": known.probes, "tcpi_advmss": known.advmss, "tcpi_pmtu": known.pmtu,
         "tcpi_reordering": DUP_THRESH, "tcpi_bytes_acked": known.bytes_acked,
+        "tcpi_rcv_rtt": tcb.tuning.rtt // MICROSECOND if tcb.tuning is not None else 0,
         "tcpi_ato": round(known.ato * SECOND) // MICROSECOND,
     }
     fast = tcb.fast_open

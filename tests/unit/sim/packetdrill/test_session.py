@@ -140,6 +140,8 @@ def test_a_snippet_that_exits_does_not_end_the_process() -> None:
 @pytest.mark.parametrize("command", [
     "sysctl -q net.ipv4.tcp_timestamps=0", "sysctl -w net.inet.tcp.rfc1323=2", "../common/defaults.sh",
     "../common/set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=0", "ip tcp_metrics flush all > /dev/null 2>&1",
+    "tc qdisc replace dev tun0 root fq", "ethtool -K tun0 tso off gso off",
+    "echo 3 > /sys/module/tcp_cubic/parameters/hystart_detect", "sysctl -w net.inet.tcp.insecure_syn=1",
 ])
 def test_commands_that_mean_something(command: str) -> None:
     passes(f"`{command}`\n{SERVER}")
@@ -152,9 +154,30 @@ def test_sysctls_set_what_they_say() -> None:
     fails("`sysctl -q net.ipv4.tcp_sack=0`\n" + SERVER, "options are")
 
 
+def test_sysctls_of_freebsd_that_take_back_rfc_5961() -> None:
+    script = SERVER + "+0 < R 100:100(0) win 0\n+0 %{ assert tcpi_state == TCP_CLOSE, tcpi_state }%\n"
+    passes("`sysctl -w net.inet.tcp.insecure_rst=1`\n" + script)
+    fails("`sysctl -w net.inet.tcp.insecure_rst=0`\n" + script, "assertion")
+    script = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 bind(3, ..., ...) = 0\n+0 listen(3, 1) = 0\n"
+    script += "+0 < SF 0:0(0) win 1000 <mss 1000>\n+0 > S. 0:0(0) ack 1 <...>\n"
+    passes("`sysctl -w net.inet.tcp.drop_synfin=0`\n" + script)
+    fails("`sysctl -w net.inet.tcp.drop_synfin=1`\n" + script, "")
+
+
+def test_what_commands_of_linux_mean_to_our_stack() -> None:
+    from uinet.sim.packetdrill.commands import Commands
+    from uinet.stack import Stack
+
+    stack = Stack(b"commands", 0)
+    commands = Commands(stack, lambda clients, servers, unasked: None)
+    commands.run("tc qdisc replace dev tun0 root fq\necho 1 > /sys/module/tcp_cubic/parameters/hystart_detect")
+    settings = stack.tcp.settings
+    assert settings.pacing and settings.hystart_train and not settings.hystart
+
+
 @pytest.mark.parametrize(("command", "reason"), [
     ("rm -rf /", "the command 'rm -rf /'"), ("sysctl -q net.ipv4.no_such=1", "net.ipv4.no_such"),
-    ("sysctl net.ipv4.tcp_sack", "reading"), ("sysctl -w net.inet.tcp.insecure_rst=1", "RFC 5961"),
+    ("sysctl net.ipv4.tcp_sack", "reading"), ("sysctl -w net.ipv4.tcp_ecn=7", "ECN set to 7"),
     ("echo 'open", "the command"),
 ])
 def test_commands_that_mean_nothing_here_skip_the_script(command: str, reason: str) -> None:
