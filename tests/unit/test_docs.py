@@ -7,10 +7,14 @@ import io
 import os
 import re
 import runpy
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from uinet.errors import InvalidArgument
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -146,3 +150,36 @@ def test_tests_that_pages_name_exist() -> None:
 def test_each_of_the_72_cases_of_passive_receive_has_its_row_and_its_test() -> None:
     rows = re.findall(r"^\| (\d+) \| `test_\w+` \|", (ROOT / "docs" / "rebuilding.md").read_text(), re.M)
     assert [int(number) for number in rows] == list(range(1, 73))
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The arguments of the `uinet` commands that a page names, in blocks for a shell and within its sentences."""
+    text = page.read_text()
+    lines = [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S) for line in block.splitlines()]
+    found = [rest for line in lines for rest in re.findall(r"(?:^|[\s|&;$])uinet (.*)", line)]
+    found += re.findall(r"`uinet ([^`]*)`", text)
+    for line in found:
+        words = shlex.split(line, comments=True)
+        ends = [place for place, word in enumerate(words) if word in ("|", "&", "&&", ">", "2>", "...")]
+        yield words[: ends[0] if ends else None]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_have_the_options_that_the_page_gives_them(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    click = pytest.importorskip("click")
+    from uinet.cli.group import COMMANDS, group
+
+    monkeypatch.setenv("UINET_CONTROL", "/run/none")
+    for words in commands(page):
+        if not words or words[0] not in COMMANDS:
+            continue
+        command = group.get_command(click.Context(group), words[0])
+        assert command is not None
+        try:
+            command.make_context(words[0], words[1:])
+        except click.NoSuchOption as error:
+            pytest.fail(f"uinet {' '.join(words)}: {error.message}")
+        except click.UsageError as error:  # a page may leave arguments out, or say N for one
+            assert "unexpected extra argument" not in error.message, words
+        except (click.exceptions.Exit, InvalidArgument):
+            pass

@@ -38,17 +38,21 @@ def si(value: float, unit: str = "") -> str:
     return f"{text} {PREFIXES[power]}{unit}".rstrip()
 
 
-class Seconds(click.FloatRange):
-    """Seconds on a command line: a number from `min` up to ten years; "nan", which no range keeps out, is none."""
+class Number(click.FloatRange):
+    """A number of a range; "nan", which no range keeps out, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+class Seconds(Number):
+    """Seconds on a command line: from `min` up to ten years."""
 
     def __init__(self, min: float) -> None:
         super().__init__(min, 10 * 365 * 86400)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        seconds = super().convert(value, param, ctx)
-        if seconds != seconds:
-            self.fail(f"{value!r} is not a number", param, ctx)
-        return seconds
 
 
 def seed_option(function: F) -> F:

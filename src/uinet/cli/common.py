@@ -15,15 +15,15 @@ import click
 
 from uinet.addressing import WORDS
 from uinet.aio.host import Host
-from uinet.cli.basics import Seconds, console, json_option, print_json, seed_option, si
+from uinet.cli.basics import Number, Seconds, console, json_option, print_json, seed_option, si
 from uinet.cli.inside import CLOSED, Inside, inside_options
 from uinet.errors import DeviceGone
 from uinet.ip.interface import LINK_LOCAL
 from uinet.wire.addresses import parse_prefix, unpack_address
 
 __all__ = [
-    "HostOptions", "Seconds", "console", "host_options", "json_option", "print_json", "seed_bytes", "seed_option", "si",
-    "until_interrupted",
+    "HostOptions", "Number", "Seconds", "console", "host_options", "json_option", "print_json", "seed_bytes",
+    "seed_option", "si", "until_interrupted",
 ]
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import click
 
 from uinet.bridging.constants import STATES
 from uinet.cli.basics import Seconds, json_option, print_json
-from uinet.cli.group import DONE, FAILED
+from uinet.cli.group import DONE, FAILED, Failure
 from uinet.cli.looking import control_argument, show_table, table_of
 from uinet.control.client import Client
 
@@ -48,6 +48,8 @@ def command(state: str, conditions: tuple[str, ...], wait: float, as_json: bool,
     """
     with Client(path) as client:
         rows = list(client.rows("flow", state=state, filter=list(conditions), wait=wait))
+        if not rows:
+            raise Failure(f"no flow meets {' and '.join(conditions)} (uinet stat flows shows those that there are)")
         deadline = time.monotonic() + wait + 1.0
         waiting = [row for row in rows if "wanted" in row]
         while waiting and time.monotonic() < deadline:
@@ -58,7 +60,7 @@ def command(state: str, conditions: tuple[str, ...], wait: float, as_json: bool,
             print_json(row)
     else:
         show_table(table_of(rows, COLUMNS, {"serial": "number"}))
-    return DONE if rows and all(row["state"] == state for row in rows) else FAILED
+    return DONE if all(row["state"] == state for row in rows) else FAILED
 
 
 def settled(client: Client, row: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ import click
 from rich.live import Live
 from rich.table import Table
 
-from uinet.cli.common import Seconds, console, seed_bytes, seed_option, si
+from uinet.cli.common import Number, Seconds, console, seed_bytes, seed_option, si
 from uinet.cli.group import DONE
 from uinet.cli.inside import Inside, inside_options
 from uinet.honeypot.engine import Options
@@ -48,7 +48,7 @@ MOST = 1 << 20
               help="Told apart between two reports; the rest is counted as one.")
 @click.option("--remember", type=click.IntRange(64, 1 << 24), default=65536, show_default=True, metavar="N",
               help="SYNs kept for the fingerprints of connections that come of them.")
-@click.option("--log-rate", type=click.FloatRange(1, 1e6), default=2000.0, show_default=True, metavar="N",
+@click.option("--log-rate", type=Number(1, 1e6), default=2000.0, show_default=True, metavar="N",
               help="Records a second; of more a line tells how many were left out.")
 @click.option("--banner", "banners", multiple=True, metavar="PORT=TEXT",
               help=r"Said first on that port (\r \n \xHH are understood); PORT= for none. May be repeated.")

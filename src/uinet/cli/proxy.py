@@ -166,7 +166,7 @@ def command(
         raise InvalidArgument(f"{policy}: with --mode tcp a policy defines codec, and nothing else")
     coding = make_coding(
         codec, codec_peer, None if codec_store is None else str(codec_store), codec_size << 20, codec_level,
-        loaded.codec if loaded is not None else None,
+        loaded.choose_codec if loaded is not None and loaded.codec is not None else None,
     )
     screen = console(stderr=True)
     if mode == "tcp":

@@ -9,7 +9,7 @@ import click
 from rich.live import Live
 from rich.table import Table
 
-from uinet.cli.common import Seconds, console, json_option, print_json, seed_bytes, seed_option, si
+from uinet.cli.common import Number, Seconds, console, json_option, print_json, seed_bytes, seed_option, si
 from uinet.cli.group import DONE, FAILED
 from uinet.cli.inside import Inside, inside_options
 from uinet.errors import InvalidArgument
@@ -30,7 +30,7 @@ MOST_CONNECTIONS = 100_000_000
     help="How many to open.",
 )
 @click.option(
-    "--rate", type=click.FloatRange(0, 1e9), default=0.0, metavar="N", help="New ones a second; default: all it can.",
+    "--rate", type=Number(0, 1e9), default=0.0, metavar="N", help="New ones a second; default: all it can.",
 )
 @click.option(
     "--listeners", type=click.IntRange(0, MOST_CONNECTIONS), default=0, metavar="N",

@@ -130,8 +130,14 @@ def _copy(get: Callable[[FlowCopy], Any]) -> Callable[[Any], Any]:
     return tell
 
 
+def _serial(entry: Any) -> int | None:
+    if isinstance(entry, Tcb):
+        return entry.serial
+    return entry.conn.serial if isinstance(entry, Reception) and entry.conn is not None else None
+
+
 KEY = (
-    Field("serial", NUMBER, _of_tcb(lambda tcb: tcb.serial), "number of the connection (IP_SERIALNO)"),
+    Field("serial", NUMBER, _serial, "number of the connection (IP_SERIALNO)"),
     Field("cdom", NUMBER, lambda entry: entry.cdom, "connection domain", False),
     Field("vlans", TEXT, lambda entry: vlans_of(entry.vids), "VLAN IDs, outermost first"),
     Field("local", ADDRESS, lambda entry: _address(entry.laddr_hi, entry.laddr_lo), "local address"),

@@ -66,10 +66,11 @@ class Options:
 class Visit:
     """One connection."""
 
-    __slots__ = ("began", "first", "frame", "l2", "last", "received", "replied", "sent", "sock")
+    __slots__ = ("began", "first", "frame", "l2", "last", "received", "replied", "sent", "serial", "sock")
 
     def __init__(self, sock: Socket, now: int) -> None:
         self.sock = sock
+        self.serial = sock.serialno
         self.began = self.last = now
         self.l2 = sock.l2info
         self.frame = b""
@@ -207,7 +208,8 @@ class Honeypot(Timer):
         (peer, port), (ours, our_port) = visit.sock.getpeername(), visit.sock.getsockname()
         now = self.stack.now
         return {
-            "event": "connection", "start": (visit.began + self.epoch) / 1e9, "end": (now + self.epoch) / 1e9,
+            "event": "connection", "serial": visit.serial,
+            "start": (visit.began + self.epoch) / 1e9, "end": (now + self.epoch) / 1e9,
             "duration": (now - visit.began) / 1e9, "source": str(peer), "source_port": port, "destination": str(ours),
             "port": our_port, **link_fields(visit.l2), "received": visit.received, "sent": visit.sent,
             "first": first_bytes(visit.first), "close": how,

@@ -27,6 +27,7 @@ WATCHED: dict[str, str] = {
 def tables(running: Running) -> dict[str, Table]:
     """The tables of a honeypot, by name."""
     fields = Fields(
+        Field("serial", NUMBER, lambda one: one.serial, "number of the connection (IP_SERIALNO)"),
         Field("source", ADDRESS, lambda one: str(one.sock.getpeername()[0]), "who connected"),
         Field("source_port", NUMBER, lambda one: one.sock.getpeername()[1], "and its port"),
         Field("vlans", TEXT, lambda one: ":".join(str(tag.vid) for tag in one.l2.vlans) if one.l2 else "", "VLAN IDs"),

@@ -11,10 +11,11 @@ import heapq
 import select
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from uinet.control.commands import sysctl_set
 from uinet.control.server import Server as ControlServer
 from uinet.errors import InvalidArgument
 from uinet.hosts.directory import Directory
@@ -23,6 +24,10 @@ from uinet.hosts.plan import HostPlan
 from uinet.link.device import Device
 from uinet.stack import Stack
 from uinet.wire.frame import Frame, new_frame
+
+if TYPE_CHECKING:
+    from uinet.control.served import Served
+    from uinet.control.session import Rows
 
 BATCH = 64
 MOST_WAITING = 8192  # frames that the device has not taken yet
@@ -64,6 +69,8 @@ class Fleet:
         device.on_readable = self._on_readable
         self.poll = select.poll()
         self.manager = Stack(seed, clock())
+        self.manager.clock = clock
+        self.settings: dict[str, Any] = {}  # those that were set, of every host
         self.manager.on_control = self._open_control
         self.services: list[ControlServer] = []
 
@@ -72,8 +79,20 @@ class Fleet:
 
     def _open_control(self, path: str | None) -> ControlServer:
         server = ControlServer(self.manager, path, devices=lambda: {"device": self.device.statistics()})
+        server.commands["sysctl-set"] = self._set
         self.services.append(server)
         return server
+
+    def _set(self, served: Served, request: dict[str, Any]) -> Iterator[Rows]:
+        """Sets a setting of every host: of those that are awake now, of the others when they wake."""
+        for rows in sysctl_set(served, request):  # checked, and noted, by the manager
+            name, value = rows[0]["name"], rows[0]["value"]
+            self.settings.pop(name, None)
+            self.settings[name] = value
+            yield rows
+        for host in list(self.awake.values()):
+            host.set(self.settings)
+            yield []
 
     def _count(self, name: str) -> None:
         self.counts[name] += 1
@@ -90,6 +109,7 @@ class Fleet:
         if len(self.awake) >= self.most:
             self._put_one_to_sleep()
         host = Awake(plan, self.seed + plan.mac + plan.vids, now, self.device.checksums, self._count)
+        host.set(self.settings)
         self.awake[plan] = host
         self.counts["awoken"] += 1
         return host

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from uinet.errors import Error, WouldBlock
+from uinet.errors import Error, InvalidArgument, WouldBlock
 from uinet.hosts.services import Service, answer, begin, happens
 from uinet.socket import Socket
 from uinet.sockopt import SOCK_DGRAM
@@ -68,6 +69,13 @@ class Awake:
     def ip(self) -> IPAddress:
         """Its first address."""
         return unpack_address(self.plan.addresses[0])
+
+    def set(self, settings: dict[str, Any]) -> None:
+        """Gives the stack these settings, by name; what one of them may be depends on another, so in two rounds."""
+        for _ in range(2):
+            for name, value in settings.items():
+                with contextlib.suppress(InvalidArgument):
+                    self.stack.sysctl[name] = value
 
     def _accept(self, service: Service, listener: Socket, events: int) -> None:
         while listener.readable:

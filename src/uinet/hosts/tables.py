@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from uinet.control import connections
 from uinet.control.fields import ADDRESS, NUMBER, SECONDS, TEXT, Field, Fields
 from uinet.control.tables import STATISTICS, Counted, Table, some
+from uinet.hashing import Walk
 from uinet.hosts import directory
 from uinet.hosts.fleet import COUNTERS
 from uinet.units import SECOND
@@ -27,7 +30,12 @@ def tables(fleet: Fleet) -> dict[str, Table]:
         Field("connections", NUMBER, lambda one: len(one.open), "that are open"),
         Field("idle", SECONDS, partial(_idle, fleet), "since a frame came for it"),
     )
+    opened = Fields(
+        Field("host", TEXT, lambda one: one[0].name, "whose it is"),
+        *(replace(field, get=partial(_of_entry, field.get)) for field in connections.FIELDS.by_name.values()),
+    )
     return {
+        "sessions": Table(opened, partial(_sessions, fleet), "TCP connections of the hosts that are awake"),
         "awake": Table(fields, partial(_awake, fleet), "hosts that have a stack"),
         "hosts": Table(STATISTICS, partial(_counters, fleet), "counters of the hosts"),
     }
@@ -35,6 +43,17 @@ def tables(fleet: Fleet) -> dict[str, Table]:
 
 def _idle(fleet: Fleet, host: Any) -> float:
     return float(max(0, fleet.clock() - host.last)) / SECOND
+
+
+def _of_entry(get: Callable[[Any], Any], one: tuple[Any, Any]) -> Any:
+    return get(one[1])
+
+
+def _sessions(fleet: Fleet, served: Served) -> Iterator[list[Any]]:
+    for host in list(fleet.awake.values()):
+        walk = Walk(host.stack.tcp.table)
+        while not walk.done:
+            yield [(host, entry) for entry in walk.step(connections.BUCKETS)]
 
 
 def _awake(fleet: Fleet, served: Served) -> Iterator[list[Any]]:

@@ -74,8 +74,6 @@ class CodedJoint(StreamJoint):
         """One of the tasks: what it raises ends the connection."""
         try:
             await work
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
             if isinstance(error, CodecError):
                 self.coding.failed(error, self.connection)
@@ -84,7 +82,7 @@ class CodedJoint(StreamJoint):
                 self._break(error)
             elif not (self.peer.lost or self.plain.lost) and self.link.error is None:
                 self._break(error if self.policy is NOTHING else PolicyError(self.policy.describe(error)))
-            if not isinstance(error, Exception):
+            if not isinstance(error, Exception | SystemExit):
                 raise
         else:
             self._flow_ended()

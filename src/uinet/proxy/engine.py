@@ -167,7 +167,7 @@ class Proxy:
             decision = self.policy.decide(syn)
             if not inspect.isawaitable(decision):
                 return self._apply(connection, verdict_of(decision))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return self._policy_failed(connection, error)
         assert self.run is not None
         self._hold(connection)
@@ -207,22 +207,26 @@ class Proxy:
             return  # the client has gone, or the proxy has stopped
         self.stack.tcp.refresh()
         syn = connection.syn
-        try:
-            if isinstance(result, BaseException):
-                raise result
-            verdict = self._apply(connection, verdict_of(result))
-        except Exception as error:
-            verdict = self._policy_failed(connection, error)
+        if isinstance(result, BaseException):
+            verdict = self._policy_failed(connection, result)
+        else:
+            try:
+                verdict = self._apply(connection, verdict_of(result))
+            except Exception as error:
+                verdict = self._policy_failed(connection, error)
         if verdict != Verdict.DEFER:
             syn.deliver(verdict)
 
     def _policy_failed(self, connection: Connection, error: BaseException) -> Verdict:
         assert self.policy is not None
-        said = PolicyError(self.policy.describe(error))  # with file and line, in the connection's record as well
+        self._told_failed(connection, PolicyError(self.policy.describe(error)))  # with file and line
+        return Verdict.REJECT_SILENT
+
+    def _told_failed(self, connection: Connection, said: PolicyError) -> None:
+        """The end of a connection whose policy failed: a line, and its record."""
         if self.on_error is not None:
             self.on_error(str(said))
         self.finish(connection, "policy-error", said)
-        return Verdict.REJECT_SILENT
 
     def _hold(self, connection: Connection) -> None:
         if connection.serial not in self.active:
@@ -317,6 +321,9 @@ class Proxy:
         """Joins the two sockets of an open connection."""
         try:
             joint = connection.joint = self.join(connection, client, server)
+        except PolicyError as error:
+            self._told_failed(connection, error)
+            return
         except Exception as error:  # an upcall that raises would cost the listener
             log.exception("joining %r failed", connection)
             self.finish(connection, "reset", error)

@@ -111,6 +111,14 @@ class Policy:
         """One line about an error that came out of the policy, with the place in its file."""
         return f"{place(error, self.path)}: {summary(error)}"
 
+    def choose_codec(self, connection: Any) -> Any:
+        """What `codec` answers; PolicyError, one line with file and line, if it raises."""
+        assert self.codec is not None
+        try:
+            return self.codec(connection)
+        except (Exception, SystemExit) as error:
+            raise PolicyError(self.describe(error)) from None
+
     @classmethod
     def load(cls, path: str | Path) -> Policy:
         """Runs the file and takes what it defines; PolicyError, one line with file and line, if it can't."""
@@ -153,6 +161,8 @@ def _checked(function: Any, name: str, parameters: int, path: str) -> Any:
         raise PolicyError(f"{path}: {name} is not a function")
     if name in STREAMS and not inspect.iscoroutinefunction(function):
         raise PolicyError(f"{path}:{line}: {name} must be an `async def`")
+    if name in ("codec", "tracked") and inspect.iscoroutinefunction(function):
+        raise PolicyError(f"{path}:{line}: {name} must be a plain `def`: its answer can't be waited for")
     try:
         inspect.signature(function).bind(*range(parameters))
     except TypeError:

@@ -101,9 +101,9 @@ class Runner(Stoppable):
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        self.proxy.abort()
         for task in self.tasks:
             task.cancel()
-        self.proxy.abort()
         await self._close()
 
     async def _close(self) -> None:
@@ -180,8 +180,8 @@ class Runner(Stoppable):
             result: object
             try:
                 result = await work
-            except Exception as error:
-                result = error
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                result = error  # cancelled: if it was us, nobody waits for the answer any more
             later(result)
 
         # not create_task: an eager task factory would deliver the verdict before DEFER is returned

@@ -93,7 +93,7 @@ def tell_bytes(proxy: Proxy, connection: Connection, from_client: bool, data: by
     assert proxy.policy is not None and proxy.policy.tracked is not None
     try:
         proxy.policy.tracked(data, from_client, connection)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if proxy.on_error is not None:
             proxy.on_error(proxy.policy.describe(error))
         track = connection.bridged.track if connection.bridged is not None else None

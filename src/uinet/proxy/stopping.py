@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 
 
@@ -12,6 +13,7 @@ class Stoppable:
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
+        self.signals = 0
 
     def stop(self) -> None:
         """Begins to stop; the second time, without waiting for open connections any longer."""
@@ -20,7 +22,15 @@ class Stoppable:
         self.stopping.set()
 
     def stop_on_signals(self) -> None:
-        """SIGINT and SIGTERM stop it from now on."""
+        """SIGINT and SIGTERM stop it from now on; a third one ends the process, whatever a policy is still at."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(number, self._signalled, number)
+
+    def _signalled(self, number: int) -> None:
+        self.signals += 1
+        if self.signals <= 2:
+            self.stop()
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)

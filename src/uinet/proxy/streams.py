@@ -128,12 +128,12 @@ class StreamJoint:
             await sink.writer.drain()
             while await source.reader.read(CHUNK):
                 pass  # the function wanted no more; the source may still end its stream in peace
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
-            if not (source.lost or sink.lost):  # otherwise it is how the function took the connection's end
+            # (where a side is lost it is how the function took the connection's end, and where we are done it was
+            # cancelled by us; else what was cancelled is something that it awaits)
+            if not (source.lost or sink.lost):
                 self._break(PolicyError(self.policy.describe(error)))
-            if not isinstance(error, Exception):
+            if not isinstance(error, Exception | SystemExit):
                 raise
         else:
             self._flow_ended()

@@ -6,7 +6,6 @@ Python, it is what people say: a duration is seconds as a number. Text, from a c
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ DURATIONS = {
     "h": 60 * MINUTE, "d": 24 * 60 * MINUTE,
 }
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+MOST_SECONDS = 10**18  # beyond any range, and short of what a float can't hold as ns
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _NUMBER = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,9})?) ?([a-z]*)")
 
@@ -143,8 +143,8 @@ class Duration(Kind):
                 return None
             unit = DURATIONS[found[2]]
             return round(float(found[1]) * unit) if "." in found[1] else int(found[1]) * unit
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MOST_SECONDS:
+            return None  # "nan" is not less than anything
         return round(value * SECOND)
 
     def dump(self, held: Any) -> float:
@@ -238,7 +238,9 @@ def duration(nanoseconds: int) -> str:
 def short(value: Any) -> str:
     """A value as an error message shows it: whoever sent it may have sent a lot."""
     if isinstance(value, int | float | str):
-        text = str(value) if not isinstance(value, int) or abs(value) < 10**30 else f"{value:.3e}"
+        if isinstance(value, int) and abs(value) >= 10**30:
+            return f"an integer of {value.bit_length()} bits"
+        text = str(value) or "nothing"
         text = text if text.isprintable() else ascii(text)
         return text if len(text) <= 40 else f"{text[:37]}..."
     return f"a {type(value).__name__}"

@@ -40,6 +40,7 @@ cdef class SynEntry(Listed):
 @cython.locals(entry=SynEntry)
 cpdef SynEntry new_entry(Context context, Listener listener, Segment seg)
 cdef mark_entry(Config config, Entry entry)
+cdef redirect(Context tcp, Entry entry, Syn syn)
 @cython.locals(interface=Interface, unbridged=bint, entry=SynEntry, early=bint, syn=Syn)
 cpdef bint syn_arrives(Context tcp, Listener listener, Packet packet, Segment seg, long long floor) except -1
 cpdef file(Context tcp, SynEntry entry)

@@ -179,6 +179,8 @@ def syn_arrives(tcp: Tcp, listener: Listener, packet: Packet, seg: Segment, floo
     entry.auth = auth
     entry.syn = syn
     mark_entry(listener.config, entry)
+    if syn is not None:
+        redirect(tcp, entry, syn)
     if verdict is REJECT_RST:
         stats.count("tcp_syn_rejected_rst")
         if auth is not None and not auth.stateless:
@@ -215,6 +217,15 @@ def mark_entry(config: Config, entry: Entry) -> None:
         entry.marks |= TRIVIAL_ISN
     if config.mtu_discover == DISCOVER_DONT:
         entry.marks |= FRAGMENTS
+
+
+def redirect(tcp: Tcp, entry: Entry, syn: Syn) -> None:
+    """Gives the answers to a SYN what its filter has chosen for them."""
+    if syn.answer_header is not None:
+        entry.link_header = tcp.interned.one(syn.answer_header)
+    if syn.answer_interface is not None:
+        entry.interface = syn.answer_interface
+        entry.marks |= PINNED
 
 
 def keyed_syn(tcp: Tcp, listener: Listener, entry: Entry, packet: Packet, seg: Segment) -> bool:
@@ -658,12 +669,14 @@ def decide(tcp: Tcp, entry: SynEntry, verdict: Verdict) -> None:
     """The verdict on a deferred SYN has come."""
     listener = entry.listener
     syn = entry.syn
-    assert listener is not None and syn is not None and entry.interface is not None
+    assert listener is not None and syn is not None
+    bridge = syn.interface.bridge  # the entry's interface may be another, by which we answer
     kept = entry.kept
     unfile(tcp, entry)
     syn.entry = None
     if listener.passive:
         verdict = as_passive(verdict)
+    redirect(tcp, entry, syn)
     if verdict is ACCEPT:
         if make_room(tcp, listener, entry):
             entry.listener = listener
@@ -676,14 +689,14 @@ def decide(tcp: Tcp, entry: SynEntry, verdict: Verdict) -> None:
     if entry.marks & COPIED:
         tcp.copies.end(entry)
     if verdict is ACCEPT_PASSIVE:
-        watch(tcp, listener, entry.interface, syn, kept)
+        watch(tcp, listener, syn.interface, syn, kept)
     elif verdict is REJECT_RST:
         tcp.stats.count("tcp_syn_rejected_rst")
         note_entry(tcp, FILTERED_RESET, entry)
         reject(tcp, entry)
-    elif verdict is BRIDGE and entry.interface.bridge is not None and not listener.passive:
+    elif verdict is BRIDGE and bridge is not None and not listener.passive:
         tcp.stats.count("link_bridged")
-        entry.interface.bridge.transmit(syn.original)
+        bridge.transmit(syn.original)
     else:
         tcp.stats.count("tcp_syn_rejected_silent")
         note_entry(tcp, FILTERED, entry)

@@ -279,9 +279,10 @@ class Tcp(Context):
         """The handshake is complete: makes the connection, queues it for accept, and gives it the segment."""
         listener = entry.listener
         assert listener is not None
+        chosen = entry.syn is not None and entry.syn.answer_header is not None  # by its SYN filter
         tcb = self.connection_of(entry)
         interface: Interface = packet.interface
-        if interface.promiscuous:
+        if interface.promiscuous and not chosen:
             tcb.link_header = self.interned.one(packet.reply_header())  # of the handshake's final ACK
         tcb.snd_wnd = seg.window << tcb.snd_scale
         tcb.max_snd_wnd = tcb.snd_wnd

@@ -3,10 +3,10 @@ cimport cython
 from uinet.ip.interface cimport Interface
 from uinet.wire.frame cimport Frame
 from uinet.wire.kernels cimport join, take
-from uinet.wire.packet cimport Packet
+from uinet.wire.packet cimport Packet, is_mapped
 from uinet.wire.segment cimport Segment
 
-cdef unsigned int NO_WSCALE
+cdef unsigned int ETHERTYPE_IPV4, ETHERTYPE_IPV6, NO_WSCALE
 
 
 cdef class Syn:
@@ -21,3 +21,5 @@ cdef class Syn:
     cdef public bint sack_permitted, has_timestamps, asking
     cdef public object context, on_gone, entry, decide, early, patience
     cdef public long long active_after
+    cdef public bytes answer_header
+    cdef public Interface answer_interface

@@ -10,10 +10,10 @@ from uinet.ip.interface import Interface
 from uinet.tcp.verdict import SynOptions as SynOptions
 from uinet.tcp.verdict import Verdict as Verdict
 from uinet.units import MILLISECOND
-from uinet.wire.addresses import L2Info, unpack_address
-from uinet.wire.constants import NO_WSCALE
+from uinet.wire.addresses import L2Info, Mac, link_header, unpack_address
+from uinet.wire.constants import ETHERTYPE_IPV4, ETHERTYPE_IPV6, NO_WSCALE
 from uinet.wire.kernels import join, take
-from uinet.wire.packet import Packet, l2info_of
+from uinet.wire.packet import Packet, is_mapped, l2info_of
 from uinet.wire.segment import Segment
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Syn:
         self.early: Verdict | None = None  # what was delivered meanwhile
         self.active_after = 0  # ns: see `go_active_on_timeout`
         self.patience: Any = None  # the timer of that
+        self.answer_header: bytes | None = None  # see `answer`
+        self.answer_interface: Interface | None = None
 
     @property
     def source(self) -> tuple[IPv4Address | IPv6Address, int]:
@@ -126,6 +128,29 @@ class Syn:
         ):
             raise InvalidArgument(f"{milliseconds!r}: want milliseconds, more than 0 and at most {MOST_PATIENCE}")
         self.active_after = max(1, int(milliseconds * MILLISECOND))
+
+    def answer(self, l2: L2Info | None = None, interface: Interface | None = None) -> None:
+        """Before the verdict: what we send of the connection, or the RST, has the MACs (the source is ours) and VLAN
+        stack `l2` instead of those of the SYN turned round, and leaves by `interface` instead of the one by which the
+        SYN came (libuinet's uinet_synfilter_setl2info and _set_txif). What the peer sends is known by its own tags, as
+        ever. Both for SYNs of promiscuous interfaces; InvalidArgument for what can't be sent with.
+        """
+        own = self.interface
+        if not own.promiscuous:
+            raise InvalidArgument("on an ordinary interface routes say how to answer: IP_TXIF of the listener chooses")
+        if interface is not None and (
+            not isinstance(interface, Interface) or not interface.promiscuous or interface.layer != own.layer
+        ):
+            raise InvalidArgument(f"{interface!r}: want a promiscuous interface of the SYN's layer")
+        if l2 is not None:
+            if own.layer != 2:
+                raise InvalidArgument("there are no MACs and VLANs on layer 3")
+            if not isinstance(l2, L2Info) or Mac(l2.destination).is_group:
+                raise InvalidArgument(f"{l2!r}: want an L2Info whose destination is one host's MAC")
+            mapped = is_mapped(self.source_hi, self.source_lo)
+            self.answer_header = link_header(l2, ETHERTYPE_IPV4 if mapped else ETHERTYPE_IPV6)
+        if interface is not None:
+            self.answer_interface = interface
 
     def gone(self, why: str) -> None:
         """Tells who asked that this SYN has come to nothing."""

@@ -46,7 +46,8 @@ def test_a_flow_is_taken_over_and_let_go(world: World, capsys: pytest.CaptureFix
 
 
 def test_flows_that_are_not_there(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "flow", "pass", "-f", "serial=7")[0] == 1
+    status, out, err = run(capsys, "flow", "pass", "-f", "serial=7", "-f", "vlans=5")
+    assert (status, out) == (1, "") and err.startswith("uinet: no flow meets serial=7 and vlans=5")
     status, _, err = run(capsys, "flow", "pass", "-f", "nothing=7")
     assert status == 1 and "nothing" in err
     assert run(capsys, "flow", "proxy", "-f", "serial=1")[0] == 2

@@ -136,6 +136,7 @@ def test_no_command_shows_help_and_is_a_usage_error(capsys: pytest.CaptureFixtur
         (["nc", "-l", "-d", "memory:a", "-a", "10.0.0.1/24", "1", "2", "3"], "want [IP] PORT with -l"),
         (["serve", "-d", "memory:a", "-a", "10.0.0.1/24", "/no/such/folder"], "does not exist"),
         (["show"], "Missing argument 'PATH'"),
+        (["listen", "packet:none0", "10.0.0.0/8", "--log-rate", "nan"], "'nan' is not a number"),
     ],
 )
 def test_usage_error_is_one_line_and_status_2(

@@ -129,7 +129,7 @@ def test_rate_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
         ("-n", "10", "--server-ip", "10.0.0.1", "--client-ip", "10.0.0.2", "--client-port", "5-7"),
         ("-n", "10", "--server-ip", "10.0.0.1", "--listeners", "2"), ("--server",), ("--device", "memory:x"),
         ("--server", "--client", "--device", "memory:x"), ("--client", "--device", "nonsense"), ("--vlan", "5000"),
-        ("--server-ip", "::1"), ("--client-port", "0"), ("--request", "0"),
+        ("--server-ip", "::1"), ("--client-port", "0"), ("--request", "0"), ("--rate", "nan"),
     ],
 )
 def test_usage_errors_are_one_line(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:

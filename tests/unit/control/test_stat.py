@@ -115,6 +115,7 @@ def test_watched_connections_have_one_row_each() -> None:
     pair = Pair(server=Server(watcher))
     (row,) = pair.ask("stat", what="connections")
     assert (row["state"], row["local"], row["rport"], row["bytes_in"]) == ("WATCHED", "10.0.0.2", 1000, 5)
+    assert row["serial"] == 1
     assert pair.ask("totals")[0]["states"] == {"WATCHED": 1}
     assert watched.readable
     pair.close()

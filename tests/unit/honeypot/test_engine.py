@@ -32,7 +32,7 @@ def test_connection_is_logged_with_link_fingerprint_and_bytes(lab: Lab) -> None:
     assert record["destination"] == "10.66.3.4" and record["port"] == 31337
     assert record["mac"] == CLIENT_MAC and record["to_mac"] == MAC and record["vlans"] == [100, 7]
     assert record["tags"][0] == {"vid": 100, "pcp": 3, "dei": 0, "tpid": "0x8100"}
-    assert record["received"] == 1100 and record["close"] == "fin"
+    assert record["received"] == 1100 and record["close"] == "fin" and record["serial"] == 1
     assert base64.b64decode(record["first"]["base64"]) == (b"hello\x00there" * 100)[:512]
     assert record["first"]["text"].startswith("hello.there")
     assert record["fingerprint"]["p0f"].startswith("4:64:0:1460:") and record["fingerprint"]["mss"] == 1460

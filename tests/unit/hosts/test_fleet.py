@@ -11,6 +11,7 @@ from uinet.hosts.directory import Directory
 from uinet.hosts.fleet import Fleet, tagged
 from uinet.hosts.plan import read_plan
 from uinet.hosts.services import CHARGEN
+from uinet.hosts.tables import tables
 from uinet.link.memory import MemoryDevice
 from uinet.wire.addresses import parse_vlans
 from uinet.wire.frame import Frame
@@ -199,3 +200,36 @@ def test_nonsense_is_counted() -> None:
     lab.fleet.turn(0)
     counts = lab.fleet.directory.counts
     assert (counts["unreadable"], counts["unknown"], counts["frames"]) == (2, 1, 0)
+
+
+def test_a_setting_is_one_of_every_host_awake_or_woken_later_and_connections_are_shown() -> None:
+    lab = Lab()
+    server = lab.fleet.manager.control(None)
+    for name, table in tables(lab.fleet).items():
+        server.add_table(name, table)
+
+    def ask(command: str, **arguments: Any) -> list[dict[str, Any]]:
+        found = server.commands[command](server.served, arguments)
+        return [row for rows in found for row in rows]
+
+    first = lab.client.connect(("10.9.4.1", 7))
+    lab.move(0.2)
+    assert first.state == "ESTABLISHED"
+    for name, value in (
+        ("net.inet.tcp.portrange.first", "10"), ("net.inet.tcp.portrange.last", "20"),
+        ("net.inet.tcp.portrange.first", "15"),
+    ):
+        ask("sysctl-set", name=name, value=value)
+    lab.client.connect(("10.9.4.2", 7))
+    lab.move(0.2)
+    for host in lab.fleet.awake.values():
+        assert host.stack.sysctl["net.inet.tcp.portrange.first"] == 15
+        assert host.stack.sysctl["net.inet.tcp.portrange.last"] == 20
+    with pytest.raises(uinet.InvalidArgument, match="out of range"):
+        ask("sysctl-set", name="net.inet.tcp.msl", value="1000h")
+    rows = ask("stat", what="sessions", fields="all")
+    assert [(row["host"], row["local"], row["state"], row["serial"]) for row in rows] == [
+        ("hosts0-0", "10.9.4.1", "ESTABLISHED", 1), ("hosts0-1", "10.9.4.2", "ESTABLISHED", 1),
+    ]
+    assert ask("totals")[0]["uptime"] > 0.3
+    lab.fleet.close()

@@ -56,7 +56,7 @@ async def town(handle: Any, codec: str, policy: Policy | None = None, far: bool 
         links = [MemoryDevice.pair(name) for name in ("first", "second", "third")]
         client = await stack.enter_async_context(Host(seed=b"client", linger=1.0))
         server = await stack.enter_async_context(Host(seed=b"server", linger=1.0))
-        choose = policy.codec if policy is not None else None
+        choose = policy.choose_codec if policy is not None and policy.codec is not None else None
         near = await stack.enter_async_context(Runner(
             links[0][1], links[1][0], Options(seed=b"n", coding=coding(codec, "server", choose), policy=policy)
         ))
@@ -225,6 +225,23 @@ def test_what_is_no_codec_is_a_policy_error() -> None:
             with pytest.raises(ConnectionResetError):
                 await reader.read(1)
             await until(lambda: both.records["near"])
+            assert both.records["near"][0]["outcome"] == "policy-error"
+
+    run(main)
+
+
+def test_codec_that_raises_is_a_policy_error_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "policy.py"
+    file.write_text("def codec(connection):\n    return {}['none']\n")
+
+    async def main() -> None:
+        async with town(echo, "zstd", Policy.load(file)) as both:
+            reader, _writer = await both.connect()
+            with pytest.raises(ConnectionResetError):
+                await reader.read(1)
+            await until(lambda: both.records["near"])
+            assert both.records["near"][0]["outcome"] == "policy-error"
+            assert both.records["near"][0]["error"] == f"{file}:2: KeyError: 'none'"
 
     run(main)
 

@@ -92,6 +92,12 @@ def test_a_file_may_read_tracked_streams(tmp_path: Path) -> None:
         Policy.load(write(tmp_path, "def tracked(data):\n    pass\n"))
 
 
+@pytest.mark.parametrize("parameters", ["codec(connection)", "tracked(data, from_client, connection)"])
+def test_function_whose_answer_nobody_waits_for_is_no_coroutine(tmp_path: Path, parameters: str) -> None:
+    with pytest.raises(PolicyError, match=r":1: \w+ must be a plain `def`"):
+        Policy.load(write(tmp_path, f"async def {parameters}:\n    pass\n"))
+
+
 def test_describe_names_the_innermost_line_of_the_file(tmp_path: Path) -> None:
     text = "def decide(syn):\n    return helper()\n\ndef helper():\n    return int('x')\n"
     policy = Policy.load(write(tmp_path, text))

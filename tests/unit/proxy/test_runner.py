@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -212,6 +216,52 @@ def test_policy_function_that_raises_resets_both_sides_and_says_so(caplog: pytes
     messages = [record.getMessage() for record in caplog.records]
     assert any(m.startswith(f"{__file__}:") and m.endswith("ValueError: no such thing") for m in messages)
     assert ended == ["reset"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+def test_policy_function_that_exits_or_awaits_what_was_cancelled_costs_its_connection(error: BaseException) -> None:
+    async def bad(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Any) -> None:
+        if await reader.read(1) == b"x":
+            raise error
+        writer.write(b"next one")
+
+    async def main() -> None:
+        async with town(upper, policy=Policy(client_to_server=bad, path=__file__)) as place:
+            reader, writer = await place.connect()
+            writer.write(b"x")
+            with pytest.raises(ConnectionResetError):
+                await asyncio.wait_for(reader.read(), 5)
+            await until(lambda: place.records)
+            assert place.records[0]["outcome"] == "policy-error"
+            assert type(error).__name__ in place.records[0]["error"]
+            assert await ask(place, b"y") == b"NEXT ONE"
+
+    run(main)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+def test_decide_that_exits_or_awaits_what_was_cancelled_costs_its_syn(error: BaseException, late: bool) -> None:
+    def decide(syn: Any) -> str:
+        if syn.destination[1] == 81:
+            raise error
+        return "proxy"
+
+    async def decide_later(syn: Any) -> str:
+        await asyncio.sleep(0.1)
+        return decide(syn)
+
+    async def main() -> None:
+        async with town(upper, policy=Policy(decide=decide_later if late else decide, path=__file__)) as place:
+            trying = asyncio.create_task(place.connect(81))
+            await until(lambda: place.records)
+            assert place.records[0]["outcome"] == "policy-error"
+            assert type(error).__name__ in place.records[0]["error"]
+            trying.cancel()
+            assert await ask(place, b"hi") == b"HI"
+
+    if late or isinstance(error, SystemExit):  # nobody awaits anything in a plain function
+        run(main)
 
 
 @pytest.mark.parametrize("resetter", ["client", "server"])
@@ -461,3 +511,38 @@ def test_per_flow_files_end_at_their_limit_and_are_readable_while_they_grow(tmp_
     run(main)
     sizes = [sum(len(payload) for _, payload in flow_of(path)) for path in tmp_path.iterdir()]
     assert len(sizes) == 2 and all(3000 < size < 70_000 for size in sizes), sizes
+
+
+STUBBORN = """
+import asyncio
+import contextlib
+from uinet.proxy.stopping import Stoppable
+
+async def main():
+    told = Stoppable()
+    told.stop_on_signals()
+    print("at work", flush=True)
+    for word in ("stopping", "hurry"):
+        await getattr(told, word).wait()
+        print(word, flush=True)
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except BaseException:
+            pass
+
+asyncio.run(main())
+"""
+
+
+def test_third_signal_ends_a_process_that_a_policy_holds() -> None:
+    program = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True)
+    with program, contextlib.ExitStack() as stack:
+        stack.callback(program.kill)
+        assert program.stdout is not None
+        assert program.stdout.readline() == "at work\n"
+        for word in ("stopping\n", "hurry\n"):
+            program.send_signal(signal.SIGTERM)
+            assert program.stdout.readline() == word
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(20) == -signal.SIGTERM

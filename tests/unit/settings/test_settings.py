@@ -79,7 +79,7 @@ def test_the_default_is_what_a_new_stack_has_and_may_be_set(name: str, stack: ui
 
 def beyond(kind: Any) -> list[Any]:
     """Values that can't be."""
-    nothing = [None, [], {}, "", "nonsense", "1e3", float("nan"), float("inf"), -(10**40), 10**40]
+    nothing = [None, [], {}, "", "nonsense", "1e3", float("nan"), float("inf"), -(10**40), 10**40, 10**400, 1e308]
     if isinstance(kind, Size):
         return [*nothing, kind.low - 1, kind.high + 1, f"{kind.high + 1}", "1.5", "5q", True]
     if isinstance(kind, Whole):
