@@ -67,8 +67,8 @@ class FrameReader:
         return data
 
     def _next(self, head: int) -> bytes | None:
-        """Reads the next packet, its virtio-net header into the attributes; None if there is none now, nothing if it has
-        no whole header."""
+        """Reads the next packet, its virtio-net header into the attributes; None if there is none now, nothing if it
+        has no whole header."""
         self.payload = None
         try:
             data = os.read(self.fd, self.largest + head + (HEADER.size if self.vnet else 0))
