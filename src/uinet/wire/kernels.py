@@ -64,9 +64,9 @@ def load_u32_le(data: bytes, offset: int) -> int:
 
 
 def next_option(data: bytes, at: int, end: int) -> int:
-    """The first TCP option that is no padding (RFC 9293, 3.2), from `at` on, of a list that ends at `end`: its place << 16,
-    its kind << 8, its length, in one number. 0 if there is none, or it is malformed: nothing after it can be read then.
-    """
+    """The first TCP option that is no padding (RFC 9293, 3.2), from `at` on, of a list that ends at `end`: its place
+    << 16, its kind << 8 and its length in one number. 0 if there is none, or it is malformed: nothing after it can be
+    read then."""
     if at >= end:
         return 0
     _check(len(data), at, end - at)

@@ -259,9 +259,9 @@ cpdef unsigned int load_u32_le(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5
 
 
 cpdef unsigned long long next_option(bytes data, Py_ssize_t at, Py_ssize_t end) except? 0xA5A5A5A5A5A5A5A5:
-    """The first TCP option that is no padding (RFC 9293, 3.2), from `at` on, of a list that ends at `end`: its place << 16,
-    its kind << 8, its length, in one number. 0 if there is none, or it is malformed: nothing after it can be read then.
-    """
+    """The first TCP option that is no padding (RFC 9293, 3.2), from `at` on, of a list that ends at `end`: its place
+    << 16, its kind << 8 and its length in one number. 0 if there is none, or it is malformed: nothing after it can be
+    read then."""
     cdef const unsigned char *option
     cdef unsigned int length
     if at >= end:
