@@ -1,0 +1,20 @@
+cimport cython
+
+from uinet.ip.interface cimport Interface
+from uinet.tcp.context cimport Context
+from uinet.tcp.layout cimport transmit
+from uinet.tcp.listener cimport Listener
+from uinet.tcp.syn cimport Syn
+from uinet.tcp.syn_answer cimport send_syn_ack
+from uinet.tcp.syn_cache cimport SynEntry, file, make_room, prepare, unfile
+
+cdef unsigned int COPIED
+cdef object ACCEPT, ACCEPT_PASSIVE, BRIDGE, DEFER, REJECT_RST
+
+
+cpdef bint still_wanted(Context tcp, SynEntry entry) except -1
+@cython.locals(syn=Syn)
+cpdef defer(Context tcp, Listener listener, SynEntry entry, long long floor)
+@cython.locals(listener=Listener, syn=Syn, kept=list)
+cpdef decide(Context tcp, SynEntry entry, object verdict)
+cpdef ask_filter(Context tcp, Listener listener, Syn syn)
