@@ -48,7 +48,7 @@ from uinet.tcp.info import TcpInfo, tcp_info
 from uinet.tcp.layout import is_v4
 from uinet.tcp.listener import NO_QUEUE, Listener
 from uinet.tcp.notify import notify
-from uinet.tcp.passive import Reception
+from uinet.tcp.reception import Reception
 from uinet.tcp.send import wants_output
 from uinet.tcp.state import CLOSED, ESTABLISHED, NAMES
 from uinet.tcp.syn import Syn

@@ -50,8 +50,8 @@ from uinet.splicing import Splice
 from uinet.stats import Stats
 from uinet.tcp.config import Config
 from uinet.tcp.copying import Copies, as_target, check_mode, check_target
-from uinet.tcp.passive import Reception
 from uinet.tcp.protocol import Tcp, TcpInput
+from uinet.tcp.reception import Reception
 from uinet.tcp.state import CLOSED
 from uinet.tcp.syn import Syn, Verdict
 from uinet.tcp.tcb import Tcb

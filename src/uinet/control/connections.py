@@ -14,7 +14,7 @@ from uinet.hashing import Walk
 from uinet.tcp.constants import COPIED
 from uinet.tcp.copying import MODES, FlowCopy
 from uinet.tcp.discovery import path_mtu
-from uinet.tcp.passive import Reception
+from uinet.tcp.reception import Reception
 from uinet.tcp.recovery import pipe
 from uinet.tcp.state import NAMES
 from uinet.tcp.syn_cache import SynEntry

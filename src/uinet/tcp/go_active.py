@@ -18,8 +18,9 @@ from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.config import Config
 from uinet.tcp.layout import begin, transmit
 from uinet.tcp.offer import strange_options, uses_ecn
-from uinet.tcp.passive import Reception, Watch, header_of
+from uinet.tcp.passive import Watch
 from uinet.tcp.reassembly import Reassembly
+from uinet.tcp.reception import Reception, header_of
 from uinet.tcp.reset import path_back
 from uinet.tcp.syn_answer import send_syn_ack
 from uinet.tcp.syn_cache import file, make_room, new_entry, prepare

@@ -15,7 +15,8 @@ from uinet.tcp.feedback cimport enter
 from uinet.tcp.half_open cimport entry_from_cookie, segment_for_entry
 from uinet.tcp.listen cimport syn_arrives
 from uinet.tcp.listener cimport Listener, Listeners
-from uinet.tcp.passive cimport Reception, Watch
+from uinet.tcp.passive cimport Watch
+from uinet.tcp.reception cimport Reception
 from uinet.tcp.negotiate cimport agree, established
 from uinet.tcp.notify cimport notify
 from uinet.tcp.reset cimport RstLimit, path_back, reset_for

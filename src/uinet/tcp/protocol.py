@@ -35,9 +35,10 @@ from uinet.tcp.listen import syn_arrives
 from uinet.tcp.listener import NO_QUEUE, Listener, Listeners
 from uinet.tcp.negotiate import agree, established
 from uinet.tcp.notify import note_soft_error, notify
-from uinet.tcp.passive import Reception, Watch
+from uinet.tcp.passive import Watch
 from uinet.tcp.ports import Ports
 from uinet.tcp.receive import take_data
+from uinet.tcp.reception import Reception
 from uinet.tcp.recovery import send_all_again
 from uinet.tcp.reset import RstLimit, path_back, reset_for
 from uinet.tcp.rtt import sample
@@ -112,7 +113,8 @@ class Tcp(Context):
         if isinstance(entry, Tcb):
             segment_arrives(entry, packet, seg)
         elif isinstance(entry, Reception):
-            return entry.watch.input(entry, packet, seg)
+            assert self.watch is not None
+            return self.watch.input(entry, packet, seg)
         elif isinstance(entry, SynEntry):
             return self.for_half_open(entry, packet, seg)
         elif entry.auth is not None and not admitted(self, entry, packet, seg):
@@ -516,7 +518,7 @@ class Tcp(Context):
             elif isinstance(entry, TimeWait):
                 self.end_time_wait(entry)
             elif isinstance(entry, Reception):
-                entry.watch.shut_down(entry)
+                self.watching().shut_down(entry)
             elif isinstance(entry, Tcb):
                 entry.orphan = entry.orphan or entry.owner is None  # what a user holds can still be read
                 finish(entry, ConnectionAborted("the stack is closed"))
