@@ -16,8 +16,9 @@ from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE,
 from uinet.passive.constants import FINISHED, SYN_SEEN
 from uinet.passive.half import Half
 from uinet.passive.holes import REASONS
-from uinet.socket import IpAddress, Socket, check_open, kick
+from uinet.socket import Socket
 from uinet.socket_options import checked
+from uinet.socket_state import IpAddress, check_open, kick
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, Config
 from uinet.tcp.go_active import step_in
 from uinet.tcp.layout import is_v4
