@@ -22,7 +22,7 @@ Not drawn: from every state a reset, an abort or a timeout leads to CLOSED.
 Three things differ from figure 5 of RFC 9293:
 
 - **LISTEN is not a state of a connection.** A listener is an object of its own, and stays what it is. A SYN for it
-  makes an entry in the SYN cache (`tcp/listen.py`), which is SYN-RECEIVED in all but name; the handshake's last ACK
+  makes an entry in the SYN cache (`tcp/syn_cache.py`), which is SYN-RECEIVED in all but name; the handshake's last ACK
   makes the connection, which begins in ESTABLISHED. SYN-RECEIVED below is that of a simultaneous open, and of
   [Fast Open](rfc/rfc7413.md), where a SYN with a good cookie makes the connection.
 - **TIME-WAIT is not a connection either.** What has to be remembered of it moves to a small object

@@ -16,13 +16,14 @@ from uinet.events import EV_CLOSED, EV_CONNECTED, EV_EOF, EV_ERROR, EV_READABLE,
 from uinet.passive.constants import FINISHED, SYN_SEEN
 from uinet.passive.half import Half
 from uinet.passive.holes import REASONS
-from uinet.socket import IpAddress, Socket, check_open, kick
+from uinet.socket import Socket
 from uinet.socket_options import checked
+from uinet.socket_state import IpAddress, check_open, kick
 from uinet.sockopt import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, Config
 from uinet.tcp.go_active import step_in
 from uinet.tcp.layout import is_v4
 from uinet.tcp.notify import notify
-from uinet.tcp.passive import Reception, failure, header_of
+from uinet.tcp.reception import Reception, failure, header_of
 from uinet.units import MILLISECOND
 from uinet.wire.addresses import L2Info, join, unpack_address
 from uinet.wire.packet import l2info_of
@@ -234,7 +235,7 @@ class PassiveSocket(Socket):
             return
         self.stack.tcp.refresh()
         chosen = self.config.active_reset if reset is None else reset
-        self.tcb = step_in(self.reception.watch, self.reception, self.config, chosen)
+        self.tcb = step_in(self.stack.tcp.watching(), self.reception, self.config, chosen)
         self.tcb.owner = self
         if self.partner is not None:
             self.partner.partner = None
@@ -284,7 +285,7 @@ class PassiveSocket(Socket):
         conn = reception.conn
         if conn is None or reception.over:
             return
-        watch = reception.watch
+        watch = self.stack.tcp.watching()
         path = conn.path
         client, server, idle = path.client_deadline, path.server_deadline, path.idle
         if attribute != "reassembly_deadline":
@@ -450,7 +451,7 @@ class PassiveSocket(Socket):
             self.partner.partner = None
             self.partner = None
         elif not self.stack.closed:
-            reception.watch.abandon(reception, "closed")
+            self.stack.tcp.watching().abandon(reception, "closed")
 
     def abort(self) -> None:
         """As `close`: there is nobody to be told."""

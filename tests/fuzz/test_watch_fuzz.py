@@ -19,10 +19,10 @@ from tests.unit.passive.copy import EPOCH, Copy
 from uinet import ANY, IPPROTO_TCP, MSG_HOLE_BREAK, MSG_PEEK, SO_RCVBUF, SOL_SOCKET, TCP_REASSDL
 from uinet.errors import NotConnected, WouldBlock
 from uinet.passive.holes import REASONS
-from uinet.tcp.passive import Buffers
+from uinet.tcp.reception import Buffers
 
 HARMLESS = (copies.flipped, copies.numbered, copies.shuffled, copies.doubled, copies.dropped, copies.spliced)
-HOLE_COST = 128  # of `uinet.tcp.passive`
+HOLE_COST = 128  # of `uinet.tcp.reception`
 
 
 class Listening(Buffers):

@@ -52,6 +52,14 @@ class Reference:
     def load_u32_le(self, data: bytes, offset: int) -> int:
         return int.from_bytes(self.at(data, offset, 4), "little")
 
+    def next_option(self, data: bytes, at: int, end: int) -> int:
+        left = self.at(data, at, end - at) if at < end else b""
+        option = left.lstrip(b"\1")
+        at += len(left) - len(option)
+        if len(option) < 2 or not option[0] or not 2 <= option[1] <= len(option):
+            return 0
+        return at * 65536 + option[0] * 256 + option[1]
+
     def store(self, data: bytearray, offset: int, value: int, length: int) -> int:
         self.at(data, offset, length)
         for index in range(length):
@@ -182,6 +190,17 @@ def test_loads_and_stores(bits: int, data: bytes, at: int, value: int) -> None:
         agree(lambda k: getattr(k, f"load_u{bits}_le")(data, at))
     value &= (1 << bits) - 1
     agree(lambda k: after(bytearray(data), lambda copy: getattr(k, f"store_u{bits}")(copy, at, value)))
+
+
+OPTION = st.one_of(
+    st.just(b"\1"), st.binary(max_size=4).map(lambda data: bytes([5, len(data) + 2]) + data), st.binary(max_size=3)
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(OPTION, max_size=6).map(b"".join), st.integers(-3, 30), st.integers(-3, 30))
+def test_tcp_options(data: bytes, at: int, end: int) -> None:
+    agree(lambda k: k.next_option(data, at, end))
 
 
 @settings(max_examples=150, deadline=None)

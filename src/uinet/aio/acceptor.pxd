@@ -1,7 +1,8 @@
 cimport cython
 
 from uinet.aio.keeper cimport Keeper
-from uinet.socket cimport Socket, accept_one, is_readable
+from uinet.socket cimport Socket, accept_one
+from uinet.socket_state cimport is_readable
 
 
 cdef class Acceptor:

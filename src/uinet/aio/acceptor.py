@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from uinet.errors import Error, WouldBlock
 from uinet.passive_socket import PassiveSocket
-from uinet.socket import accept_one, is_readable
+from uinet.socket import accept_one
+from uinet.socket_state import is_readable
 
 if TYPE_CHECKING:
     from uinet.aio.keeper import Keeper

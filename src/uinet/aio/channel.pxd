@@ -1,6 +1,8 @@
 cimport cython
 
-from uinet.socket cimport Socket, is_readable, read_piece, send_on
+from uinet.socket cimport Socket
+from uinet.socket_data cimport read_piece, send_on
+from uinet.socket_state cimport is_readable
 
 cdef unsigned int EV_CLOSED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
 cdef Py_ssize_t MOST

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from uinet.errors import Error, WouldBlock
 from uinet.events import EV_CLOSED, EV_EOF, EV_ERROR, EV_READABLE, EV_WRITABLE
-from uinet.socket import is_readable, read_piece, send_on
+from uinet.socket_data import read_piece, send_on
+from uinet.socket_state import is_readable
 from uinet.sockopt import SHUT_WR
 
 if TYPE_CHECKING:

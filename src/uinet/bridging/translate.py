@@ -7,9 +7,19 @@ sequence numbers for each stream, of timestamps for each clock, and of window sc
 from __future__ import annotations
 
 from uinet.units import MASK32
-from uinet.wire.constants import ACK, KIND_EOL, KIND_NOP, KIND_SACK, KIND_TIMESTAMPS
+from uinet.wire.constants import ACK, KIND_NOP, KIND_SACK, KIND_TIMESTAMPS
 from uinet.wire.frame import CHECKSUM_NEEDED, Frame
-from uinet.wire.kernels import checksum, join2, load_u8, load_u16, load_u32, store_bytes, store_u8, store_u16, store_u32
+from uinet.wire.kernels import (
+    checksum,
+    join2,
+    load_u16,
+    load_u32,
+    next_option,
+    store_bytes,
+    store_u8,
+    store_u16,
+    store_u32,
+)
 from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
@@ -94,18 +104,11 @@ class Translation:
         clock = self.client_ts if from_client else self.server_ts
         echo = self.server_ts if from_client else self.client_ts
         ack = self.server_seq if from_client else self.client_seq
-        while at < end:
-            kind = load_u8(data, at)
-            if kind == KIND_EOL:
-                return
-            if kind == KIND_NOP:
-                at += 1
-                continue
-            if at + 1 >= end:
-                return
-            length = load_u8(data, at + 1)
-            if length < 2 or at + length > end:
-                return
+        option = next_option(data, at, end)
+        while option:
+            at = option >> 16
+            kind = (option >> 8) & 0xFF
+            length = option & 0xFF
             if kind == KIND_TIMESTAMPS and length == 10:
                 store_u32(header, at + 2, (load_u32(data, at + 2) + clock) & MASK32)
                 store_u32(header, at + 6, (load_u32(data, at + 6) - echo) & MASK32)
@@ -116,7 +119,7 @@ class Translation:
                 else:
                     for place in range(at + 2, at + length, 4):
                         store_u32(header, place, (load_u32(data, place) - ack) & MASK32)
-            at += length
+            option = next_option(data, at + length, end)
 
 
 def folded(total: int) -> int:

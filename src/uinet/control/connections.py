@@ -15,10 +15,10 @@ from uinet.tcp.constants import COPIED
 from uinet.tcp.copying import MODES, FlowCopy
 from uinet.tcp.discovery import path_mtu
 from uinet.tcp.info import RECOVERY
-from uinet.tcp.listen import SynEntry
-from uinet.tcp.passive import Reception
+from uinet.tcp.reception import Reception
 from uinet.tcp.recovery import pipe
 from uinet.tcp.state import NAMES
+from uinet.tcp.syn_cache import SynEntry
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.time_wait import TimeWait
 from uinet.units import MASK32, SECOND

@@ -12,12 +12,12 @@ import errno
 import os
 import selectors
 import socket
-import stat
 from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Protocol
 
 from uinet.errors import AddressInUse, ControlError, InvalidArgument, PermissionDenied
+from uinet.link.unix_socket import PATH_LENGTH, is_left_over
 from uinet.units import MICROSECOND, SECOND
 
 MOST_CLIENTS = 32
@@ -25,7 +25,6 @@ BACKLOG = 16  # connections taken in one call of `serve`
 CHUNK = 16 * 1024
 SLICE = 500 * MICROSECOND  # how long `serve` works at answers: then the stack has as long for itself
 STUCK = 10 * SECOND  # a client that has read nothing for so long may have to give way
-LONGEST_PATH = 107  # sizeof(sockaddr_un.sun_path), less the final zero
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 FULL = b'{"error":"too many clients"}\n'
 
@@ -267,7 +266,7 @@ class Door:
             try:
                 made.bind(path)
             except OSError as error:
-                if error.errno != errno.EADDRINUSE or not is_left_over(path):
+                if error.errno != errno.EADDRINUSE or not is_left_over(path, socket.SOCK_STREAM):
                     raise
                 os.unlink(path)
                 made.bind(path)
@@ -285,25 +284,10 @@ class Door:
 
 def check_path(path: str) -> None:
     """InvalidArgument for what is no path of a socket."""
-    if not path or "\0" in path or len(os.fsencode(path)) > LONGEST_PATH:
-        raise InvalidArgument(f"control socket: a path has 1 to {LONGEST_PATH} bytes: {path[:40]!r}")
+    if not path or "\0" in path or len(os.fsencode(path)) > PATH_LENGTH:
+        raise InvalidArgument(f"control socket: a path has 1 to {PATH_LENGTH} bytes: {path[:40]!r}")
     if path.startswith("@"):
         raise InvalidArgument("control socket: a name in the abstract namespace has no permissions: want a path")
-
-
-def is_left_over(path: str) -> bool:
-    """Whether the file at `path` is a socket that nobody has open."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            return False
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)
-            probe.connect(path)
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def failure(path: str, error: OSError) -> Exception:

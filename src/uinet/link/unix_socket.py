@@ -70,7 +70,7 @@ def bound(path: str, kind: int, *, scheme: str = "unix") -> socket.socket:
         try:
             made.bind(address)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or not _is_left_over(path, kind):
+            if error.errno != errno.EADDRINUSE or not is_left_over(path, kind):
                 raise
             os.unlink(path)
             made.bind(address)
@@ -80,17 +80,19 @@ def bound(path: str, kind: int, *, scheme: str = "unix") -> socket.socket:
     return made
 
 
-def _is_left_over(path: str, kind: int) -> bool:
-    """Whether the file at `path` is a socket that nobody has open."""
-    if path.startswith("@") or not stat.S_ISSOCK(os.stat(path).st_mode):
+def is_left_over(path: str, kind: int) -> bool:
+    """Whether the file at `path` is a socket of this kind that nobody has open. A link to one is not."""
+    if path.startswith("@"):
         return False
-    with new_socket(kind) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-        except OSError:
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return False
+        with new_socket(kind) as probe:
+            probe.connect(path)
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
     return False
 
 

@@ -19,6 +19,7 @@ cdef class FrameReader:
     cpdef bytes keep(self, Py_ssize_t size)
     cpdef int pass_on(self, int fd, Py_ssize_t size) except -1
     cpdef bytes read(self)
+    cdef Py_ssize_t _next(self, Py_ssize_t head) except -3
     cdef bytes _join(self, Py_ssize_t size)
     cdef bytes _take(self, Py_ssize_t size)
 

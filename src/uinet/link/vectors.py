@@ -43,20 +43,9 @@ class FrameReader:
     def fetch(self) -> int:
         """Brings the next packet into the buffer; its size, -1 if there is none now. Then either `keep` or `pass_on`,
         or it is lost. Nothing is split meanwhile. OSError."""
-        self.payload = None
-        try:
-            data = os.read(self.fd, self.largest + (HEADER.size if self.vnet else 0))
-        except BlockingIOError:
-            return -1
-        self.raw = b""
-        if self.vnet:
-            if len(data) < HEADER.size:
-                self.spare = b""
-                return 0
-            self.raw, data = data[: HEADER.size], data[HEADER.size :]
-            self.flags, self.gso_type, _, self.gso_size, self.start, self.offset = HEADER.unpack(self.raw)
-        self.spare = data
-        return len(data)
+        data = self._next(0)
+        self.spare = data or b""
+        return -1 if data is None else len(data)
 
     def buffer(self) -> bytes:
         """What `fetch` has brought is at its beginning; only for a look."""
@@ -72,19 +61,25 @@ class FrameReader:
 
     def read(self) -> bytes | None:
         """The next packet, its virtio-net header in the attributes; None if there is none now. OSError."""
+        data = self._next(self.head)
+        if self.vnet and data and self.head and len(data) > SMALL + self.head and self.gso_type & ~GSO_ECN in GSO_TCP:
+            data, self.payload = data[: self.head], data[self.head :]
+        return data
+
+    def _next(self, head: int) -> bytes | None:
+        """Reads the next packet, its virtio-net header into the attributes; None if there is none now, nothing if it
+        has no whole header."""
         self.payload = None
         try:
-            data = os.read(self.fd, self.largest + self.head + (HEADER.size if self.vnet else 0))
+            data = os.read(self.fd, self.largest + head + (HEADER.size if self.vnet else 0))
         except BlockingIOError:
             return None
-        if not self.vnet:
-            return data
-        if len(data) < HEADER.size:
-            return b""
-        self.flags, self.gso_type, _, self.gso_size, self.start, self.offset = HEADER.unpack_from(data)
-        data = data[HEADER.size :]
-        if self.head and len(data) > SMALL + self.head and self.gso_type & ~GSO_ECN in GSO_TCP:
-            data, self.payload = data[: self.head], data[self.head :]
+        self.raw = b""
+        if self.vnet:
+            if len(data) < HEADER.size:
+                return b""
+            self.raw, data = data[: HEADER.size], data[HEADER.size :]
+            self.flags, self.gso_type, _, self.gso_size, self.start, self.offset = HEADER.unpack(self.raw)
         return data
 
 

@@ -80,6 +80,8 @@ cdef enum:
     PIECES = 62
     BATCH = 64  # packets while the interpreter is released once
     NEEDED = 2  # Frame.checksum
+    NOTHING = -1
+    SHORT = -2
 
 
 cdef class FrameReader:
@@ -107,39 +109,8 @@ cdef class FrameReader:
     cpdef Py_ssize_t fetch(self) except -2:
         """Brings the next packet into the buffer; its size, -1 if there is none now. Then either `keep` or `pass_on`,
         or it is lost. Nothing is split meanwhile. OSError."""
-        cdef uinet_vnet header
-        cdef iovec[2] vector
-        cdef int count = 0
-        cdef ssize_t size
-        cdef int failed = 0
-        self.payload = None
-        if self.spare == NULL:
-            self.spare = PyBytes_FromSize(NULL, self.largest)
-        if self.vnet:
-            vector[0].iov_base = &header
-            vector[0].iov_len = sizeof(header)
-            count = 1
-        vector[count].iov_base = PyBytes_Data(self.spare)
-        vector[count].iov_len = self.largest
-        with nogil:
-            size = readv(self.fd, vector, count + 1)
-            if size < 0:
-                failed = errno
-        if size < 0:
-            if failed == EAGAIN or failed == EINTR:
-                return -1
-            raise OSError(failed, "reading a packet")
-        if self.vnet:
-            size -= sizeof(header)
-            if size < 0:
-                return 0
-            memcpy(self.raw, &header, sizeof(header))
-            self.flags = header.flags
-            self.gso_type = header.gso_type
-            self.gso_size = header.gso_size
-            self.start = header.start
-            self.offset = header.offset
-        return size
+        cdef Py_ssize_t size = self._next(0)
+        return 0 if size == SHORT else size
 
     cpdef bytes buffer(self):
         """What `fetch` has brought is at its beginning; only for a look, as the next packet will be there too."""
@@ -172,9 +143,23 @@ cdef class FrameReader:
 
     cpdef bytes read(self):
         """The next packet, its virtio-net header in the attributes; None if there is none now. OSError."""
+        cdef Py_ssize_t size = self._next(self.head)
+        cdef bytes data
+        if size < 0:
+            return None if size == NOTHING else b""
+        if not self.head:
+            return self._take(size)
+        if not self.vnet or size <= SMALL + self.head or self.gso_type & ~GSO_ECN not in (GSO_TCPV4, GSO_TCPV6):
+            return self._join(size)
+        data = PyBytes_FromStringAndSize(<char *>self.first, self.head)
+        self.payload = self._take(size - self.head)
+        return data
+
+    cdef Py_ssize_t _next(self, Py_ssize_t head) except -3:
+        """Reads the next packet: its first `head` bytes into `first`, the others into the spare buffer, its virtio-net
+        header into the attributes. Its size, NOTHING if there is none now, SHORT if it has no whole header."""
         cdef uinet_vnet header
         cdef iovec[3] vector
-        cdef bytes data
         cdef int count = 0
         cdef ssize_t size
         cdef int failed = 0
@@ -185,9 +170,9 @@ cdef class FrameReader:
             vector[0].iov_base = &header
             vector[0].iov_len = sizeof(header)
             count = 1
-        if self.head:
+        if head:
             vector[count].iov_base = self.first
-            vector[count].iov_len = self.head
+            vector[count].iov_len = head
             count += 1
         vector[count].iov_base = PyBytes_Data(self.spare)
         vector[count].iov_len = self.largest
@@ -197,24 +182,19 @@ cdef class FrameReader:
                 failed = errno
         if size < 0:
             if failed == EAGAIN or failed == EINTR:
-                return None
+                return NOTHING
             raise OSError(failed, "reading a packet")
         if self.vnet:
             size -= sizeof(header)
             if size < 0:
-                return b""
+                return SHORT
+            memcpy(self.raw, &header, sizeof(header))
             self.flags = header.flags
             self.gso_type = header.gso_type
             self.gso_size = header.gso_size
             self.start = header.start
             self.offset = header.offset
-        if not self.head:
-            return self._take(size)
-        if not self.vnet or size <= SMALL + self.head or header.gso_type & ~GSO_ECN not in (GSO_TCPV4, GSO_TCPV6):
-            return self._join(size)
-        data = PyBytes_FromStringAndSize(<char *>self.first, self.head)
-        self.payload = self._take(size - self.head)
-        return data
+        return size
 
     cdef bytes _join(self, Py_ssize_t size):
         """A packet that was read into two places and belongs into one."""

@@ -11,8 +11,8 @@ from uinet.wire.packet import Packet
 from uinet.wire.segment import Segment
 
 if TYPE_CHECKING:
-    from uinet.tcp.listen import SynEntry
     from uinet.tcp.protocol import Tcp
+    from uinet.tcp.syn_cache import SynEntry
 
 
 def may_open_early(tcp: Tcp, listener: Listener, entry: SynEntry, packet: Packet, seg: Segment) -> bool:

@@ -17,11 +17,14 @@ from uinet.passive.stream import drop_gap
 from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.config import Config
 from uinet.tcp.layout import begin, transmit
-from uinet.tcp.listen import file, make_room, new_entry, prepare, send_syn_ack, still_wanted
 from uinet.tcp.offer import strange_options, uses_ecn
-from uinet.tcp.passive import Reception, Watch, header_of
+from uinet.tcp.passive import Watch
 from uinet.tcp.reassembly import Reassembly
+from uinet.tcp.reception import Reception, header_of
 from uinet.tcp.reset import path_back
+from uinet.tcp.syn_answer import send_syn_ack
+from uinet.tcp.syn_cache import file, make_room, new_entry, prepare
+from uinet.tcp.syn_filter import still_wanted
 from uinet.tcp.table import Entry
 from uinet.tcp.takeover import Learned, establish
 from uinet.units import MASK32

@@ -9,22 +9,18 @@ from uinet.wire.constants import (
     KIND_ACCECN0,
     KIND_ACCECN1,
     KIND_AO,
-    KIND_EOL,
     KIND_FAST_OPEN,
     KIND_MD5,
     KIND_MSS,
-    KIND_NOP,
     KIND_SACK_PERMITTED,
     KIND_TIMESTAMPS,
     KIND_USER_TIMEOUT,
     KIND_WSCALE,
 )
-from uinet.wire.kernels import load_u8
+from uinet.wire.kernels import next_option
 from uinet.wire.segment import Segment
 
-KNOWN = frozenset(
-    (KIND_EOL, KIND_NOP, KIND_MSS, KIND_WSCALE, KIND_SACK_PERMITTED, KIND_TIMESTAMPS, KIND_USER_TIMEOUT, KIND_FAST_OPEN)
-)
+KNOWN = frozenset((KIND_MSS, KIND_WSCALE, KIND_SACK_PERMITTED, KIND_TIMESTAMPS, KIND_USER_TIMEOUT, KIND_FAST_OPEN))
 
 
 class Offer:
@@ -61,21 +57,11 @@ def made_offer(scale: int, mss: int, tcb: Any, answer: bool) -> Offer:
 def option_kinds(data: bytes, at: int, end: int) -> list[int]:
     """The kinds of a SYN's options that are not known here."""
     found = []
-    while at < end:
-        kind = load_u8(data, at)
-        if kind == KIND_EOL:
-            break
-        if kind == KIND_NOP:
-            at += 1
-            continue
-        if at + 1 >= end:
-            break
-        length = load_u8(data, at + 1)
-        if length < 2 or at + length > end:
-            break
+    while option := next_option(data, at, end):
+        kind = (option >> 8) & 0xFF
         if kind not in KNOWN:
             found.append(kind)
-        at += length
+        at = (option >> 16) + (option & 0xFF)
     return found
 
 

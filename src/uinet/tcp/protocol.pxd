@@ -12,11 +12,11 @@ from uinet.tcp.context cimport Context
 from uinet.tcp.calls cimport open_active
 from uinet.tcp.cookies cimport answer_flood, flooded
 from uinet.tcp.feedback cimport enter
-from uinet.tcp.listen cimport (
-    SynEntry, decide, drop, entry_due, entry_from_cookie, segment_for_entry, syn_arrives, unfile
-)
+from uinet.tcp.half_open cimport entry_from_cookie, segment_for_entry
+from uinet.tcp.listen cimport syn_arrives
 from uinet.tcp.listener cimport Listener, Listeners
-from uinet.tcp.passive cimport Reception, Watch
+from uinet.tcp.passive cimport Watch
+from uinet.tcp.reception cimport Reception
 from uinet.tcp.negotiate cimport agree, established
 from uinet.tcp.notify cimport notify
 from uinet.tcp.reset cimport RstLimit, path_back, reset_for
@@ -24,6 +24,9 @@ from uinet.tcp.rtt cimport sample
 from uinet.tcp.send cimport output, wants_output
 from uinet.tcp.sound cimport source_is_sound
 from uinet.tcp.state cimport change
+from uinet.tcp.syn_answer cimport entry_due
+from uinet.tcp.syn_cache cimport SynEntry, drop, unfile
+from uinet.tcp.syn_filter cimport decide
 from uinet.tcp.table cimport Entry, Table
 from uinet.tcp.tcb cimport Tcb, new_tcb
 from uinet.tcp.time_wait cimport TimeWait, remains_of, segment_for

@@ -28,26 +28,17 @@ from uinet.tcp.discovery import BELIEVED, REFUSED, too_big
 from uinet.tcp.fast_open import ClientCookies, FastOpen, ServerCookies, begin_client
 from uinet.tcp.feedback import enter, take_last_ack
 from uinet.tcp.go_active import wait_for_answer
+from uinet.tcp.half_open import entry_from_cookie, segment_for_entry
 from uinet.tcp.keys import NO_KEYS
 from uinet.tcp.layout import is_v4
-from uinet.tcp.listen import (
-    SynEntry,
-    cookie_for,
-    decide,
-    drop,
-    entry_due,
-    entry_from_cookie,
-    keep,
-    segment_for_entry,
-    syn_arrives,
-    unfile,
-)
+from uinet.tcp.listen import syn_arrives
 from uinet.tcp.listener import NO_QUEUE, Listener, Listeners
 from uinet.tcp.negotiate import agree, established
 from uinet.tcp.notify import note_soft_error, notify
-from uinet.tcp.passive import Reception, Watch
+from uinet.tcp.passive import Watch
 from uinet.tcp.ports import Ports
 from uinet.tcp.receive import take_data
+from uinet.tcp.reception import Reception
 from uinet.tcp.recovery import send_all_again
 from uinet.tcp.reset import RstLimit, path_back, reset_for
 from uinet.tcp.rtt import sample
@@ -56,7 +47,10 @@ from uinet.tcp.signing import admitted
 from uinet.tcp.sound import source_is_sound
 from uinet.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, change
 from uinet.tcp.syn import Syn, Verdict
+from uinet.tcp.syn_answer import cookie_for, entry_due
+from uinet.tcp.syn_cache import SynEntry, drop, keep, unfile
 from uinet.tcp.syn_events import BACKLOG, note_packet
+from uinet.tcp.syn_filter import decide
 from uinet.tcp.table import Entry, Table
 from uinet.tcp.tcb import Tcb, new_tcb
 from uinet.tcp.time_wait import TimeWait, remains_of, segment_for
@@ -119,7 +113,8 @@ class Tcp(Context):
         if isinstance(entry, Tcb):
             segment_arrives(entry, packet, seg)
         elif isinstance(entry, Reception):
-            return entry.watch.input(entry, packet, seg)
+            assert self.watch is not None
+            return self.watch.input(entry, packet, seg)
         elif isinstance(entry, SynEntry):
             return self.for_half_open(entry, packet, seg)
         elif entry.auth is not None and not admitted(self, entry, packet, seg):
@@ -524,7 +519,7 @@ class Tcp(Context):
             elif isinstance(entry, TimeWait):
                 self.end_time_wait(entry)
             elif isinstance(entry, Reception):
-                entry.watch.shut_down(entry)
+                self.watching().shut_down(entry)
             elif isinstance(entry, Tcb):
                 entry.orphan = entry.orphan or entry.owner is None  # what a user holds can still be read
                 finish(entry, ConnectionAborted("the stack is closed"))

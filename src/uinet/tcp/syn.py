@@ -19,7 +19,7 @@ from uinet.wire.segment import Segment
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-    from uinet.tcp.listen import SynEntry
+    from uinet.tcp.syn_cache import SynEntry
 
 MOST_PATIENCE = 60_000  # ms: no longer than an unanswered SYN is watched
 

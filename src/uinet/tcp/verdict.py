@@ -17,6 +17,14 @@ class Verdict(enum.Enum):
     BRIDGE = "bridge"  # hand the SYN to the interface's bridge peer, untouched; without one it is dropped
 
 
+# a member's name looked up in its class runs Python code, and each SYN would do so five times
+ACCEPT = Verdict.ACCEPT
+ACCEPT_PASSIVE = Verdict.ACCEPT_PASSIVE
+BRIDGE = Verdict.BRIDGE
+DEFER = Verdict.DEFER
+REJECT_RST = Verdict.REJECT_RST
+
+
 class SynOptions(NamedTuple):
     """The options of a SYN. `mss` and `window_scale` are None, `timestamp` is None, if absent."""
 

@@ -4,6 +4,7 @@ cpdef unsigned int load_u32(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5
 cpdef unsigned long long load_u64(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5A5A5A5A5
 cpdef unsigned int load_u16_le(bytes data, Py_ssize_t offset) except? 0xA5A5
 cpdef unsigned int load_u32_le(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5
+cpdef unsigned long long next_option(bytes data, Py_ssize_t at, Py_ssize_t end) except? 0xA5A5A5A5A5A5A5A5
 cpdef int store_u8(bytearray data, Py_ssize_t offset, unsigned int value) except -1
 cpdef int store_u16(bytearray data, Py_ssize_t offset, unsigned int value) except -1
 cpdef int store_u32(bytearray data, Py_ssize_t offset, unsigned int value) except -1

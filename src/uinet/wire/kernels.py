@@ -63,6 +63,25 @@ def load_u32_le(data: bytes, offset: int) -> int:
     return int(_U32_LE.unpack_from(data, offset)[0])
 
 
+def next_option(data: bytes, at: int, end: int) -> int:
+    """The first TCP option that is no padding (RFC 9293, 3.2), from `at` on, of a list that ends at `end`: its place
+    << 16, its kind << 8 and its length in one number. 0 if there is none, or it is malformed: nothing after it can be
+    read then."""
+    if at >= end:
+        return 0
+    _check(len(data), at, end - at)
+    while data[at] == 1:  # NOP
+        at += 1
+        if at == end:
+            return 0
+    if data[at] == 0 or end - at < 2:  # the end of the list; no room for a length
+        return 0
+    length = data[at + 1]
+    if length < 2 or length > end - at:
+        return 0
+    return at << 16 | data[at] << 8 | length
+
+
 def store_u8(data: bytearray, offset: int, value: int) -> int:
     """Stores the low 8 bits of `value` at `offset`."""
     _check(len(data), offset, 1)

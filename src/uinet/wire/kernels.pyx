@@ -265,6 +265,30 @@ cpdef unsigned int load_u32_le(bytes data, Py_ssize_t offset) except? 0xA5A5A5A5
     return uinet_load32_le(<unsigned char *>PyBytes_AS_STRING(data) + offset)
 
 
+cpdef unsigned long long next_option(bytes data, Py_ssize_t at, Py_ssize_t end) except? 0xA5A5A5A5A5A5A5A5:
+    """The first TCP option that is no padding (RFC 9293, 3.2), from `at` on, of a list that ends at `end`: its place
+    << 16, its kind << 8 and its length in one number. 0 if there is none, or it is malformed: nothing after it can be
+    read then."""
+    cdef const unsigned char *option
+    cdef unsigned int length
+    if at >= end:
+        return 0
+    if data is None or at < 0 or end > PyBytes_GET_SIZE(data):
+        out_of_range(at, end - at, len(data))
+    option = <const unsigned char *>PyBytes_AS_STRING(data) + at
+    while option[0] == 1:  # NOP
+        at += 1
+        if at == end:
+            return 0
+        option += 1
+    if option[0] == 0 or end - at < 2:  # the end of the list; no room for a length
+        return 0
+    length = option[1]
+    if length < 2 or length > <size_t>(end - at):
+        return 0
+    return <unsigned long long>at << 16 | uinet_load16(option)
+
+
 cpdef int store_u8(bytearray data, Py_ssize_t offset, unsigned int value) except -1:
     """Stores the low 8 bits of `value` at `offset`."""
     writable(data, offset, 1)[0] = <unsigned char>value

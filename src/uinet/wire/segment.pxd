@@ -1,10 +1,10 @@
 cimport cython
 
-from uinet.wire.kernels cimport checksum, load_u8, load_u16, load_u32
+from uinet.wire.kernels cimport checksum, load_u8, load_u16, load_u32, next_option
 from uinet.wire.packet cimport Packet
 
 cdef unsigned int ACK, SYN, KIND_ACCECN0, KIND_ACCECN1
-cdef unsigned int KIND_EOL, KIND_NOP, KIND_MSS, KIND_WSCALE, KIND_SACK_PERMITTED, KIND_SACK, KIND_TIMESTAMPS
+cdef unsigned int KIND_MSS, KIND_WSCALE, KIND_SACK_PERMITTED, KIND_SACK, KIND_TIMESTAMPS
 cdef unsigned int KIND_MD5, KIND_AO, KIND_USER_TIMEOUT, KIND_FAST_OPEN
 cdef unsigned int ALIGNED_TIMESTAMPS, NO_WSCALE, MAX_WSCALE, CHECKSUM_UNKNOWN
 cdef int OK, SHORT, BAD_CHECKSUM
@@ -25,7 +25,7 @@ cdef class Segment:
     @cython.locals(data=bytes, l4=Py_ssize_t, size=Py_ssize_t, word=cython.uint, header_length=cython.uint)
     cpdef int parse(self, Packet packet) except -1
     cpdef read_options(self, bytes data, Py_ssize_t at, Py_ssize_t end)
-    @cython.locals(kind=cython.uint, length=cython.uint)
+    @cython.locals(option=cython.ulonglong, length=cython.uint)
     cdef _parse_options(self, bytes data, Py_ssize_t at, Py_ssize_t end)
     @cython.locals(shift=cython.uint, i=Py_ssize_t)
     cdef _parse_option(self, bytes data, Py_ssize_t at, unsigned int kind, unsigned int length)

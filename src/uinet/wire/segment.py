@@ -18,11 +18,9 @@ from uinet.wire.constants import (
     KIND_ACCECN0,
     KIND_ACCECN1,
     KIND_AO,
-    KIND_EOL,
     KIND_FAST_OPEN,
     KIND_MD5,
     KIND_MSS,
-    KIND_NOP,
     KIND_SACK,
     KIND_SACK_PERMITTED,
     KIND_TIMESTAMPS,
@@ -32,7 +30,7 @@ from uinet.wire.constants import (
     SYN,
 )
 from uinet.wire.frame import CHECKSUM_UNKNOWN
-from uinet.wire.kernels import checksum, load_u8, load_u16, load_u32
+from uinet.wire.kernels import checksum, load_u8, load_u16, load_u32, next_option
 from uinet.wire.packet import Packet
 
 OK = 0
@@ -147,20 +145,12 @@ class Segment:
 
     def _parse_options(self, data: bytes, at: int, end: int) -> None:
         """Walks the options (RFC 9293 3.2); stops at the first that is malformed, as nothing after it can be read."""
-        while at < end:
-            kind = load_u8(data, at)
-            if kind == KIND_EOL:
-                return
-            if kind == KIND_NOP:
-                at += 1
-                continue
-            if at + 1 >= end:
-                return
-            length = load_u8(data, at + 1)
-            if length < 2 or length > end - at:
-                return
-            self._parse_option(data, at, kind, length)
-            at += length
+        option = next_option(data, at, end)
+        while option:
+            at = option >> 16
+            length = option & 0xFF
+            self._parse_option(data, at, (option >> 8) & 0xFF, length)
+            option = next_option(data, at + length, end)
 
     def _parse_option(self, data: bytes, at: int, kind: int, length: int) -> None:
         if kind == KIND_TIMESTAMPS:

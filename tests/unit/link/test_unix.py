@@ -202,6 +202,16 @@ def test_left_over_socket_is_replaced_and_a_live_one_is_not(tmp_path: Path) -> N
     assert plain.read_text() == "a file"
 
 
+def test_link_to_a_left_over_socket_is_not_replaced(tmp_path: Path) -> None:
+    path, link = tmp_path / "socket", tmp_path / "link"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    link.symlink_to(path)
+    with pytest.raises(DeviceError, match="is in use"):
+        UnixStreamDevice(str(link), listen=True)
+    assert link.is_symlink()
+
+
 def test_errors_are_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"nobody listens there \(listen=1 makes this side wait"):
         UnixStreamDevice(str(tmp_path / "nothing"))

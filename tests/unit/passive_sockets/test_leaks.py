@@ -16,7 +16,7 @@ from tests.unit.promiscuous.lab import SECOND, Filter
 from uinet import PassiveSocket, Verdict
 from uinet.passive.connection import Connection
 from uinet.passive.half import Half
-from uinet.tcp.passive import Reception
+from uinet.tcp.reception import Reception
 from uinet.tcp.syn import Syn
 
 KINDS = (PassiveSocket, Reception, Connection, Half, Syn)
