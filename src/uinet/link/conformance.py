@@ -242,7 +242,7 @@ def has_nothing_when_it_is_quiet(make: Make) -> None:
         if subject.put is None:
             return
         driver = _Driver(subject)
-        took = []
+        took: list[float] = []
         while len(took) < TRIES and (not took or took[-1] >= 1):
             begun = time.monotonic()
             driver.step()
