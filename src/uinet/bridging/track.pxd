@@ -23,7 +23,7 @@ cdef class Side:
     cdef public unsigned int tsval, tsecr, ttl
     cdef public ByteQueue queue
     cdef public Reassembly islands
-    cdef public long long tsval_at, syn_at, rtt
+    cdef public long long tsval_at, syn_at, rtt, acked_at
     cdef public list sacks
     cdef public bytes header
     cdef public unsigned long long octets

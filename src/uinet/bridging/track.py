@@ -13,7 +13,7 @@ from uinet.seq import seq_diff, seq_geq, seq_gt, seq_leq, seq_lt
 from uinet.tcp.buffer import ByteQueue
 from uinet.tcp.offer import Offer, strange_options
 from uinet.tcp.reassembly import Reassembly
-from uinet.units import MASK32, SECOND
+from uinet.units import MASK32, MILLISECOND, SECOND
 from uinet.wire.constants import ACK, FIN, NO_WSCALE, RST, SYN
 from uinet.wire.kernels import take
 from uinet.wire.packet import Packet
@@ -24,6 +24,7 @@ NEAR = 16 << 20  # bytes: how far beyond what was seen a segment may be while th
 STREAM_LIMIT = 8 << 20  # bytes in flight that are kept of one direction
 ISLANDS = 256
 SETTLED = 2 * SECOND
+LATE = 20 * MILLISECOND  # what was sent before tracking began may come so much later, overtaken by what came before
 
 Reader = Callable[[bytes], None]
 
@@ -43,7 +44,8 @@ class Side:
     dropped: all that is in flight is kept once `base` is `una`. `high`: the end of what was seen. `islands`: what was
     seen behind a gap. `edge`: how far the other side's window has reached. `window`, `wl1`, `wl2`: the other side's
     window now. `scale`: this side's shift count. `tsval`: its last timestamp, `tsecr`: the last that it has echoed.
-    `settle`: of one that is tracked from its middle on, how far what was in flight then may reach.
+    `settle`: of one that is tracked from its middle on, how far what was in flight then may reach. `acked_at`: when the
+    other side was heard last to acknowledge this stream, ns.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -54,6 +56,7 @@ class Side:
         self.settle = 0
         self.una = 0
         self.acked_seen = False
+        self.acked_at = 0
         self.base = 0
         self.nxt = 0
         self.high = 0
@@ -304,6 +307,7 @@ class Track:
             if not (other.midstream and within):
                 return
             other.high = ack
+        other.acked_at = now
         other.acknowledged(ack)
         window = seg.window
         if not seg.flags & SYN and side.scale != NO_WSCALE:
@@ -353,6 +357,9 @@ def why_not(track: Track, exact: bool, now: int) -> str:
             return "too little was seen of it: wait for a segment of each side"
         if side.offer is not None and side.offer.timestamps and not side.tsval_known:
             return "too little was seen of it: wait for a segment of each side"
+        if side.midstream and side.acked_at - track.since < LATE:
+            # if its first segments and ACKs were old ones, its stream is further: nobody sends what is between
+            return "what was seen of it may have come late: wait for a segment of each side"
     for side in (client, server):
         if not side.complete:
             return "bytes in flight were not seen: wait until they are acknowledged"

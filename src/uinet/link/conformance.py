@@ -25,8 +25,9 @@ from uinet.link.device import COUNTERS, MAX_MTU, MIN_MTU, Device
 from uinet.link.offload import finish
 from uinet.wire.frame import CHECKSUM_NEEDED, Frame
 
-PATIENCE = 5.0  # seconds for what has to happen
+PATIENCE = 20.0  # seconds for what has to happen: the machine may be busy
 QUIET = 0.05  # and for what must not
+TRIES = 3  # at what takes no time, unless others have the processor
 ADDRESSES = bytes((192, 0, 2, 1, 192, 0, 2, 2))  # of RFC 5737: nobody's
 _DESCRIPTORS = "/dev/fd"
 
@@ -241,10 +242,13 @@ def has_nothing_when_it_is_quiet(make: Make) -> None:
         if subject.put is None:
             return
         driver = _Driver(subject)
-        begun = time.monotonic()
-        driver.step()
+        took: list[float] = []
+        while len(took) < TRIES and (not took or took[-1] >= 1):
+            begun = time.monotonic()
+            driver.step()
+            took.append(time.monotonic() - begun)
         want(driver.got == [], "frames without a sender")
-        want(time.monotonic() - begun < 1, "recv() waits")
+        want(min(took) < 1, "recv() waits")
 
 
 def receives_in_order(make: Make) -> None:

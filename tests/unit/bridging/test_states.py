@@ -10,6 +10,7 @@ import pytest
 from tests.unit.bridging.worlds import World
 from uinet.errors import InvalidArgument, Unsafe
 from uinet.proxy import Policy, parse_match
+from uinet.wire.frame import Frame
 
 UP, DOWN = Random(1).randbytes(1_000_000), Random(2).randbytes(1_000_000)
 SLOW = {"delay": 0.005, "rate": 2e7}
@@ -151,6 +152,27 @@ def gap(world: World) -> bool:
     """Whether something has passed out of order."""
     flow = world.connection.bridged
     return flow is not None and flow.track is not None and flow.track.client.islands is not None
+
+
+def test_old_segments_are_not_taken_for_where_a_flow_stands_when_it_is_tracked_again() -> None:
+    """Overtaken, or sent twice, they are the first that is seen of it. Bytes between them and what is new were taken by
+    the other side, and nobody sends them again."""
+    world = World(way="track", link=SLOW)
+    proxy = world.hosts[1]
+    seen: list[list[Frame]] = [[], []]
+    for side, interface in enumerate(proxy.interfaces):
+        interface.first_look = lambda batch, side=side: seen[side].extend(Frame(one.data) for one in batch.frames)
+    world.start(b"", DOWN, client_last=True)
+    world.run(0.1)
+    assert world.change("intercept") == ""
+    world.run(0.1)
+    world.change("track")
+    world.net.run(until=lambda: world.connection.state == "track", timeout=20)
+    for side, place in ((1, 5), (0, 8)):  # data of the server, and the client's ACK of it or of what is close to it
+        proxy.stack.input(proxy.interfaces[side], [seen[side][place]], world.net.now)
+    world.change("intercept")
+    finish(world)
+    assert world.proxy.counts["taken_over"] == 2
 
 
 def test_a_flow_that_the_match_excludes_can_be_taken_over_nonetheless() -> None:

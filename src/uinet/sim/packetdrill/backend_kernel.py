@@ -76,11 +76,25 @@ class KernelBackend:
         self._ip(version, "addr", "add", f"{local}/{length}", "dev", "tun0", *flags)
         self._ip("link", "set", "lo", "up")
         self._ip("link", "set", "tun0", "up")
+        if config.v6:
+            self._until_taken(config.local)
         if config.gateway == config.local:
             self._ip(version, "route", "add", "default", "dev", "tun0")
         else:
             self._ip(version, "route", "add", "default", "via", str(gateway), "dev", "tun0", *(["onlink"]))
         return link
+
+    @staticmethod
+    def _until_taken(address: bytes) -> None:
+        """An IPv6 address is the kernel's own a while after the link has come up: until then it answers nothing."""
+        end = time.monotonic() + COMMAND_TIMEOUT
+        while True:
+            routes = [line.split() for line in Path("/proc/thread-self/net/ipv6_route").read_text().splitlines()]
+            if any(words[:2] == [address.hex(), "80"] for words in routes):  # a prefix of 128 bits
+                return
+            if time.monotonic() > end:
+                raise DeviceError("tun0: the kernel does not take its address")
+            time.sleep(STEP / SECOND)
 
     def _ip(self, *words: str) -> None:
         done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)
