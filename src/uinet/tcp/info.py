@@ -12,7 +12,6 @@ from uinet.tcp.timers import patience
 from uinet.tcp.urgent import urgent_left
 from uinet.units import MASK32, SECOND
 
-
 RECOVERY = ("open", "fast", "timeout", "reducing")  # by `Tcb.recovering`
 
 
@@ -26,9 +25,9 @@ class TcpInfo(NamedTuple):
     or what became of Fast Open: "asked" (for a cookie, or none was known), "taken" (data of the SYN), "refused".
     `signed`: "", "md5" or "ao". Of what was sent: `sacked`, `lost` are the bytes of what is outstanding that the peer
     has told of out of order, or that count as lost and were not sent again yet; `delivered`: bytes that have arrived in
-    all, `reordered`: some out of their order; `recovery`: "open", "fast", "timeout", or "reducing" (cwnd, without loss). `min_rtt`: the least round
-    trip lately, 0: not known. `pacing_rate`: bytes a second, 0: not paced. `congestion`: the name of the congestion
-    control, "" while nothing was to be sent.
+    all, `reordered`: some out of their order; `recovery`: "open", "fast", "timeout", or "reducing" (cwnd, without
+    loss). `min_rtt`: the least round trip lately, 0: not known. `pacing_rate`: bytes a second, 0: not paced.
+    `congestion`: the name of the congestion control, "" while nothing was to be sent.
     """
 
     state: str
