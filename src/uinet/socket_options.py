@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from uinet.udp.endpoint import UdpEndpoint
 
 # options whose value, while they are not set, is a setting of the stack: (setting, its unit in the option's)
-KEEPALIVE = {
+DEFAULTS = {
     sockopt.TCP_KEEPIDLE: ("keepalive_idle", SECOND), sockopt.TCP_KEEPINTVL: ("keepalive_interval", SECOND),
-    sockopt.TCP_KEEPCNT: ("keepalive_count", 1),
+    sockopt.TCP_KEEPCNT: ("keepalive_count", 1), sockopt.TCP_LINGER2: ("fin_wait_2_timeout", SECOND),
 }
 
 
@@ -179,8 +179,8 @@ def get_option(sock: Socket, level: int, name: int) -> Any:
         copies = sock.stack.tcp.copies
         return copies.mode_of(sock.tcb) if copies is not None else sockopt.IP_COPY_MODE_OFF
     value = sockopt.read(sock.config, level, name)
-    if not value and level == sockopt.IPPROTO_TCP and name in KEEPALIVE:
-        setting, unit = KEEPALIVE[name]
+    if not value and level == sockopt.IPPROTO_TCP and name in DEFAULTS:
+        setting, unit = DEFAULTS[name]
         value = getattr(sock.stack.tcp.settings, setting) // unit  # not set: what the stack does
     return value
 

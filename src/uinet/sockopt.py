@@ -109,6 +109,7 @@ TCP_CORK = 3
 TCP_KEEPIDLE = 4
 TCP_KEEPINTVL = 5
 TCP_KEEPCNT = 6
+TCP_LINGER2 = 8  # seconds for which a closed connection waits for the peer's FIN (FIN-WAIT-2)
 TCP_DEFER_ACCEPT = 9  # seconds for which a connection has to bring data before it is accepted; 0: it need not
 TCP_WINDOW_CLAMP = 10  # the largest window to advertise; 0: the receive buffer
 TCP_INFO = 11
@@ -233,6 +234,7 @@ __all__ = [
     "TCP_KEEPCNT",
     "TCP_KEEPIDLE",
     "TCP_KEEPINTVL",
+    "TCP_LINGER2",
     "TCP_MAXSEG",
     "TCP_MD5SIG",
     "TCP_MTU_PROBING",
@@ -369,6 +371,7 @@ SETTABLE: dict[tuple[int, int], tuple[str, Callable[[Any], Any]]] = {
     (IPPROTO_TCP, TCP_KEEPIDLE): ("keep_idle", _duration("TCP_KEEPIDLE", SECOND, "seconds")),
     (IPPROTO_TCP, TCP_KEEPINTVL): ("keep_interval", _duration("TCP_KEEPINTVL", SECOND, "seconds")),
     (IPPROTO_TCP, TCP_KEEPCNT): ("keep_count", _within(1, 127, "TCP_KEEPCNT")),
+    (IPPROTO_TCP, TCP_LINGER2): ("fin_wait_2", _duration("TCP_LINGER2", SECOND, "seconds")),
     (IPPROTO_TCP, TCP_USER_TIMEOUT): ("user_timeout", _duration("TCP_USER_TIMEOUT", MILLISECOND, "milliseconds")),
     (IPPROTO_TCP, TCP_REASSDL): ("reassembly_deadline", _duration("TCP_REASSDL", MILLISECOND, "milliseconds")),
 }
@@ -387,8 +390,8 @@ BEFORE_BIND = {
 }
 
 NANOSECONDS = {
-    "defer_accept": SECOND, "keep_idle": SECOND, "keep_interval": SECOND, "user_timeout": MILLISECOND,
-    "reassembly_deadline": MILLISECOND,
+    "defer_accept": SECOND, "fin_wait_2": SECOND, "keep_idle": SECOND, "keep_interval": SECOND,
+    "reassembly_deadline": MILLISECOND, "user_timeout": MILLISECOND,
 }
 
 

@@ -43,7 +43,8 @@ class Identifications:
         self.counters = [random.u32() for _ in range(COUNTERS)]
 
     def next(self, source: bytes, destination: bytes, proto: int, count: int = 1) -> int:
-        """A 32-bit identification for a datagram; IPv4 takes its low 16 bits. `count` - 1 more are taken."""
+        """A 32-bit identification for a datagram; IPv4 takes its low 16 bits. The `count` - 1 after it are taken too.
+        """
         source_hi, source_lo = split(source)
         destination_hi, destination_lo = split(destination)
         offset = hash5(self.k0, self.k1, source_hi, source_lo, destination_hi, destination_lo, proto)

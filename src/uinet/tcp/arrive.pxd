@@ -15,7 +15,7 @@ from uinet.tcp.rtt cimport from_timestamp, sample
 from uinet.tcp.send cimport challenge_ack, send_ack, wants_output
 from uinet.tcp.state cimport change
 from uinet.tcp.tcb cimport Tcb
-from uinet.tcp.timers cimport rearm, start_retransmit
+from uinet.tcp.timers cimport rearm, start_retransmit, wait_for_fin
 from uinet.tcp.urgent cimport sixth_check_urg
 from uinet.tcp.window cimport begin_flight
 from uinet.wire.kernels cimport take

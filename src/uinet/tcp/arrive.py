@@ -37,7 +37,7 @@ from uinet.tcp.state import (
     change,
 )
 from uinet.tcp.tcb import Tcb
-from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit
+from uinet.tcp.timers import RTO_AFTER_LOST_SYN, rearm, start_retransmit, wait_for_fin
 from uinet.tcp.urgent import sixth_check_urg
 from uinet.tcp.window import begin_flight
 from uinet.units import MASK32
@@ -425,7 +425,7 @@ def closing_states(tcb: Tcb) -> bool:
     if state == FIN_WAIT_1:
         change(tcb, FIN_WAIT_2)
         if tcb.orphan:
-            tcb.more().close_at = tcb.context.now + tcb.context.settings.fin_wait_2_timeout
+            wait_for_fin(tcb)
     elif state == CLOSING:
         change(tcb, TIME_WAIT)
     elif state == LAST_ACK:

@@ -11,7 +11,7 @@ from uinet.tcp.telling cimport update_due, window_opened
 from uinet.tcp.settings cimport Settings
 from uinet.tcp.state cimport change
 from uinet.tcp.tcb cimport Tcb
-from uinet.tcp.timers cimport rearm
+from uinet.tcp.timers cimport rearm, wait_for_fin
 from uinet.tcp.urgent cimport urgent_left
 
 cdef long long HASTE

@@ -22,7 +22,7 @@ from uinet.tcp.state import (
 )
 from uinet.tcp.tcb import Tcb
 from uinet.tcp.telling import update_due, window_opened
-from uinet.tcp.timers import rearm
+from uinet.tcp.timers import rearm, wait_for_fin
 from uinet.tcp.urgent import urgent_left
 
 HASTE = 8  # a part like this of the delay of ACKs
@@ -189,7 +189,7 @@ def close(tcb: Tcb, linger: int) -> None:
     shut_sending(tcb)
     settings = tcb.context.settings
     if tcb.state == FIN_WAIT_2:
-        tcb.more().close_at = tcb.context.now + settings.fin_wait_2_timeout
+        wait_for_fin(tcb)
     else:
         tcb.lingering = linger > 0
         tcb.more().close_at = tcb.context.now + (linger if linger > 0 else settings.orphan_timeout)

@@ -20,7 +20,7 @@ from uinet.wire.addresses import VlanTag
 ATTRIBUTES = (
     "active_reset", "bind_any", "broadcast", "catch_all", "cdom", "congestion", "copy_limit", "copy_mode",
     "copy_target", "cork", "defer_accept", "fast_open",
-    "fast_open_connect", "fast_open_key", "keep_count", "keep_idle", "keep_interval", "keepalive", "keys",
+    "fast_open_connect", "fast_open_key", "fin_wait_2", "keep_count", "keep_idle", "keep_interval", "keepalive", "keys",
     "linger", "max_buffer", "max_pacing_rate", "max_segment", "mtu_discover", "mtu_probing",
     "no_delay", "no_time_wait", "not_sent_low", "oob_inline", "passive", "promiscuous", "quick_ack",
     "reassembly_deadline", "receive_auto", "receive_buffer", "receive_errors", "receive_low", "reuse_address",
@@ -78,6 +78,7 @@ class Config:
         self.keep_idle = 0
         self.keep_interval = 0
         self.keep_count = 0
+        self.fin_wait_2 = 0
         self.user_timeout = 0
         self.congestion: Any = None  # None: the stack's
         self.max_pacing_rate = 0
@@ -145,7 +146,8 @@ def is_special(config: Config) -> bool:
     """Whether a socket has options that few have."""
     return (
         config.keep_idle != 0 or config.keep_interval != 0 or config.keep_count != 0 or config.user_timeout != 0
-        or config.max_segment != 0 or config.max_pacing_rate != 0 or config.congestion is not None
+        or config.fin_wait_2 != 0 or config.max_segment != 0 or config.max_pacing_rate != 0
+        or config.congestion is not None
     )
 
 
@@ -155,6 +157,7 @@ def configure_extras(tcb: Tcb, config: Config) -> None:
     extras.keep_idle = config.keep_idle
     extras.keep_interval = config.keep_interval
     extras.keep_count = config.keep_count
+    extras.fin_wait_2 = config.fin_wait_2
     if config.user_timeout or not config.user_timeout_option:
         extras.user_timeout = config.user_timeout  # else what was agreed on stays
     extras.max_segment = config.max_segment

@@ -58,7 +58,7 @@ def path_mtu(tcb: Tcb) -> int:
 
 
 def on_its_own(tcb: Tcb) -> bool:
-    """Whether neither ICMP nor what other connections have found out counts: it probes, or lets routers fragment."""
+    """Whether neither ICMP nor what other connections have found out counts: it probes alone, or routers fragment."""
     return tcb.mtu_discover == DISCOVER_PROBE or is_fragmented(tcb)
 
 

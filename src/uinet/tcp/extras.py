@@ -32,6 +32,7 @@ class Extras:
         self.keep_idle = 0
         self.keep_interval = 0
         self.keep_count = 0
+        self.fin_wait_2 = 0  # how long FIN-WAIT-2 lasts, if its user has said so (TCP_LINGER2)
         self.user_timeout = 0
         self.max_segment = 0  # the user's limit of segments (TCP_MAXSEG); 0: none
         self.fin_at = 0

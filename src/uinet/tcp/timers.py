@@ -105,6 +105,12 @@ def stop_persist(tcb: Tcb) -> None:
     tcb.unanswered_since = 0
 
 
+def wait_for_fin(tcb: Tcb) -> None:
+    """FIN-WAIT-2 of a connection whose user has let go: the peer's FIN has so long to come."""
+    extras = tcb.more()
+    extras.close_at = tcb.context.now + (extras.fin_wait_2 or tcb.context.settings.fin_wait_2_timeout)
+
+
 def start_keepalive(tcb: Tcb) -> None:
     """Starts or stops the keepalive timer, as the user has asked."""
     tcb.keep_probes = 0

@@ -492,3 +492,26 @@ def test_connect_timeout_is_kept_to_the_tick() -> None:
     assert sock.state == "SYN-SENT"
     peer.advance(0.2)
     assert sock.state == "CLOSED"
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+@pytest.mark.parametrize("before", [False, True])
+def test_fin_wait_2_lasts_as_long_as_its_user_says(seconds: int, before: bool) -> None:
+    """TCP_LINGER2, whether the FIN was acknowledged before close or after."""
+    peer = Peer()
+    sock = peer.fin_wait_2() if before else peer.passive()
+    sock.setsockopt(uinet.IPPROTO_TCP, uinet.TCP_LINGER2, seconds)
+    sock.close()
+    peer.flush()
+    if not before:
+        peer.expect("F.")
+        peer.ack = (peer.ack + 1) & MASK32
+        peer.send(".")
+    peer.advance(0.9)
+    assert peer.tcbs() == 1
+    peer.advance(0.2)
+    assert peer.tcbs() == (0 if seconds else 1)
+    peer.advance(59)
+    assert peer.tcbs() == 0
+    peer.send(".")
+    peer.expect("R")
