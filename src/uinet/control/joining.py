@@ -9,7 +9,7 @@ from uinet.control.protocol import MOST_SORTED
 from uinet.errors import ControlError
 
 SAME = "hello", "fields"  # every worker would say the same
-SUMMED = "counters", "memory", "proxy"  # tables whose rows are numbers with names
+SUMMED = "counters", "memory", "proxy", "captures"  # tables whose rows are numbers with names
 
 _WORKER = re.compile(r"worker(!?=)([0-9]{1,9}(?:\|[0-9]{1,9})*)", re.A)
 

@@ -18,6 +18,7 @@ from uinet.control.hub import Hub
 from uinet.control.joining import add
 from uinet.control.protocol import OUTPUT_LIMIT, REQUEST_LIMIT
 from uinet.control.server import Server
+from uinet.control.tables import STATISTICS, Counted, Table
 
 WORKERS = 3
 
@@ -112,6 +113,10 @@ def test_a_condition_says_which_workers_are_asked(crew: Crew) -> None:
 def test_counters_and_memory_are_added_up_by_name(crew: Crew) -> None:
     rows = {row["name"]: row for row in crew.rows("stat", what="counters")}
     assert rows["tcp_accepted"]["value"] == 12 and rows["tcp_accepted"]["help"] == "connections accepted"
+    for number, server in enumerate(crew.servers):
+        files = Counted("files", number + 1, "files written")
+        server.add_table("captures", Table(STATISTICS, lambda served, files=files: iter([[files]]), "captures"))
+    assert crew.rows("stat", what="captures") == [{"name": "files", "value": 6, "help": "files written"}]
     rows = {row["name"]: row for row in crew.rows("stat", what="memory")}
     assert rows["half_open"]["limit"] == 3 * crew.pairs[0].stack.tcp.settings.syn_cache_limit
 
