@@ -74,7 +74,7 @@ COUNTERS: dict[str, str] = {
     "ip_source_route": "dropped: carries a source route option",
     "ip_bad_options": "dropped: malformed IPv4 options or IPv6 extension headers",
     "ip_unknown_protocol": "dropped: no such transport protocol here",
-    "ip_blackholed": "packets of unknown protocols that met silence (net.inet.ip.blackhole)",
+    "ip_blackholed": "unknown protocols, wrong headers, missing fragments that met silence (net.inet.ip.blackhole)",
     "ip_no_route": "not sent: no route",
     "ip_tx_fragments": "fragments sent",
     "frag_rx": "fragments received",

@@ -303,7 +303,7 @@ class Track:
             other.syn_at = 0
         if seq_gt(ack, most):
             # of what was sent before this began: its sender hears this too, and will not send it again
-            within = seq_leq(ack, other.edge) if other.window_known else seq_diff(ack, most) < NEAR
+            within = seq_leq(ack, other.edge) if other.window_known else 0 < seq_diff(ack, most) < NEAR
             if not (other.midstream and within):
                 return
             other.high = ack

@@ -59,13 +59,17 @@ def command(state: str, conditions: tuple[str, ...], wait: float, as_json: bool,
         for row in rows:
             print_json(row)
     else:
-        show_table(table_of(rows, COLUMNS, {"serial": "number"}))
+        columns = (["worker"] if any("worker" in row for row in rows) else []) + COLUMNS
+        show_table(table_of(rows, columns, {"worker": "number", "serial": "number"}))
     return DONE if all(row["state"] == state for row in rows) else FAILED
 
 
 def settled(client: Client, row: dict[str, Any]) -> bool:
     """Whether a change that was waited for has come about or was given up; `row` learns how."""
-    found = list(client.rows("stat", what="flows", filter=[f"serial={row['serial']}"], fields="all"))
+    which = [f"serial={row['serial']}"]
+    if "worker" in row:  # each has numbers of its own
+        which.append(f"worker={row['worker']}")
+    found = list(client.rows("stat", what="flows", filter=which, fields="all"))
     if not found:
         row.update(state="over")
     elif found[0].get("wanted"):

@@ -13,7 +13,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from uinet.control.door import CHUNK, Door
-from uinet.control.joining import Joint, joint_for
+from uinet.control.joining import Joint, asked_of, joint_for
 from uinet.control.protocol import OUTPUT_LIMIT, decode, encode
 from uinet.control.requests import Requests
 from uinet.errors import ControlError
@@ -115,10 +115,11 @@ class Relay(Requests):
         if request is None:
             return
         request.pop("id", None)
-        self._joint, asked = joint_for(request, len(self.paths))
+        workers, request = asked_of(request, len(self.paths))
+        self._joint, asked = joint_for(request, len(workers))
         data = encode(asked)
-        for worker, path in enumerate(self.paths):
-            self._ask(worker, path, data)
+        for worker in workers:
+            self._ask(worker, self.paths[worker], data)
 
     def _ask(self, worker: int, path: str, data: bytes) -> None:
         """Sends a worker the request, over a connection of its own."""
@@ -160,7 +161,7 @@ class Relay(Requests):
             self._pass(joint.take(branch.worker, line["row"]))
         elif "end" in line:
             branch.done = True
-        elif branch.worker == 0:
+        elif branch is self.branches[0]:
             self._say({"wait": self._rows})
 
     def _pass(self, rows: list[dict[str, Any]]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from uinet.control.protocol import MOST_SORTED
+from uinet.errors import ControlError
 
 SAME = "hello", "fields"  # every worker would say the same
-SUMMED = "counters", "memory", "proxy"  # tables whose rows are numbers with names
+SUMMED = "counters", "memory", "proxy", "captures"  # tables whose rows are numbers with names
+
+_WORKER = re.compile(r"worker(!?=)([0-9]{1,9}(?:\|[0-9]{1,9})*)", re.A)
 
 
 def add(joined: dict[str, Any], report: dict[str, Any]) -> None:
@@ -130,6 +134,26 @@ class Sorted(Joint):
             for row in self.kept:
                 del row[self.name]
         return self.kept
+
+
+def asked_of(request: dict[str, Any], count: int) -> tuple[list[int], dict[str, Any]]:
+    """Which of `count` workers a request is for, and what to ask them: conditions such as ``worker=1``, ``worker=0|2``
+    and ``worker!=1`` say so, and workers do not know of them. ControlError."""
+    asked = list(range(count))
+    conditions = request.get("filter")
+    if not isinstance(conditions, list):
+        return asked, request
+    rest = []
+    for condition in conditions:
+        found = _WORKER.fullmatch(condition) if isinstance(condition, str) else None
+        if found is None:
+            rest.append(condition)
+            continue
+        named = {int(number) for number in found[2].split("|")}
+        asked = [worker for worker in asked if (worker in named) == (found[1] == "=")]
+    if not asked:
+        raise ControlError(f"there is no such worker: want 0 to {count - 1}")
+    return asked, {**request, "filter": rest}
 
 
 def joint_for(request: dict[str, Any], count: int) -> tuple[Joint, dict[str, Any]]:

@@ -370,6 +370,9 @@ class Icmp:
         """The byte at `pointer`, from the IP header on, is wrong. `to_group`: even if a multicast address got
         it.
         """
+        if self.network.settings.protocol_blackhole:
+            self.network.stats.count("ip_blackholed")
+            return False
         if packet.version == 4:
             return self._refuse(packet, v4.PARAMETER_PROBLEM, code, (pointer & 0xFF) << 24)
         return self._refuse(packet, v6.PARAMETER_PROBLEM, code, pointer, to_group=to_group)
@@ -378,6 +381,9 @@ class Icmp:
         """Fragments are missing; `quote` is the first, from its IP header on; `group`: it came in a group
         frame.
         """
+        if self.network.settings.protocol_blackhole:
+            self.network.stats.count("ip_blackholed")
+            return False
         if quote[0] >> 4 == 4:
             kind, code = v4.TIME_EXCEEDED, v4.REASSEMBLY_TIME_EXCEEDED
         else:

@@ -58,7 +58,7 @@ def _memory(name: str, options: Options, common: Common) -> Opener:
     layer = options.take("layer", parse_layer, 2)
     registry = common.registry
     if registry is None:
-        raise DeviceURLError(f"memory:{name} needs a registry, in which its two ends meet")
+        raise DeviceURLError(f"memory:{name} is a cable within one program, whose `registry` joins its ends")
     return lambda: registry.open(name, layer=layer, mtu=common.mtu or 1500, mac=common.mac, queue=queue)
 
 

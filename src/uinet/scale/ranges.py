@@ -80,8 +80,12 @@ class Addresses:
             raise InvalidArgument(f"{text!r} is no range of addresses: {error}") from None
         if first.version != last.version or int(last) < int(first):
             raise InvalidArgument(f"{text!r} is no range of addresses: the second is below the first")
-        if last.is_multicast or first.is_multicast:
+        groups = ipaddress.ip_network("224.0.0.0/4" if first.version == 4 else "ff00::/8")
+        if int(first) <= int(groups[-1]) and int(last) >= int(groups[0]):
             raise InvalidArgument(f"{text!r} reaches into multicast: no TCP connection goes there")
+        for end in (first, last):
+            if end.is_unspecified or end == ipaddress.ip_address("255.255.255.255"):
+                raise InvalidArgument(f"{text!r}: no TCP connection goes to or from {end}")
         self.size = len(first.packed)
         self.first = int(first)
         self.count = int(last) - int(first) + 1

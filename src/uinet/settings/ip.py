@@ -69,7 +69,7 @@ BLACKHOLES = (
     Setting("net.inet.udp.blackhole", "ip", "udp_blackhole", Flag(), "1122 4.1.3.1",
             "datagrams to a port that nobody has meet silence, no ICMP error"),
     Setting("net.inet.ip.blackhole", "ip", "protocol_blackhole", Flag(), "1122 3.2.2.1, 4443 3.4",
-            "so do packets of an unknown protocol"),
+            "so do packets of an unknown protocol, IPv6 headers that are unknown or wrong, and missing fragments"),
 )
 TABLES = (
     Setting("net.link.maxneighbors", "neighbors", "limit", Whole(16, 1 << 20), "6583 6",

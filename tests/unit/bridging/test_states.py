@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+import uinet
 from tests.unit.bridging.worlds import World
 from uinet.errors import InvalidArgument, Unsafe
 from uinet.proxy import Policy, parse_match
+from uinet.units import MASK32
+from uinet.wire import build
+from uinet.wire.addresses import L2Info
 from uinet.wire.frame import Frame
 
 UP, DOWN = Random(1).randbytes(1_000_000), Random(2).randbytes(1_000_000)
@@ -359,3 +363,23 @@ def test_what_is_taken_over_is_copied_while_it_is() -> None:
     before = dict(kept.packets)
     finish(world)
     assert kept.packets == before
+
+
+def test_an_ack_half_the_circle_away_counts_nothing() -> None:
+    stack = uinet.Stack(b"x", 10**9)
+    left, right = (stack.add_interface(name, cdom=cdom, promiscuous=True) for cdom, name in enumerate("ab", 1))
+    bridged = uinet.bridge(left, right)
+    l2 = L2Info.make("02:00:00:00:00:01", "02:00:00:00:00:02")
+
+    def put(seq: int, ack: int, payload: bytes = b"") -> None:
+        frame = build.tcp("10.0.0.1", "10.0.0.2", 1000, 80, ".", seq, ack & MASK32, payload=payload, l2=l2)
+        stack.input(left, [frame], 2 * 10**9)
+
+    put(1, 5000)  # its SYNs were not seen: nobody knows a window
+    (connection,) = bridged.connections()
+    connection.change("track")
+    put(1, 5000, b"abc")
+    put(4, 5000 + (1 << 31))
+    assert (connection.client_bytes, connection.server_bytes) == (3, 0)
+    connection.change("pass")
+    assert (connection.client_bytes, connection.server_bytes) == (3, 0)

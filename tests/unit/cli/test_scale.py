@@ -130,6 +130,7 @@ def test_rate_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
         ("-n", "10", "--server-ip", "10.0.0.1", "--listeners", "2"), ("--server",), ("--device", "memory:x"),
         ("--server", "--client", "--device", "memory:x"), ("--client", "--device", "nonsense"), ("--vlan", "5000"),
         ("--server-ip", "::1"), ("--client-port", "0"), ("--request", "0"), ("--rate", "nan"),
+        ("--server-ip", "0.0.0.0/8"), ("--client-ip", "200.0.0.0-250.0.0.0"), ("--client-ip", "255.255.255.0/24"),
     ],
 )
 def test_usage_errors_are_one_line(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:

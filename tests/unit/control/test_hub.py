@@ -18,6 +18,7 @@ from uinet.control.hub import Hub
 from uinet.control.joining import add
 from uinet.control.protocol import OUTPUT_LIMIT, REQUEST_LIMIT
 from uinet.control.server import Server
+from uinet.control.tables import STATISTICS, Counted, Table
 
 WORKERS = 3
 
@@ -94,9 +95,28 @@ def test_rows_say_whose_they_are(crew: Crew) -> None:
     assert len(crew.rows("stat", what="connections", filter=["serial=5"])) == 1
 
 
+def test_a_condition_says_which_workers_are_asked(crew: Crew) -> None:
+    def asked(*conditions: str) -> list[int]:
+        return sorted({row["worker"] for row in crew.rows("stat", what="connections", filter=list(conditions))})
+
+    assert asked("worker=1") == [1]
+    assert asked("worker=0|2", "serial=3") == [0, 2]
+    assert asked("worker!=0", "worker!=2") == [1]
+    assert [row["worker"] for row in crew.rows("stat", what="connections", filter=["serial=1", "worker=2"])] == [2]
+    for wrong, says in (("worker=3", "no such worker: want 0 to 2"), ("worker=x", "no field worker"),
+                        ("worker>0", "no field worker")):
+        (line,) = crew.lines("stat", what="connections", filter=[wrong])
+        assert says in line["error"]
+    assert len(crew.rows("stat", what="connections", filter=[])) == 12
+
+
 def test_counters_and_memory_are_added_up_by_name(crew: Crew) -> None:
     rows = {row["name"]: row for row in crew.rows("stat", what="counters")}
     assert rows["tcp_accepted"]["value"] == 12 and rows["tcp_accepted"]["help"] == "connections accepted"
+    for number, server in enumerate(crew.servers):
+        files = Counted("files", number + 1, "files written")
+        server.add_table("captures", Table(STATISTICS, lambda served, files=files: iter([[files]]), "captures"))
+    assert crew.rows("stat", what="captures") == [{"name": "files", "value": 6, "help": "files written"}]
     rows = {row["name"]: row for row in crew.rows("stat", what="memory")}
     assert rows["half_open"]["limit"] == 3 * crew.pairs[0].stack.tcp.settings.syn_cache_limit
 

@@ -72,6 +72,14 @@ def test_chain_with_a_problem_is_dropped_and_answered(
     assert sent.icmpv6.payload == data[14:] and sent.checksums_ok
 
 
+@pytest.mark.parametrize("extension", [options(DESTINATION, 0x9E), options(HOP_BY_HOP, 0xDE), RoutingHeader(0, 77, 1)])
+def test_blackhole_is_silent_about_headers(ready: Bench, extension: Extension) -> None:
+    ready.network.settings.protocol_blackhole = True
+    ready.receive(packet(extension))
+    assert ready.sent() == []
+    assert ready.stats["ip_bad_options"] == ready.stats["ip_blackholed"] == 1
+
+
 @pytest.mark.rfc("8200", "4.2", "unknown options of action 01: discard")
 @pytest.mark.parametrize(
     "extensions",

@@ -190,6 +190,13 @@ def test_timeout_is_told_if_the_first_piece_has_come(ready: Bench, family: int) 
     assert nothing_left(ready)
 
 
+def test_blackhole_is_silent_about_missing_pieces(ready: Bench, family: int) -> None:
+    ready.network.settings.protocol_blackhole = True
+    ready.receive(piece(0, 1000, True, family=family))
+    ready.advance(61)
+    assert ready.sent() == [] and ready.stats["frag_timeout"] == ready.stats["ip_blackholed"] == 1
+
+
 @pytest.mark.rfc("792", "3", "no time exceeded without fragment zero")
 def test_timeout_without_the_first_piece_is_silent(ready: Bench, family: int) -> None:
     ready.receive(piece(800, 8, True, family=family))

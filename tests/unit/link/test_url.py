@@ -164,7 +164,7 @@ def test_unix_socket_modes(tmp_path: Path) -> None:
         ("tap:x?direction=up", "option direction=up: want both or in or out"),
         ("tap:x?capture=", "option capture=: want a path"),
         ("memory:x?layer=4", r"option layer=4: want 2 \(Ethernet\) or 3 \(IP\)"),
-        ("memory:x", "memory:x needs a registry"),
+        ("memory:x", "memory:x is a cable within one program"),
         ("packet:x?fanout=65536", "option fanout=65536: want a number from 0 to 65535"),
         ("packet:x?buffer=2G", "option buffer=2G: want bytes, like 8M"),
         ("pcap:x?pace=slow", "option pace=slow: want fast or capture"),
