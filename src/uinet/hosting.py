@@ -122,14 +122,107 @@ class Closable(Protocol):
         """Closes it, and wakes who waits for it."""
 
 
-class BaseHost:
-    """A stack with devices on some event loop: the part of a host that waits for nothing.
+class DeviceHost:
+    """A stack with devices on some event loop: what all hosts have, asyncio's and those of :class:`BaseHost`.
 
     `stack`: an existing one, else one is made from `seed` (bytes; fresh ones if None). `linger`: seconds for which
-    closing waits until what was written is delivered. `nameservers`, `hosts`: see `uinet.dns.Names`; without name
-    servers those that routers and DHCP servers have told are asked. `on_device_gone`: None, or called with the
-    interface and the error of a device that has vanished. `on_link_event`: None, or called with each
-    :class:`uinet.LinkEvent`.
+    closing waits until what was written is delivered. `on_device_gone`: None, or called with the interface and the
+    error of a device that has vanished. `on_link_event`: None, or called with each :class:`uinet.LinkEvent`.
+    """
+
+    _addressing: type[Addressing] = Addressing
+
+    def __init__(self, stack: Stack | None, seed: bytes | None, linger: float) -> None:
+        self.stack = stack if stack is not None else Stack(seed=seed or os.urandom(32))
+        self.linger = linger
+        self.on_device_gone: Callable[[Interface, Exception], object] | None = None
+        self.on_link_event: Callable[[LinkEvent], object] | None = None
+        self._driver: LoopDriver | None = None
+        self._registry: MemoryRegistry | None = None  # where ``memory:NAME`` devices meet
+
+    def _drive(self, loop: Loop, registry: MemoryRegistry) -> None:
+        """The stack's frames and time are moved by `loop` from now on."""
+        self._driver = LoopDriver(self.stack, loop)
+        self._driver.on_gone = self._device_gone
+        self._registry = registry
+
+    def _open_device(self, device: str | Device, mtu: int | None, mac: str | bytes | None) -> Device:
+        if not isinstance(device, str):
+            return device
+        return open_device(device, registry=self._registry, mtu=mtu, mac=mac)
+
+    def _begin_device(
+        self,
+        driver: LoopDriver,
+        device: str | Device,
+        name: str | None,
+        addresses: str | Sequence[str],
+        mtu: int | None,
+        mac: str | bytes | None,
+        cdom: int,
+        promiscuous: bool,
+        answer_any: bool,
+        probe: bool,
+        host_name: str,
+    ) -> tuple[Interface, Any, Callable[[], None]]:
+        """An interface on `device`, what its addresses wait for, and what takes both back."""
+        opened = self._open_device(device, mtu, mac)
+
+        def undo() -> None:
+            if interface is not None:
+                withdraw(driver, interface, opened)
+            if opened is not device:
+                opened.close()
+
+        interface = None
+        try:
+            interface = attach(driver, opened, name, (), None, mtu, mac, cdom, promiscuous, answer_any)
+            return interface, self._begin_addresses(interface, addresses, probe, host_name), undo
+        except BaseException:
+            undo()
+            raise
+
+    def _begin_addresses(
+        self, interface: Interface, addresses: str | Sequence[str], probe: bool, host_name: str
+    ) -> Any:
+        """What waits for an interface's addresses, an `Addressing`."""
+        addressing = self._addressing(self.stack, interface, addresses, probe=probe)
+        addressing.start(host_name)
+        if not addressing.waits:
+            addressing.stop()
+        return addressing
+
+    def stats(self) -> dict[str, Any]:
+        """Counters that are not zero: "stack" of all, "interfaces" and "devices" by interface name."""
+        pumps = self._driver.pumps if self._driver is not None else []
+        return {
+            "stack": self.stack.stats.as_dict(),
+            "interfaces": {interface.name: interface.statistics() for interface in self.stack.interfaces},
+            "devices": {pump.interface.name: pump.device.statistics() for pump in pumps},
+        }
+
+    def _link_event(self, event: LinkEvent) -> None:
+        if self.on_link_event is not None:
+            self.on_link_event(event)
+
+    def _device_gone(self, pump: Pump) -> None:
+        if self.on_device_gone is not None and pump.gone is not None:
+            self.on_device_gone(pump.interface, pump.gone)
+
+    def _watch_links(self, on: bool) -> None:
+        """Whether `on_link_event` is called."""
+        watchers = self.stack.link_watchers
+        if on:
+            watchers.append(self._link_event)
+        elif self._link_event in watchers:
+            watchers.remove(self._link_event)
+
+
+class BaseHost(DeviceHost):
+    """The part of a host that waits for nothing. Arguments as of :class:`DeviceHost`.
+
+    `nameservers`, `hosts`: see `uinet.dns.Names`; without name servers those that routers and DHCP servers have told
+    are asked.
     """
 
     def __init__(
@@ -141,13 +234,8 @@ class BaseHost:
         nameservers: Iterable[str | IPAddress] = (),
         hosts: Mapping[str, str | Iterable[str]] | None = None,
     ) -> None:
-        self.stack = stack if stack is not None else Stack(seed=seed or os.urandom(32))
-        self.linger = linger
+        super().__init__(stack, seed, linger)
         self.names = Names(nameservers, hosts)
-        self.on_device_gone: Callable[[Interface, Exception], object] | None = None
-        self.on_link_event: Callable[[LinkEvent], object] | None = None
-        self._driver: LoopDriver | None = None
-        self._registry: MemoryRegistry | None = None
         self._opened: set[Closable] = set()
         self._closed = False
 
@@ -171,10 +259,8 @@ class BaseHost:
         """Runs on `loop` from now on; ``memory:NAME`` devices meet in `registry`."""
         if self._driver is not None or self._closed:
             raise BadSocket("a host is entered once")
-        self._driver = LoopDriver(self.stack, loop)
-        self._driver.on_gone = self._device_gone
-        self._registry = registry
-        self.stack.link_watchers.append(self._link_event)
+        self._drive(loop, registry)
+        self._watch_links(True)
 
     def _leave(self) -> None:
         """Ends stack and devices, now: what still owes something is reset."""
@@ -182,8 +268,7 @@ class BaseHost:
             return
         self.close()
         driver, self._driver = self._driver, None
-        if self._link_event in self.stack.link_watchers:
-            self.stack.link_watchers.remove(self._link_event)
+        self._watch_links(False)
         for sock in self.stack.connections():
             if sock.closed and sock.state in OWING:
                 sock.abort()
@@ -196,53 +281,6 @@ class BaseHost:
         self._closed = True
         for opened in list(self._opened):
             opened.close_now()
-
-    # devices
-
-    def _open_device(self, device: str | Device, mtu: int | None, mac: str | bytes | None) -> Device:
-        if not isinstance(device, str):
-            return device
-        return open_device(device, registry=self._registry, mtu=mtu, mac=mac)
-
-    def _begin_device(
-        self,
-        device: str | Device,
-        name: str | None,
-        addresses: str | Sequence[str],
-        mtu: int | None,
-        mac: str | bytes | None,
-        cdom: int,
-        promiscuous: bool,
-        answer_any: bool,
-        probe: bool,
-        host_name: str,
-    ) -> tuple[Interface, Addressing, Callable[[], None]]:
-        """An interface on `device`, what its addresses wait for, and what takes both back."""
-        driver = self.driver
-        opened = self._open_device(device, mtu, mac)
-
-        def undo() -> None:
-            if interface is not None:
-                withdraw(driver, interface, opened)
-            if opened is not device:
-                opened.close()
-
-        interface = None
-        try:
-            interface = attach(driver, opened, name, (), None, mtu, mac, cdom, promiscuous, answer_any)
-            return interface, self._begin_addresses(interface, addresses, probe, host_name), undo
-        except BaseException:
-            undo()
-            raise
-
-    def _begin_addresses(
-        self, interface: Interface, addresses: str | Sequence[str], probe: bool, host_name: str
-    ) -> Addressing:
-        addressing = Addressing(self.stack, interface, addresses, probe=probe)
-        addressing.start(host_name)
-        if not addressing.waits:
-            addressing.stop()
-        return addressing
 
     # sockets
 
@@ -304,22 +342,3 @@ class BaseHost:
 
     def _nameservers(self) -> list[IPAddress]:
         return self.names.nameservers or self.stack.name_servers
-
-    # what happens
-
-    def stats(self) -> dict[str, Any]:
-        """Counters that are not zero: "stack" of all, "interfaces" and "devices" by interface name."""
-        pumps = self._driver.pumps if self._driver is not None else []
-        return {
-            "stack": self.stack.stats.as_dict(),
-            "interfaces": {interface.name: interface.statistics() for interface in self.stack.interfaces},
-            "devices": {pump.interface.name: pump.device.statistics() for pump in pumps},
-        }
-
-    def _link_event(self, event: LinkEvent) -> None:
-        if self.on_link_event is not None:
-            self.on_link_event(event)
-
-    def _device_gone(self, pump: Pump) -> None:
-        if self.on_device_gone is not None and pump.gone is not None:
-            self.on_device_gone(pump.interface, pump.gone)

@@ -1,12 +1,13 @@
 """Counters: one name for each decision to drop, and for what an operator asks first.
 
-Every stack owns one :class:`Stats`. Names are registered here with their meaning; counting an unknown name is an
-error, so that a misspelt counter fails its first test.
+Every stack owns one :class:`Stats`, every passive receiver another. A stack's names are registered here with their
+meaning (a receiver's in `passive/tally.py`); counting an unknown name is an error, so that a misspelt counter fails its
+first test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 COUNTERS: dict[str, str] = {
     # link
@@ -228,15 +229,16 @@ COUNTERS: dict[str, str] = {
 
 
 class Stats:
-    """The counters of one stack. `count` adds, ``stats["name"]`` reads, `as_dict` tells those that are not zero.
+    """The counters of one stack, or of whose `names` are. `count` adds, ``stats["name"]`` reads, `as_dict` tells those
+    that are not zero.
 
     `refresh`: None, or called before counters are read: who counts in plain integers brings them up to date then.
     """
 
     __slots__ = ("refresh", "values")
 
-    def __init__(self) -> None:
-        self.values: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+    def __init__(self, names: Iterable[str] = COUNTERS) -> None:
+        self.values: dict[str, int] = dict.fromkeys(names, 0)
         self.refresh: Callable[[], None] | None = None
 
     def count(self, name: str, n: int = 1) -> None:

@@ -7,7 +7,6 @@ writers.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from ssl import SSLContext
@@ -26,14 +25,11 @@ from uinet.aio.pipe import Pipe, SendFunction
 from uinet.aio.server import PairFactory, ProtocolFactory, Server
 from uinet.aio.tls import Tls, app_transport
 from uinet.aio.watching import WatchedPairs, WatchHandler
-from uinet.driving import LoopDriver
 from uinet.endpoints import HostLike, PortLike, ip_address, listening_addresses, listening_port
 from uinet.errors import BadSocket, InvalidArgument, NotSupported
 from uinet.filters import FilterRunner, SynFilter
-from uinet.hosting import add_gateways, attach, owes, withdraw
+from uinet.hosting import DeviceHost, add_gateways, attach, owes
 from uinet.link.device import Device
-from uinet.link.url import open_device
-from uinet.pump import Pump
 from uinet.readiness import check_waitable, readiness_of, ready
 from uinet.sockopt import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_DGRAM, TCP_NODELAY
 from uinet.stack import Stack
@@ -43,14 +39,13 @@ from uinet.wire.addresses import L2Info, VlanTag
 if TYPE_CHECKING:
     from uinet.control.server import Server as ControlServer
     from uinet.ip.interface import Interface
-    from uinet.ip.notice import LinkEvent
     from uinet.socket import Socket
 
 Vlans = int | VlanTag | Iterable[int | VlanTag] | AnyType
 Endpoint = tuple[Any, int]
 
 
-class Host:
+class Host(DeviceHost):
     """One stack on the running event loop; ``async with`` closes it, its connections and its devices.
 
     `stack`: an existing one, else one is made from `seed` (bytes; fresh ones if None). `driven`: somebody
@@ -58,6 +53,8 @@ class Host:
     stack alone. `linger`: seconds for which closing waits until what was written is delivered. `sim`: the
     simulated host of a driven one.
     """
+
+    _addressing = Addressing
 
     def __init__(
         self,
@@ -70,15 +67,11 @@ class Host:
     ) -> None:
         if driven and stack is None:
             raise InvalidArgument("a driven host needs the stack that somebody drives")
-        self.stack = stack if stack is not None else Stack(seed=seed or os.urandom(32))
-        self.linger = linger
+        super().__init__(stack, seed, linger)
         self.sim = sim
-        self.on_device_gone: Callable[[Interface, Exception], None] | None = None
-        self.on_link_event: Callable[[LinkEvent], None] | None = None
-        self.stack.link_watchers.append(self._link_event)
+        self._watch_links(True)
         self._driven = driven
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._driver: LoopDriver | None = None
         self._servers: set[Server] = set()
         self._keeper = Keeper()
         self._datagrams: set[DatagramTransport] = set()
@@ -107,8 +100,7 @@ class Host:
         if self._loop is None:
             self._loop = self._keeper.loop = loop
             if not self._driven:
-                self._driver = LoopDriver(self.stack, loop)
-                self._driver.on_gone = self._device_gone
+                self._drive(loop, memory_of(loop))
         elif self._loop is not loop:
             raise RuntimeError("the host belongs to another event loop")
         return loop
@@ -141,29 +133,18 @@ class Host:
         unless given. `promiscuous`: in domain `cdom` > 0, all frames are this interface's. `answer_any`: a promiscuous
         interface answers ARP and ND for every address. DeviceError and its kinds if the device can't be opened.
         """
-        loop = self._attach()
-        if self._driven:
+        self._attach()
+        if self._driver is None:
             raise NotSupported("a simulation moves this host's frames: it takes no devices")
-        if isinstance(device, str):
-            opened = open_device(device, registry=memory_of(loop), mtu=mtu, mac=mac)
-        else:
-            opened = device
+        interface, addressing, undo = self._begin_device(
+            self._driver, device, name, addresses, mtu, mac, cdom, promiscuous, answer_any, probe, host_name
+        )
         try:
-            interface = self._add(opened, name, (), None, mtu, mac, cdom, promiscuous, answer_any)
-        except BaseException:
-            if opened is not device:
-                opened.close()
-            raise
-        try:
-            await self.configure(
-                interface, addresses, timeout=address_timeout, probe=probe, host_name=host_name
-            )
+            if addressing.waits:
+                await addressing.wait(address_timeout)
             add_gateways(self.stack, gateway)
         except BaseException:
-            assert self._driver is not None
-            withdraw(self._driver, interface, opened)
-            if opened is not device:
-                opened.close()
+            undo()
             raise
         return interface
 
@@ -176,12 +157,9 @@ class Host:
         TimedOut and AddressConflict; what was set going goes on all the same.
         """
         self._attach()
-        addressing = Addressing(self.stack, interface, addresses, probe=probe)
-        addressing.start(host_name)
+        addressing = self._begin_addresses(interface, addresses, probe, host_name)
         if addressing.waits:
             await addressing.wait(timeout)
-        else:
-            addressing.stop()
 
     def add_pipe(
         self,
@@ -204,31 +182,16 @@ class Host:
         on; 2: Ethernet frames). `checksums`: False if the link needs none. The rest as in `add_device`.
         """
         loop = self._attach()
-        if self._driven:
+        if self._driver is None:
             raise NotSupported("a simulation moves this host's packets: it takes no pipes")
         pipe = Pipe(
             send, loop, layer=layer, mtu=mtu, checksums=checksums,
             name=name or f"pipe{len(self.stack.interfaces)}",
         )
-        pipe.interface = self._add(pipe, name, addresses, gateway, None, mac, cdom, promiscuous, answer_any)
-        return pipe
-
-    def _add(
-        self,
-        device: Device,
-        name: str | None,
-        addresses: str | Sequence[str],
-        gateway: str | Sequence[str] | None,
-        mtu: int | None,
-        mac: str | bytes | None,
-        cdom: int,
-        promiscuous: bool,
-        answer_any: bool,
-    ) -> Interface:
-        assert self._driver is not None
-        return attach(
-            self._driver, device, name, addresses, gateway, mtu, mac, cdom, promiscuous, answer_any
+        pipe.interface = attach(
+            self._driver, pipe, name, addresses, gateway, None, mac, cdom, promiscuous, answer_any
         )
+        return pipe
 
     # TCP
 
@@ -518,11 +481,8 @@ class Host:
     def stats(self) -> dict[str, Any]:
         """Counters that are not zero: "stack" of all, "interfaces" and "devices" by interface name, and the
         numbers of open "connections", "servers" and "datagram_endpoints"."""
-        pumps = self._driver.pumps if self._driver is not None else []
         return {
-            "stack": self.stack.stats.as_dict(),
-            "interfaces": {interface.name: interface.statistics() for interface in self.stack.interfaces},
-            "devices": {pump.interface.name: pump.device.statistics() for pump in pumps},
+            **super().stats(),
             "connections": len(self._keeper.transports),
             "servers": len(self._servers),
             "datagram_endpoints": len(self._datagrams),
@@ -554,8 +514,7 @@ class Host:
         if self._closed:
             return
         self._closed = True
-        if self._link_event in self.stack.link_watchers:
-            self.stack.link_watchers.remove(self._link_event)
+        self._watch_links(False)
         self._progress = asyncio.Event()
         self._keeper.on_left = self._progressed
         if self._driver is not None:
@@ -596,14 +555,6 @@ class Host:
             _, late = await asyncio.wait(waiting, timeout=timeout)
             for task in late:
                 task.cancel()
-
-    def _link_event(self, event: LinkEvent) -> None:
-        if self.on_link_event is not None:
-            self.on_link_event(event)
-
-    def _device_gone(self, pump: Pump) -> None:
-        if self.on_device_gone is not None and pump.gone is not None:
-            self.on_device_gone(pump.interface, pump.gone)
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

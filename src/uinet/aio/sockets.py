@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from uinet import sockopt
 from uinet.aio.transport import asyncio_address
 from uinet.errors import InvalidArgument, WouldBlock
 from uinet.events import EV_CLOSED, EV_CONNECTED, EV_ERROR
-from uinet.wire.addresses import ANY
+from uinet.kernel_like import KernelLike
 
 if TYPE_CHECKING:
     from uinet.socket import Socket
@@ -19,56 +17,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SocketView:
-    """A stack's socket as programs expect a kernel's: families and addresses as the socket module has them."""
-
-    def __init__(self, sock: Socket) -> None:
-        self.sock = sock
-
-    @property
-    def family(self) -> socket.AddressFamily:
-        """AF_INET or AF_INET6; AF_INET as well for a socket of both."""
-        return socket.AF_INET6 if ":" in self.getsockname()[0] else socket.AF_INET
-
-    @property
-    def type(self) -> socket.SocketKind:
-        """SOCK_STREAM or SOCK_DGRAM."""
-        return socket.SOCK_STREAM if self.sock.type == sockopt.SOCK_STREAM else socket.SOCK_DGRAM
-
-    @property
-    def proto(self) -> int:
-        """The IP protocol's number."""
-        return self.sock.proto
-
-    def fileno(self) -> int:
-        """-1: there is none."""
-        return -1
+class SocketView(KernelLike):
+    """A stack's socket as programs expect a kernel's: addresses of IPv6 have flow and scope too."""
 
     def getsockname(self) -> tuple[Any, ...]:
         """The local address as text, "0.0.0.0" for all; and port (and for IPv6 flow and scope)."""
-        return _kernel_address(self.sock.getsockname())
+        return with_scope(super().getsockname())
 
     def getpeername(self) -> tuple[Any, ...]:
         """The peer's address as text, and port (and for IPv6 flow and scope). NotConnected."""
-        return _kernel_address(self.sock.getpeername())
-
-    def getsockopt(self, level: int, name: int, *more: int) -> Any:
-        """As `Socket.getsockopt`."""
-        return self.sock.getsockopt(level, name)
-
-    def setsockopt(self, level: int, name: int, value: Any) -> None:
-        """As `Socket.setsockopt`."""
-        self.sock.setsockopt(level, name, value)
+        return with_scope(super().getpeername())
 
     def __repr__(self) -> str:
         return f"<SocketView of {self.sock!r}>"
 
 
-def _kernel_address(address: tuple[Any, Any]) -> tuple[Any, ...]:
-    host, port = address
-    text = "0.0.0.0" if host is ANY else str(host)
-    number = 0 if port is ANY else port
-    return (text, number, 0, 0) if ":" in text else (text, number)
+def with_scope(address: tuple[Any, ...]) -> tuple[Any, ...]:
+    """An address as text and port with what the socket module has behind them for IPv6."""
+    return (*address, 0, 0) if ":" in address[0] else address
 
 
 class Waiters:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from uinet.wire.addresses import IPAddress
 
 HEADING = ("#", "start", "took", "client", "server", "sent", "got", "end", "")
-MOST_WIDE = 48
 
 
 class Lines:

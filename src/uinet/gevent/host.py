@@ -102,7 +102,7 @@ class Host(BaseHost):
         The arguments, the errors, and that the addresses are there when this returns: as of `uinet.Host.add_device`.
         """
         interface, addressing, undo = self._begin_device(
-            device, name, addresses, mtu, mac, cdom, promiscuous, answer_any, probe, host_name
+            self.driver, device, name, addresses, mtu, mac, cdom, promiscuous, answer_any, probe, host_name
         )
         try:
             self._wait_addresses(addressing, address_timeout)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-import socket
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from gevent.event import Event
 
-from uinet import sockopt
 from uinet.errors import BadSocket, ConnectionAborted, InvalidArgument, TimedOut, WouldBlock
 from uinet.events import EV_ACCEPT, EV_CONNECTED, EV_READABLE, EV_WRITABLE
+from uinet.kernel_like import KernelLike, text_address
 from uinet.readiness import readiness_of, ready
 from uinet.tcp.calls import failure
 from uinet.units import SECOND
-from uinet.wire.addresses import ANY
 
 if TYPE_CHECKING:
     from uinet.gevent.host import Host
@@ -46,7 +44,7 @@ def wait_ready(sock: EngineSocket, events: int, timeout: float | None) -> int:
     return now
 
 
-class Socket:
+class Socket(KernelLike):
     """A socket of a stack with the calls of `gevent.socket`. Made by `Host.socket`, `connect`, `listen` and `accept`.
 
     `sock`: the engine's own. The errors are those of the engine, and so Python's: ConnectionResetError and the like,
@@ -54,8 +52,8 @@ class Socket:
     """
 
     def __init__(self, host: Host, sock: EngineSocket) -> None:
+        super().__init__(sock)
         self.host = host
-        self.sock = sock
         self.timeout: float | None = None
         self._readiness = readiness_of(sock)
         self._files = 0
@@ -72,25 +70,6 @@ class Socket:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def family(self) -> socket.AddressFamily:
-        """AF_INET or AF_INET6; AF_INET as well for a socket of both."""
-        return socket.AF_INET6 if ":" in self.getsockname()[0] else socket.AF_INET
-
-    @property
-    def type(self) -> socket.SocketKind:
-        """SOCK_STREAM or SOCK_DGRAM."""
-        return socket.SOCK_STREAM if self.sock.type == sockopt.SOCK_STREAM else socket.SOCK_DGRAM
-
-    @property
-    def proto(self) -> int:
-        """The IP protocol's number."""
-        return self.sock.proto
-
-    def fileno(self) -> int:
-        """-1: there is no descriptor."""
-        return -1
 
     # time
 
@@ -117,24 +96,6 @@ class Socket:
                 if self.timeout == 0:
                     raise
             wait_ready(self.sock, events, self.timeout)
-
-    # names
-
-    def getsockname(self) -> tuple[str, int]:
-        """The local address as text, "0.0.0.0" for all, and port."""
-        return _text(self.sock.getsockname())
-
-    def getpeername(self) -> tuple[str, int]:
-        """The peer's address as text, and port. NotConnected."""
-        return _text(self.sock.getpeername())
-
-    def setsockopt(self, level: int, name: int, value: Any) -> None:
-        """As `uinet.Socket.setsockopt`."""
-        self.sock.setsockopt(level, name, value)
-
-    def getsockopt(self, level: int, name: int, buflen: int = 0) -> Any:
-        """As `uinet.Socket.getsockopt`."""
-        return self.sock.getsockopt(level, name)
 
     # opening
 
@@ -200,7 +161,7 @@ class Socket:
     def recvfrom(self, bufsize: int, flags: int = 0) -> tuple[bytes, tuple[str, int]]:
         """One datagram, and who sent it."""
         data, address = self._retry(lambda: self.sock.recvfrom(bufsize, flags), EV_READABLE)
-        return data, _text(address)
+        return data, text_address(address)
 
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """As much of `data` as there is room for; how many bytes."""
@@ -314,11 +275,6 @@ class SocketFile(io.RawIOBase):
         sock, self._sock = self._sock, None
         if sock is not None:
             sock.file_closed()
-
-
-def _text(address: tuple[Any, Any]) -> tuple[str, int]:
-    host, port = address
-    return ("0.0.0.0" if host is ANY else str(host)), (0 if port is ANY else port)
 
 
 def engine_socket(sock: Socket | EngineSocket) -> EngineSocket:

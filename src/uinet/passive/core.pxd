@@ -6,7 +6,7 @@ from uinet.passive.gap cimport Gap
 from uinet.passive.half cimport Half
 from uinet.passive.recall cimport Recall
 from uinet.passive.sink cimport Sink
-from uinet.passive.tally cimport Tally
+from uinet.stats cimport Stats
 from uinet.wheel cimport Wheel
 from uinet.wire.segment cimport Segment
 
@@ -23,7 +23,7 @@ cdef class Core:
     cdef readonly int policy
     cdef readonly Py_ssize_t limit_connections, limit_held, limit_held_connection, limit_holes, limit_listed
     cdef readonly Recall recall
-    cdef readonly Tally tally
+    cdef readonly Stats tally
     cdef readonly PacketClock clock
     cdef public Wheel wheel
     cdef public long long now, stamp, frames, frame, serial, closes, delivered, missing, good_sums, bad_sums

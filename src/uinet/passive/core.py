@@ -12,7 +12,8 @@ from uinet.passive.options import Options
 from uinet.passive.overlap import POLICIES
 from uinet.passive.recall import Recall
 from uinet.passive.sink import Sink
-from uinet.passive.tally import Tally
+from uinet.passive.tally import NAMES
+from uinet.stats import Stats
 from uinet.units import SECOND
 from uinet.wheel import Wheel
 from uinet.wire.segment import Segment
@@ -48,7 +49,7 @@ class Core:
         self.limit_listed = LISTS * limits.holes + limits.connections
         self.recall = Recall(limits.recall)
         self.recalling = limits.recall > 0
-        self.tally = Tally()
+        self.tally = Stats(NAMES)
         self.clock = PacketClock()
         self.wheel = wheel if wheel is not None else Wheel()
         self.now = 0

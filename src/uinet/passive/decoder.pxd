@@ -2,7 +2,7 @@ cimport cython
 
 from uinet.passive.fragments cimport Fragments
 from uinet.passive.layers cimport Layers
-from uinet.passive.tally cimport Tally
+from uinet.stats cimport Stats
 from uinet.wire.kernels cimport checksum, load_u8, load_u16, load_u32, load_u64, store_u8, store_u16, take
 from uinet.wire.packet cimport Packet, is_mapped, is_tpid
 from uinet.wire.segment cimport Segment
@@ -27,7 +27,7 @@ cdef bint is_extension(unsigned int kind) noexcept
 @cython.final
 cdef class Decoder:
     cdef public object options
-    cdef public Tally stats
+    cdef public Stats stats
     cdef public Packet packet
     cdef public Segment seg
     cdef public Py_ssize_t captured, link_start, link_length

@@ -42,7 +42,7 @@ from uinet.passive.constants import MANY_VIDS, ONE_VID, TWO_VIDS
 from uinet.passive.fragments import Fragments
 from uinet.passive.layers import Layers
 from uinet.passive.options import Options
-from uinet.passive.tally import Tally
+from uinet.stats import Stats
 from uinet.wire.capture import LINKTYPE_ETHERNET
 from uinet.wire.constants import (
     ALIGNED_TIMESTAMPS,
@@ -104,7 +104,7 @@ class Decoder:
     `verifying`: whether TCP's sums are taken at all; may be changed between packets.
     """
 
-    def __init__(self, options: Options, stats: Tally) -> None:
+    def __init__(self, options: Options, stats: Stats) -> None:
         self.options = options
         self.stats = stats
         self.packet = Packet()

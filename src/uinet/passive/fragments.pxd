@@ -1,7 +1,7 @@
 cimport cython
 
 from uinet.passive.overlap cimport new_wins
-from uinet.passive.tally cimport Tally
+from uinet.stats cimport Stats
 
 cdef int KEPT, WHOLE, BROKEN
 cdef long long TIMEOUT
@@ -35,7 +35,7 @@ cdef class Datagram:
 
 @cython.final
 cdef class Fragments:
-    cdef public Tally stats
+    cdef public Stats stats
     cdef public Py_ssize_t limit, cost, recent_cost, link_length, total
     cdef public int policy
     cdef public dict datagrams, recent

@@ -18,7 +18,7 @@ from bisect import bisect_right
 from uinet.passive.codes import BROKEN, KEPT, WHOLE
 from uinet.passive.options import Options
 from uinet.passive.overlap import POLICIES, new_wins
-from uinet.passive.tally import Tally
+from uinet.stats import Stats
 from uinet.units import SECOND
 
 TIMEOUT = 30 * SECOND
@@ -78,7 +78,7 @@ class Fragments:
     `conflict`: fragments overlapped with different bytes.
     """
 
-    def __init__(self, options: Options, stats: Tally) -> None:
+    def __init__(self, options: Options, stats: Stats) -> None:
         self.stats = stats
         self.limit = options.limits.fragments
         self.policy = POLICIES[options.overlap]

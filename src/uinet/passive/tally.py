@@ -1,7 +1,6 @@
 """Counters of a passive receiver: one name for each decision, so that nothing vanishes uncounted.
 
-Every receiver owns one :class:`Tally`. Names are registered here with their meaning; counting an unknown name is an
-error, so that a misspelt counter fails its first test.
+Every receiver owns a :class:`uinet.stats.Stats` of these names, which are registered here with their meaning.
 """
 
 from __future__ import annotations
@@ -60,23 +59,3 @@ NAMES: dict[str, str] = {
     "connections_given_up": "connections given up early: there were too many",
     "held_given_up": "gaps given up early: too much was held",
 }
-
-
-class Tally:
-    """The counters of one receiver. `count` adds, ``tally["name"]`` reads, `as_dict` tells those that are not zero."""
-
-    __slots__ = ("values",)
-
-    def __init__(self) -> None:
-        self.values: dict[str, int] = dict.fromkeys(NAMES, 0)
-
-    def count(self, name: str, n: int = 1) -> None:
-        """Adds `n` to the counter `name`; KeyError if there is no such counter."""
-        self.values[name] = self.values[name] + n
-
-    def __getitem__(self, name: str) -> int:
-        return self.values[name]
-
-    def as_dict(self, *, zeros: bool = False) -> dict[str, int]:
-        """The counters by name; those at zero only if `zeros`."""
-        return {name: value for name, value in self.values.items() if value or zeros}

@@ -165,7 +165,7 @@ class StructuredHost(BaseHost):
         """
         await self._words.checkpoint()
         interface, addressing, undo = self._begin_device(
-            device, name, addresses, mtu, mac, cdom, promiscuous, answer_any, probe, host_name
+            self.driver, device, name, addresses, mtu, mac, cdom, promiscuous, answer_any, probe, host_name
         )
         try:
             await self._wait_addresses(addressing, address_timeout)

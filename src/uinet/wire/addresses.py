@@ -31,7 +31,6 @@ MASK32 = 0xFFFFFFFF
 
 _MAC_TEXT = re.compile(r"[0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(?:\1[0-9a-fA-F]{2}){4}")
 _PREFIX_LENGTH = re.compile(r"[0-9]{1,3}")
-_V4_MAPPED_PREFIX = b"\0" * 10 + b"\xff\xff"
 
 
 class Mac(bytes):
@@ -167,11 +166,6 @@ def split(packed: bytes) -> tuple[int, int]:
     if len(packed) == 16:
         return int.from_bytes(packed[:8], "big"), int.from_bytes(packed[8:], "big")
     raise AddressError(f"a packed IP address has 4 or 16 bytes, not {len(packed)}")
-
-
-def is_v4_mapped(packed: bytes) -> bool:
-    """Whether 16 packed bytes are an IPv4-mapped address (::ffff:0:0/96)."""
-    return len(packed) == 16 and packed.startswith(_V4_MAPPED_PREFIX)
 
 
 def is_multicast(packed: bytes) -> bool:

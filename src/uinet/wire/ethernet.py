@@ -30,7 +30,6 @@ SOURCE = 6
 ETHERTYPE = 12
 HEADER_LENGTH = 14
 TAG_LENGTH = 4
-MIN_FRAME_LENGTH = 60  # without the frame check sequence; shorter payloads are padded on a real link
 MIN_ETHERTYPE = 0x600  # below, the field is the length of an IEEE 802.3 frame
 
 IPV4 = 0x0800

@@ -11,7 +11,8 @@ from typing import Any
 from uinet.passive.codes import HELD, OTHER, SEGMENT
 from uinet.passive.decoder import Decoder
 from uinet.passive.options import Limits, Options
-from uinet.passive.tally import Tally
+from uinet.passive.tally import NAMES
+from uinet.stats import Stats
 from uinet.wire import build
 from uinet.wire import ipv6_extensions as ext
 from uinet.wire.tcp_options import Mss, Sack, SackPermitted, Timestamps, WindowScale
@@ -27,7 +28,7 @@ class Decoding:
     """A decoder that is given packets one at a time, each surrounded by bytes that are not of it."""
 
     def __init__(self, fragments: int = 4 << 20, **options: Any) -> None:
-        self.stats = Tally()
+        self.stats = Stats(NAMES)
         self.decoder = Decoder(Options(limits=Limits(fragments=fragments), **options), self.stats)
         self.block = b""
         self.time = 1_700_000_000 * SECOND

@@ -16,7 +16,8 @@ import pytest
 from uinet.passive.codes import SEGMENT
 from uinet.passive.decoder import Decoder
 from uinet.passive.options import Options
-from uinet.passive.tally import Tally
+from uinet.passive.tally import NAMES
+from uinet.stats import Stats
 from uinet.wire.pcap import Reader
 
 SHARED = Path(os.environ.get("UINET_SHARED") or Path(__file__).parents[3].parent / "shared")
@@ -50,8 +51,8 @@ def by_tshark(capture: Path) -> Seen:
     return seen
 
 
-def by_decoder(capture: Path) -> tuple[Seen, Tally]:
-    stats = Tally()
+def by_decoder(capture: Path) -> tuple[Seen, Stats]:
+    stats = Stats(NAMES)
     decoder = Decoder(Options(), stats)
     reader = Reader()
     reader.feed(capture.read_bytes())

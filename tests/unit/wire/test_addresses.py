@@ -80,12 +80,6 @@ def test_split_v4_is_v4_mapped_and_join_undoes_it() -> None:
         assert addresses.join(*addresses.split(packed)) == packed
 
 
-def test_is_v4_mapped_only_for_mapped() -> None:
-    assert addresses.is_v4_mapped(addresses.pack_address("::ffff:10.0.0.1"))
-    assert not addresses.is_v4_mapped(addresses.pack_address("::1"))
-    assert not addresses.is_v4_mapped(b"\0\0\0\0")
-
-
 def test_parse_prefix_keeps_host_bits() -> None:
     assert addresses.parse_prefix("10.0.0.1/24") == (b"\x0a\0\0\1", 24)
     assert addresses.parse_prefix("10.0.0.1") == (b"\x0a\0\0\1", 32)
