@@ -19,7 +19,8 @@ cdef class Config:
     cdef public int copy_mode, trivial_isn
     cdef public unsigned int cdom
     cdef public Interface tx_interface
-    cdef public long long copy_limit, defer_accept, fast_open, fin_wait_2, keep_count, keep_idle, keep_interval, linger, max_buffer
+    cdef public long long copy_limit, defer_accept, fast_open, fin_wait_2, keep_count, keep_idle, keep_interval
+    cdef public long long linger, max_buffer
     cdef public long long max_pacing_rate, max_segment, mtu_discover, mtu_probing, not_sent_low, reassembly_deadline
     cdef public long long receive_buffer, receive_low, send_buffer, tos, ttl, user_timeout, window_clamp
     cdef public object congestion, copy_target, fast_open_key, keys, syn_filter, vlans
