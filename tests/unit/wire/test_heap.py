@@ -41,4 +41,4 @@ def faults(how: str) -> int:
 @pytest.mark.skipif(not uinet.compiled(), reason="the interpreted build leaves the allocator as it is")
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's allocator")
 def test_batches_are_taken_from_what_the_last_one_left() -> None:
-    assert faults("kept") < 100 < 5_000 < faults("plain")
+    assert 10 * faults("kept") < faults("plain")  # a batch is 900 pages
