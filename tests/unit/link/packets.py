@@ -29,11 +29,12 @@ def tags(*tcis: tuple[int, int]) -> bytes:
 
 
 def tcp_header(
-    *, seq: int = 0xFFFFFF00, flags: int = 0x18, options: bytes = b"", sport: int = 1025, dport: int = 80
+    *, seq: int = 0xFFFFFF00, ack: int = 7, flags: int = 0x18, window: int = 500, options: bytes = b"",
+    sport: int = 1025, dport: int = 80,
 ) -> bytes:
     assert len(options) % 4 == 0
     offset = (20 + len(options)) // 4 << 4
-    return struct.pack(">HHIIBBHHH", sport, dport, seq, 7, offset, flags, 500, 0, 0) + options
+    return struct.pack(">HHIIBBHHH", sport, dport, seq, ack, offset, flags, window, 0, 0) + options
 
 
 def packet(

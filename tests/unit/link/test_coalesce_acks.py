@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import struct
 from collections import defaultdict
 from typing import Any
 
 import pytest
 
-from tests.unit.link.packets import Seen, packet
+from tests.unit.link.packets import Seen, packet, tcp_header
 from uinet.link.coalesce import Coalescer
 from uinet.wire.frame import CHECKSUM_VALID, Frame, SplitFrame
 
@@ -24,9 +23,8 @@ def ack(number: int, *, window: int = 500, flags: int = 0x10, options: bytes = b
         seq: int = 77, payload: bytes = b"", **more: Any) -> Frame:
     """A segment that acknowledges `STEP` bytes more than the one of the number before."""
     acked = (FIRST + STEP * number) % 2**32
-    offset = (20 + len(options)) // 4 << 4
-    header = struct.pack(">HHIIBBHHH", sport, 80, seq, acked, offset, flags, window, 0, 0)
-    return Frame(packet(header + options, payload, identification=number & 0xFFFF, **more))
+    header = tcp_header(seq=seq, ack=acked, flags=flags, window=window, options=options, sport=sport)
+    return Frame(packet(header, payload, identification=number & 0xFFFF, **more))
 
 
 def coalesced(*frames: Frame, layer: int = 2) -> list[Frame]:
