@@ -1,10 +1,11 @@
 cimport cython
 
 from uinet.link.offload cimport locate_tcp, pseudo_sum
+from uinet.seq cimport seq_gt
 from uinet.wire.frame cimport Frame, SplitFrame, split_frame
 from uinet.wire.kernels cimport checksum, collect, equal, load_u8, load_u16, load_u32, load_u64, store_u8, store_u16
 
-cdef unsigned int ACK, AHEAD, CE, MASK32, PSH, TCP
+cdef unsigned int ACK, CE, MASK32, PSH, TCP
 cdef list NONE
 cdef Py_ssize_t ETHERNET_HEADER, FIXED_IPV4, LARGEST, RUNS
 cdef unsigned char CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID

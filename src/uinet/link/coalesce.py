@@ -6,8 +6,8 @@ last, with the same headers, options included, no flag but ACK and a last PSH, n
 as the packet that they become has none of its own. Of ACKs without payload that differ in nothing but what they
 acknowledge and the window the last stands for all, as in Linux's backlog: it says what they said, and a sender of small
 packets gets one for every two. ACKs that repeat a number all count, but for one that the next goes beyond, and so do
-those with other options: SACK blocks, a later timestamp.
-All else passes as it came; of each flow the order stays. Nothing here raises for any bytes.
+those with other options: SACK blocks, a later timestamp. All else passes as it came; of each flow the order stays.
+Nothing here raises for any bytes.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from __future__ import annotations
 from uinet.link.constants import ACK, CE, FIXED_IPV4, PSH, TCP
 from uinet.link.device import ETHERNET_HEADER
 from uinet.link.offload import locate_tcp, pseudo_sum
+from uinet.seq import seq_gt
 from uinet.units import MASK32
 from uinet.wire.frame import CHECKSUM_NEEDED, CHECKSUM_UNKNOWN, CHECKSUM_VALID, Frame, SplitFrame, split_frame
 from uinet.wire.kernels import checksum, collect, equal, load_u8, load_u16, load_u32, load_u64, store_u8, store_u16
 
 RUNS = 8  # flows of a batch that are looked for at a time
 LARGEST = 0xFFFF  # bytes of an IP packet
-AHEAD = 0x80000000  # sequence numbers this much further on lie behind
 NONE: list[bytes] = []
 
 
@@ -152,7 +152,7 @@ class Coalescer:
         l4 = run.l4
         if run.each or not self.alike(run, data, head):
             return False
-        return 0 < (load_u32(data, l4 + 8) - load_u32(run.first.data, l4 + 8)) & MASK32 < AHEAD
+        return seq_gt(load_u32(data, l4 + 8), load_u32(run.first.data, l4 + 8))
 
     def alike(self, run: Run, data: bytes, head: int) -> bool:
         """Whether a segment has the sequence number that is next in `run`, and the same headers, but for what is
